@@ -1,0 +1,383 @@
+//! Classes, splits and samples.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use residua_core::seed::SeedStream;
+use serde::{Deserialize, Serialize};
+
+use crate::builtin;
+use crate::cifar;
+use crate::decode::decode_file;
+use crate::error::DataError;
+use crate::folder;
+use crate::fraction::Fraction;
+use crate::hold_out::hold_out;
+use crate::pixels::Pixels;
+use crate::spec::DataSpec;
+
+/// The part that a set of samples plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitName {
+    /// What the network learns from.
+    Train,
+    /// What is evaluated during training.
+    Validation,
+    /// What is kept for the end.
+    Test,
+}
+
+impl SplitName {
+    /// All splits in their usual order.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+}
+
+impl fmt::Display for SplitName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// Where the pixels of a sample are.
+#[derive(Clone)]
+pub enum Source {
+    /// In an image file.
+    File(PathBuf),
+    /// In a record of a file that was read into memory.
+    Record {
+        /// The file.
+        file: Arc<RecordFile>,
+        /// The record, from 0.
+        record: usize,
+    },
+}
+
+/// Prints the path of a file, and `file#record` for a record.
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Record { file, record } => {
+                write!(formatter, "{}#{record}", file.path.display())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Images of one size that were read into memory, with the file they come from.
+pub struct RecordFile {
+    path: PathBuf,
+    height: usize,
+    width: usize,
+    /// `[records, height, width, 3]`.
+    rgb: Vec<u8>,
+}
+
+impl RecordFile {
+    /// `rgb` is `[records, height, width, 3]`.
+    pub(crate) fn new(path: PathBuf, height: usize, width: usize, rgb: Vec<u8>) -> Self {
+        debug_assert_eq!(rgb.len() % (height * width * 3), 0);
+        Self {
+            path,
+            height,
+            width,
+            rgb,
+        }
+    }
+
+    /// The file the records were read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn pixels(&self, record: usize) -> Option<Pixels<'_>> {
+        let bytes = self.height * self.width * 3;
+        let rgb = self.rgb.chunks_exact(bytes).nth(record)?;
+        Pixels::new(self.height, self.width, rgb)
+    }
+}
+
+/// One labelled image.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// What random augmentation is addressed by. It stays with the sample when others are
+    /// quarantined or put aside.
+    pub id: u64,
+    /// Index of its class in [`Dataset::classes`].
+    pub label: u32,
+    /// Where its pixels are.
+    pub source: Source,
+}
+
+impl Sample {
+    /// The decoded image.
+    ///
+    /// # Errors
+    /// [`DataError::Unreadable`] if it is in a file that cannot be decoded.
+    pub fn pixels(&self) -> Result<Pixels<'_>, DataError> {
+        match &self.source {
+            Source::File(path) => decode_file(path),
+            Source::Record { file, record } => {
+                file.pixels(*record).ok_or_else(|| DataError::Unreadable {
+                    path: file.path.clone(),
+                    reason: format!("there is no record {record}"),
+                })
+            }
+        }
+    }
+}
+
+/// The samples of one split, in a fixed order.
+#[derive(Debug, Clone, Default)]
+pub struct Split {
+    /// The samples.
+    pub samples: Vec<Sample>,
+}
+
+impl Split {
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// Number of samples of each of `classes` classes.
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for sample in &self.samples {
+            if let Some(count) = counts.get_mut(sample.label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// What the data are opened for, which decides what they must contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// A training split and one to evaluate on must exist.
+    #[default]
+    Training,
+    /// Whatever splits exist are enough. A folder of class folders is one test split, and one
+    /// class folder alone will do.
+    Evaluation,
+}
+
+/// How data are opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DatasetOptions {
+    /// What the data are for.
+    pub purpose: Purpose,
+    /// The share of the training images of each class to put aside as the validation split.
+    pub validation_fraction: Option<Fraction>,
+    /// The seed that chooses those images (and nothing else).
+    pub seed: u64,
+}
+
+/// Images with their classes, divided into splits.
+///
+/// Image files are listed but not decoded when a data set is opened; see
+/// [`quarantine_unreadable`](crate::readable::quarantine_unreadable). CIFAR-10 is read into
+/// memory (184 MB for all 60,000 images).
+///
+/// # Which split is evaluated during training
+/// The validation split where there is one: the folder `val` (or `validation`), or the part
+/// that [`DatasetOptions::validation_fraction`] puts aside. `builtin` and `cifar10` have no
+/// validation split of their own and are evaluated on the official test images, as the papers
+/// do; [`Dataset::evaluation`] knows this. Training on a folder of images never falls back to
+/// its test split; opened for [`Purpose::Evaluation`] it does.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    classes: Vec<String>,
+    root: PathBuf,
+    splits: [Option<Arc<Split>>; 3],
+    /// The split that is evaluated where there is no validation split.
+    evaluation_fallback: SplitName,
+}
+
+impl Dataset {
+    /// Opens the data that `spec` names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them; [`check`](crate::check::check) lists all.
+    pub fn open(spec: &DataSpec, options: &DatasetOptions) -> Result<Self, DataError> {
+        // A part of the training images can only be put aside where they are read.
+        let purpose = match options.validation_fraction {
+            Some(_) => Purpose::Training,
+            None => options.purpose,
+        };
+        let inspection = Inspection::of(spec, purpose);
+        let mut dataset = match inspection.problems.into_iter().next() {
+            Some(problem) => return Err(problem),
+            None => inspection.dataset,
+        };
+        if let Some(fraction) = options.validation_fraction {
+            dataset.hold_out_validation(fraction, options.seed)?;
+        }
+        if purpose == Purpose::Training {
+            dataset.require(SplitName::Train)?;
+            dataset.evaluation()?;
+        }
+        Ok(dataset)
+    }
+
+    pub(crate) fn new(root: impl Into<PathBuf>, classes: Vec<String>) -> Self {
+        Self {
+            classes,
+            root: root.into(),
+            splits: [None, None, None],
+            evaluation_fallback: SplitName::Validation,
+        }
+    }
+
+    /// The names of the classes; a label is an index into them.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The split with this name, if there is one.
+    pub fn split(&self, name: SplitName) -> Option<&Arc<Split>> {
+        self.splits[name as usize].as_ref()
+    }
+
+    /// All splits that exist, in the order of [`SplitName::ALL`].
+    pub fn splits(&self) -> impl Iterator<Item = (SplitName, &Arc<Split>)> {
+        SplitName::ALL
+            .into_iter()
+            .filter_map(|name| Some((name, self.split(name)?)))
+    }
+
+    /// The split with this name.
+    ///
+    /// # Errors
+    /// [`DataError::MissingSplit`].
+    pub fn require(&self, name: SplitName) -> Result<&Arc<Split>, DataError> {
+        self.split(name).ok_or_else(|| DataError::MissingSplit {
+            path: self.root.clone(),
+            split: name,
+            remedy: match name {
+                SplitName::Train => "expected a folder train, or class folders",
+                SplitName::Validation => {
+                    "add a folder val, or have a part of the training images put aside with a \
+                     validation fraction such as 0.1"
+                }
+                SplitName::Test => "expected a folder test",
+            },
+        })
+    }
+
+    /// The split that is evaluated during training, with its name (see [`Dataset`]).
+    ///
+    /// # Errors
+    /// [`DataError::MissingSplit`] if there is none.
+    pub fn evaluation(&self) -> Result<(SplitName, &Arc<Split>), DataError> {
+        let name = match self.split(SplitName::Validation) {
+            Some(_) => SplitName::Validation,
+            None => self.evaluation_fallback,
+        };
+        Ok((name, self.require(name)?))
+    }
+
+    /// The same data with the labels of a model that knows these classes, found by name.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownClass`] if the model lacks a class of the data.
+    pub fn with_classes(&self, classes: &[String]) -> Result<Self, DataError> {
+        let mut labels = Vec::with_capacity(self.classes.len());
+        for class in &self.classes {
+            let label = classes.iter().position(|known| known == class);
+            labels.push(label.ok_or_else(|| DataError::UnknownClass {
+                path: self.root.clone(),
+                class: class.clone(),
+                known: abbreviated(classes),
+            })? as u32);
+        }
+        let mut dataset = Self::new(&self.root, classes.to_vec());
+        dataset.evaluation_fallback = self.evaluation_fallback;
+        for (name, split) in self.splits() {
+            let mut samples = split.samples.clone();
+            for sample in &mut samples {
+                sample.label = labels[sample.label as usize];
+            }
+            dataset.set_split(name, Split { samples });
+        }
+        Ok(dataset)
+    }
+
+    pub(crate) fn set_split(&mut self, name: SplitName, split: Split) {
+        self.splits[name as usize] = Some(Arc::new(split));
+    }
+
+    pub(crate) fn rename_classes(&mut self, classes: Vec<String>) {
+        self.classes = classes;
+    }
+
+    /// Makes [`Dataset::evaluation`] fall back to the test split.
+    pub(crate) fn evaluate_on_test_without_validation(&mut self) {
+        self.evaluation_fallback = SplitName::Test;
+    }
+
+    fn hold_out_validation(&mut self, fraction: Fraction, seed: u64) -> Result<(), DataError> {
+        if self.split(SplitName::Validation).is_some() {
+            return Err(DataError::ValidationExists {
+                path: self.root.clone(),
+                fraction,
+            });
+        }
+        let train = Arc::clone(self.require(SplitName::Train)?);
+        let seed = SeedStream::new(seed).child("validation split");
+        let held_out = hold_out(&train.samples, self.classes.len(), fraction, seed);
+        let (train, validation) = held_out.map_err(|class| DataError::ClassTooSmall {
+            path: self.root.clone(),
+            class: self.classes[class.label].clone(),
+            images: class.samples,
+        })?;
+        self.set_split(SplitName::Train, train);
+        self.set_split(SplitName::Validation, validation);
+        Ok(())
+    }
+}
+
+/// What was found, sound or not: the basis both of [`Dataset::open`], which refuses any
+/// problem, and of the data check, which reports all of them.
+pub(crate) struct Inspection {
+    pub(crate) dataset: Dataset,
+    pub(crate) problems: Vec<DataError>,
+}
+
+impl Inspection {
+    pub(crate) fn of(spec: &DataSpec, purpose: Purpose) -> Self {
+        match spec {
+            DataSpec::Builtin => builtin::inspect(),
+            DataSpec::Cifar10 { folder } => cifar::inspect(folder, purpose),
+            DataSpec::Folder { folder } => folder::inspect(folder, purpose),
+        }
+    }
+}
+
+/// The first names of a list, for a message.
+pub(crate) fn abbreviated(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,266 @@
+//! Everything that can be wrong with a data set.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::dataset::SplitName;
+use crate::fraction::Fraction;
+
+/// Why data cannot be used: where, what was expected there, and how to mend it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// A data folder is missing or is a file.
+    #[error("{}: expected a folder, found {found}", path.display())]
+    NotAFolder {
+        /// The path that was named.
+        path: PathBuf,
+        /// What is there instead.
+        found: &'static str,
+    },
+
+    /// A file of CIFAR-10 is missing.
+    #[error(
+        "{}: {file} is missing; expected it there or in cifar-10-batches-bin, plain or as \
+         {file}.xz, or inside cifar-10-binary.tar.gz (the \"binary version\" of CIFAR-10, not \
+         the Python one)",
+        folder.display()
+    )]
+    MissingFile {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The file that was expected.
+        file: String,
+    },
+
+    /// A record file does not hold a whole number of records.
+    #[error(
+        "{}: found {bytes} bytes; expected a whole number of records of {record_bytes} bytes, at \
+         least one (an official file has 10000, 30730000 bytes): the file is truncated or \
+         damaged, copy or download it again",
+        path.display()
+    )]
+    TruncatedRecords {
+        /// The file.
+        path: PathBuf,
+        /// Its length after decompression.
+        bytes: usize,
+        /// The length of one record.
+        record_bytes: usize,
+    },
+
+    /// A record file is larger than any real one.
+    #[error(
+        "{}: more than {limit} bytes after decompression; expected at most {} records",
+        path.display(), limit / crate::cifar::RECORD_BYTES as u64
+    )]
+    TooManyRecords {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+
+    /// A record's label names no class.
+    #[error(
+        "{}: record {record} (from 0) has label {label}; expected 0 to {} (the file is damaged \
+         or not in the CIFAR-10 binary layout)",
+        path.display(), classes - 1
+    )]
+    LabelOutOfRange {
+        /// The file.
+        path: PathBuf,
+        /// The record, from 0.
+        record: usize,
+        /// The label found.
+        label: u8,
+        /// How many classes there are.
+        classes: usize,
+    },
+
+    /// An xz or tar.gz file cannot be unpacked.
+    #[error(
+        "{}: cannot be unpacked: {reason}; the file is damaged or incomplete, copy or download \
+         it again",
+        path.display()
+    )]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+
+    /// The file of class names does not name the classes.
+    #[error(
+        "{}: {found} class names; expected {expected}, one a line (delete the file to use the \
+         known names)",
+        path.display()
+    )]
+    ClassNames {
+        /// The file.
+        path: PathBuf,
+        /// How many names were expected.
+        expected: usize,
+        /// How many are there.
+        found: usize,
+    },
+
+    /// A class folder has no images.
+    #[error(
+        "{}: no images; expected at least one (jpg, jpeg, png, webp, bmp, gif), or remove the \
+         folder",
+        path.display()
+    )]
+    EmptyClass {
+        /// The class folder.
+        path: PathBuf,
+    },
+
+    /// A class of an evaluation split does not exist in training.
+    #[error(
+        "{}: class \"{class}\" is not among the training classes ({known}); add training images \
+         of it or remove the folder",
+        path.display()
+    )]
+    UnknownClass {
+        /// The class folder (or the data) in which it was found.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// The training classes, abbreviated.
+        known: String,
+    },
+
+    /// Nothing can be told apart.
+    #[error(
+        "{}: found {found} class folder{}; expected at least 2, one folder of images per class",
+        path.display(), if *found == 1 { "" } else { "s" }
+    )]
+    TooFewClasses {
+        /// The folder of class folders.
+        path: PathBuf,
+        /// How many were found.
+        found: usize,
+    },
+
+    /// A folder without any images.
+    #[error(
+        "{}: no images (jpg, jpeg, png, webp, bmp, gif); expected train/CLASS/* and \
+         val/CLASS/*, or CLASS/*",
+        path.display()
+    )]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// A split that is needed does not exist.
+    #[error("{}: there is no {split} split; {remedy}", path.display())]
+    MissingSplit {
+        /// The data.
+        path: PathBuf,
+        /// The missing split.
+        split: SplitName,
+        /// What to do.
+        remedy: &'static str,
+    },
+
+    /// A validation fraction was given to data that has a validation split.
+    #[error(
+        "{}: there is a validation split already; leave out the validation fraction ({fraction}) \
+         or remove the folder",
+        path.display()
+    )]
+    ValidationExists {
+        /// The validation split.
+        path: PathBuf,
+        /// The fraction given.
+        fraction: Fraction,
+    },
+
+    /// A class has too few images to be divided.
+    #[error(
+        "{}: class \"{class}\" has {images} image{}; expected at least 2, to put one aside for \
+         validation",
+        path.display(), if *images == 1 { "" } else { "s" }
+    )]
+    ClassTooSmall {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Its number of training images.
+        images: usize,
+    },
+
+    /// An image cannot be decoded.
+    #[error("{}: unreadable image: {reason}", path.display())]
+    Unreadable {
+        /// The image file.
+        path: PathBuf,
+        /// What the decoder said.
+        reason: String,
+    },
+
+    /// Too many images cannot be decoded.
+    #[error(
+        "{unreadable} of {images} images are unreadable, more than the allowed share of \
+         {allowed}; mend or remove them, or raise the share. The first: {first}"
+    )]
+    TooManyUnreadable {
+        /// How many cannot be decoded.
+        unreadable: usize,
+        /// How many there are.
+        images: usize,
+        /// The share that is allowed, 0 to 1.
+        allowed: f64,
+        /// The first of them with its reason.
+        first: String,
+    },
+
+    /// After quarantine, a class has no images left for training.
+    #[error(
+        "class \"{class}\": none of its images in the {split} split can be decoded; mend the \
+         files or remove the class"
+    )]
+    ClassUnreadable {
+        /// The class.
+        class: String,
+        /// The split.
+        split: SplitName,
+    },
+
+    /// A worker thread failed in a way that no input should cause.
+    #[error("{sample}: a worker failed on this sample: {reason}; this is a bug, please report it")]
+    WorkerFailed {
+        /// Where the sample comes from.
+        sample: String,
+        /// The message of the panic.
+        reason: String,
+    },
+}
+
+impl DataError {
+    /// Whether the cause lies in the data (or in how they were named), so that the user can
+    /// mend it. True for all but [`DataError::WorkerFailed`].
+    pub fn is_bad_data(&self) -> bool {
+        !matches!(self, Self::WorkerFailed { .. })
+    }
+
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+}

@@ -1,0 +1,69 @@
+//! From files to checked, split, decoded and augmented batches.
+//!
+//! A data set is named by a [`DataSpec`], opened as a [`Dataset`] with its classes and splits,
+//! and read in batches by a [`Loader`], which decodes and augments on worker threads ahead of
+//! its consumer. The whole path is deterministic: a batch depends on the seed, the epoch and
+//! its index, not on threads or file systems.
+//!
+//! ```
+//! use std::num::NonZeroUsize;
+//!
+//! use residua_core::preprocessing::Preprocessing;
+//! use residua_core::seed::SeedStream;
+//! use residua_data::{
+//!     Augmentation, DataSpec, Dataset, DatasetOptions, Loader, LoaderOptions, SplitName, Transform,
+//! };
+//!
+//! let spec: DataSpec = "builtin".parse()?;
+//! let dataset = Dataset::open(&spec, &DatasetOptions::default())?;
+//! let train = dataset.require(SplitName::Train)?.clone();
+//! let transform = Transform::training(&Preprocessing::cifar10(), Augmentation::CIFAR)?;
+//! let batch_size = NonZeroUsize::new(128).ok_or("a batch needs images")?;
+//! let options = LoaderOptions::training(batch_size, SeedStream::new(42));
+//! let loader = Loader::new(train, transform, options);
+//! for batch in loader.epoch(0) {
+//!     let batch = batch?;
+//!     assert_eq!(batch.shape, [128, 32, 32, 3]);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Image files are listed when a data set is opened, but not decoded.
+//! [`quarantine_unreadable`] decodes all of them once, puts aside those that are damaged and
+//! says which; [`check`](check::check) tells everything there is to know about a data set
+//! before it is trained on: counts, sizes, damaged files, duplicates, leakage.
+//!
+//! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders) →
+//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`].
+
+pub mod augmentation;
+pub mod builtin;
+pub mod check;
+pub mod cifar;
+pub mod dataset;
+pub mod decode;
+pub mod error;
+mod folder;
+pub mod fraction;
+mod geometry;
+mod hold_out;
+mod jpeg;
+pub mod loader;
+mod panics;
+pub mod pixels;
+pub mod readable;
+pub mod resize;
+pub mod spec;
+pub mod transform;
+
+pub use augmentation::{Augmentation, RandomCrop};
+pub use check::{DataReport, check};
+pub use dataset::{Dataset, DatasetOptions, Purpose, Sample, Source, Split, SplitName};
+pub use decode::{decode_bytes, decode_file, list_images};
+pub use error::DataError;
+pub use fraction::Fraction;
+pub use loader::{EpochBatches, HostBatch, LastBatch, Loader, LoaderOptions, Order};
+pub use pixels::Pixels;
+pub use readable::{DEFAULT_MAX_UNREADABLE, Progress, UnreadableImage, quarantine_unreadable};
+pub use spec::DataSpec;
+pub use transform::{Transform, TransformError};

@@ -1,0 +1,285 @@
+//! Batches, made ahead of their consumer on worker threads.
+//!
+//! Batch `index` of epoch `epoch` depends on the seed, the epoch and the index alone. The
+//! workers only decide how soon it is ready, so their number changes no result, and a run can
+//! be resumed at any batch.
+
+mod queue;
+
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rand::seq::SliceRandom;
+use residua_core::seed::SeedStream;
+
+use crate::dataset::{Sample, Split};
+use crate::error::DataError;
+use crate::panics::panic_message;
+use crate::transform::Transform;
+use queue::Workers;
+
+/// The order of the samples in an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// That of the split, in every epoch.
+    Sequential,
+    /// Another one in every epoch, found from seed and epoch.
+    Shuffled,
+}
+
+/// What becomes of a last batch with fewer samples than the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastBatch {
+    /// It is delivered as it is.
+    Keep,
+    /// It is left out, so that all batches have the same size. A split with fewer samples
+    /// than a batch has then no batches at all.
+    Drop,
+}
+
+/// How a split is divided into batches, and how fast they are made.
+#[derive(Debug, Clone, Copy)]
+pub struct LoaderOptions {
+    /// Samples in a batch.
+    pub batch_size: NonZeroUsize,
+    /// The order of the samples.
+    pub order: Order,
+    /// What becomes of an incomplete last batch.
+    pub last_batch: LastBatch,
+    /// Where shuffling and augmentation take their randomness from.
+    pub seed: SeedStream,
+    /// Worker threads; with 0 every batch is made when it is asked for.
+    pub workers: usize,
+    /// How many batches may be ready or in work at a time: the bound on memory.
+    pub prefetch: NonZeroUsize,
+}
+
+impl LoaderOptions {
+    /// Shuffled batches of one size for training, made by one worker, four batches ahead.
+    pub fn training(batch_size: NonZeroUsize, seed: SeedStream) -> Self {
+        Self {
+            batch_size,
+            order: Order::Shuffled,
+            last_batch: LastBatch::Drop,
+            seed,
+            workers: 1,
+            prefetch: DEFAULT_PREFETCH,
+        }
+    }
+
+    /// All samples in their order for evaluation, made by one worker, four batches ahead.
+    pub fn evaluation(batch_size: NonZeroUsize) -> Self {
+        Self {
+            batch_size,
+            order: Order::Sequential,
+            last_batch: LastBatch::Keep,
+            seed: SeedStream::new(0),
+            workers: 1,
+            prefetch: DEFAULT_PREFETCH,
+        }
+    }
+}
+
+const DEFAULT_PREFETCH: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not 0");
+
+/// Images and labels of one batch, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostBatch {
+    /// Epoch, from 0.
+    pub epoch: u64,
+    /// Index of the batch in its epoch, from 0.
+    pub index: usize,
+    /// `[N, H, W, C]`.
+    pub shape: [usize; 4],
+    /// The normalised images, `[N, H, W, C]`.
+    pub images: Vec<f32>,
+    /// N class indices.
+    pub labels: Vec<u32>,
+    /// N positions in [`Split::samples`], which say where each image comes from.
+    pub samples: Vec<usize>,
+}
+
+/// Divides a split into batches.
+///
+/// Cloning is cheap; the samples are shared.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    split: Arc<Split>,
+    transform: Arc<Transform>,
+    options: LoaderOptions,
+}
+
+impl Loader {
+    /// A loader of the samples of `split`, treated by `transform`.
+    pub fn new(split: Arc<Split>, transform: Transform, options: LoaderOptions) -> Self {
+        Self {
+            split,
+            transform: Arc::new(transform),
+            options,
+        }
+    }
+
+    /// The samples it loads.
+    pub fn split(&self) -> &Arc<Split> {
+        &self.split
+    }
+
+    /// How it treats images.
+    pub fn transform(&self) -> &Transform {
+        &self.transform
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &LoaderOptions {
+        &self.options
+    }
+
+    /// Number of batches in an epoch; 0 only for a split without samples, or with fewer than a
+    /// batch if the last one is dropped.
+    pub fn batches_per_epoch(&self) -> usize {
+        let batch_size = self.options.batch_size.get();
+        match self.options.last_batch {
+            LastBatch::Keep => self.split.len().div_ceil(batch_size),
+            LastBatch::Drop => self.split.len() / batch_size,
+        }
+    }
+
+    /// Number of samples that an epoch delivers.
+    pub fn samples_per_epoch(&self) -> usize {
+        let whole_batches = self.batches_per_epoch() * self.options.batch_size.get();
+        whole_batches.min(self.split.len())
+    }
+
+    /// All batches of an epoch, in order.
+    pub fn epoch(&self, epoch: u64) -> EpochBatches {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of an epoch from batch `first` on: what an interrupted run still needs.
+    pub fn epoch_from(&self, epoch: u64, first: usize) -> EpochBatches {
+        let maker = BatchMaker {
+            order: self.order(epoch),
+            seed: self.options.seed.child("augment").child_index(epoch),
+            loader: self.clone(),
+            epoch,
+        };
+        EpochBatches::start(maker, first)
+    }
+
+    /// The positions of all samples in the order of this epoch.
+    pub fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.split.len()).collect();
+        if self.options.order == Order::Shuffled {
+            let seed = self.options.seed.child("shuffle").child_index(epoch);
+            order.shuffle(&mut seed.rng());
+        }
+        order
+    }
+}
+
+/// Makes any batch of one epoch.
+pub(crate) struct BatchMaker {
+    loader: Loader,
+    epoch: u64,
+    order: Vec<usize>,
+    seed: SeedStream,
+}
+
+impl BatchMaker {
+    fn make(&self, index: usize) -> Result<HostBatch, DataError> {
+        let batch_size = self.loader.options.batch_size.get();
+        let start = (index * batch_size).min(self.order.len());
+        let end = (start + batch_size).min(self.order.len());
+        let samples = self.order[start..end].to_vec();
+
+        let [height, width, channels] = self.loader.transform.shape();
+        let image_len = height * width * channels;
+        let mut images = vec![0.0; samples.len() * image_len];
+        let mut labels = Vec::with_capacity(samples.len());
+        for (&position, image) in samples.iter().zip(images.chunks_exact_mut(image_len)) {
+            let sample = &self.loader.split.samples[position];
+            self.load_guarded(sample, image)?;
+            labels.push(sample.label);
+        }
+        Ok(HostBatch {
+            epoch: self.epoch,
+            index,
+            shape: [samples.len(), height, width, channels],
+            images,
+            labels,
+            samples,
+        })
+    }
+
+    /// A panic would end its worker in silence and leave the consumer waiting; so it becomes an
+    /// error that names the sample.
+    fn load_guarded(&self, sample: &Sample, image: &mut [f32]) -> Result<(), DataError> {
+        catch_unwind(AssertUnwindSafe(|| self.load(sample, image))).unwrap_or_else(|panic| {
+            Err(DataError::WorkerFailed {
+                sample: sample.source.to_string(),
+                reason: panic_message(&*panic),
+            })
+        })
+    }
+
+    fn load(&self, sample: &Sample, image: &mut [f32]) -> Result<(), DataError> {
+        let pixels = sample.pixels()?;
+        let seed = self.seed.child_index(sample.id);
+        let transformed = self.loader.transform.apply_into(&pixels, seed, image);
+        transformed.map_err(|error| DataError::Unreadable {
+            path: sample.source.to_string().into(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// The batches of one epoch, in order.
+///
+/// An item is an error if one of its images cannot be decoded any more; the batches after it
+/// can still be had. Dropping the iterator stops the workers after the batches that they are
+/// just making.
+pub struct EpochBatches {
+    maker: Arc<BatchMaker>,
+    next: usize,
+    end: usize,
+    workers: Option<Workers>,
+}
+
+impl EpochBatches {
+    fn start(maker: BatchMaker, first: usize) -> Self {
+        let end = maker.loader.batches_per_epoch();
+        let next = first.min(end);
+        let maker = Arc::new(maker);
+        let workers = Workers::start(&maker, next..end);
+        Self {
+            maker,
+            next,
+            end,
+            workers,
+        }
+    }
+}
+
+impl Iterator for EpochBatches {
+    type Item = Result<HostBatch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.end {
+            return None;
+        }
+        let index = self.next;
+        self.next += 1;
+        Some(match &self.workers {
+            Some(workers) => workers.take(index),
+            None => self.maker.make(index),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.end - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for EpochBatches {}

@@ -1,0 +1,365 @@
+//! From a decoded image to the numbers that a network reads.
+
+use rand::{Rng, RngExt};
+use residua_core::preprocessing::{Normalisation, Preprocessing, PreprocessingError, ResizeRule};
+use residua_core::seed::SeedStream;
+use thiserror::Error;
+
+use crate::augmentation::{Augmentation, AugmentationError, RandomCrop};
+use crate::geometry::{Geometry, cover, random_resized};
+use crate::pixels::Pixels;
+use crate::resize::{Rectangle, resize};
+
+/// A pipeline from an image of any size to `[height, width, channels]` normalised numbers.
+///
+/// Training and evaluation are two values of this type. They share their [`Preprocessing`];
+/// training adds an [`Augmentation`].
+#[derive(Debug, Clone)]
+pub struct Transform {
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+    lookup: Lookup,
+}
+
+/// Why an image cannot be transformed, or a pipeline not be built.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum TransformError {
+    /// The preprocessing cannot be used.
+    #[error(transparent)]
+    Preprocessing(#[from] PreprocessingError),
+    /// The augmentation cannot be used.
+    #[error(transparent)]
+    Augmentation(#[from] AugmentationError),
+    /// The scaled image would be too large to hold.
+    #[error("cannot scale {height} × {width} pixels to {scaled_height} × {scaled_width}")]
+    Scale {
+        /// Height of the image.
+        height: usize,
+        /// Width of the image.
+        width: usize,
+        /// Height that it should get.
+        scaled_height: usize,
+        /// Width that it should get.
+        scaled_width: usize,
+    },
+    /// The place for the result has another size than the result.
+    #[error("the output has room for {found} numbers; expected {expected}")]
+    Output {
+        /// Height × width × channels.
+        expected: usize,
+        /// Length of the slice given.
+        found: usize,
+    },
+}
+
+impl Transform {
+    /// The pipeline that evaluates, predicts and serves: nothing in it is random.
+    ///
+    /// # Errors
+    /// If a value of the preprocessing is out of range.
+    pub fn evaluation(preprocessing: &Preprocessing) -> Result<Self, TransformError> {
+        Self::training(preprocessing, Augmentation::NONE)
+    }
+
+    /// The pipeline that trains.
+    ///
+    /// # Errors
+    /// If a value of the preprocessing or of the augmentation is out of range.
+    pub fn training(
+        preprocessing: &Preprocessing,
+        augmentation: Augmentation,
+    ) -> Result<Self, TransformError> {
+        preprocessing.validate()?;
+        augmentation.validate()?;
+        Ok(Self {
+            preprocessing: preprocessing.clone(),
+            augmentation,
+            lookup: Lookup::new(&preprocessing.normalisation),
+        })
+    }
+
+    /// The preprocessing it was built from.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The augmentation it was built from; [`Augmentation::NONE`] for evaluation.
+    pub fn augmentation(&self) -> Augmentation {
+        self.augmentation
+    }
+
+    /// `[height, width, channels]` of the result.
+    pub fn shape(&self) -> [usize; 3] {
+        let preprocessing = &self.preprocessing;
+        [
+            preprocessing.height,
+            preprocessing.width,
+            preprocessing.channels(),
+        ]
+    }
+
+    /// Transforms one image; `[height, width, channels]`.
+    ///
+    /// Randomness comes from `seed` alone; evaluation does not look at it.
+    ///
+    /// # Errors
+    /// [`TransformError::Scale`] for shapes that would need gigabytes.
+    pub fn apply(&self, image: &Pixels<'_>, seed: SeedStream) -> Result<Vec<f32>, TransformError> {
+        let mut output = vec![0.0; self.shape().iter().product()];
+        self.apply_into(image, seed, &mut output)?;
+        Ok(output)
+    }
+
+    /// Transforms one image into `output`, `[height, width, channels]`.
+    ///
+    /// # Errors
+    /// As [`Transform::apply`], and [`TransformError::Output`] if `output` has another length.
+    pub fn apply_into(
+        &self,
+        image: &Pixels<'_>,
+        seed: SeedStream,
+        output: &mut [f32],
+    ) -> Result<(), TransformError> {
+        let expected = self.shape().iter().product();
+        if output.len() != expected {
+            return Err(TransformError::Output {
+                expected,
+                found: output.len(),
+            });
+        }
+        let geometry = self.geometry([image.height(), image.width()], &mut seed.rng());
+        let [height, width] = geometry.scaled;
+        let whole = Rectangle::whole(image.height(), image.width());
+        if geometry.area == whole && geometry.scaled == [image.height(), image.width()] {
+            self.render(image, &geometry, output);
+            return Ok(());
+        }
+        let scaled =
+            resize(image, geometry.area, geometry.scaled).ok_or(TransformError::Scale {
+                height: image.height(),
+                width: image.width(),
+                scaled_height: height,
+                scaled_width: width,
+            })?;
+        self.render(&scaled, &geometry, output);
+        Ok(())
+    }
+
+    /// Decides where every pixel of the result comes from in an image of `[height, width]`.
+    fn geometry(&self, image: [usize; 2], rng: &mut impl Rng) -> Geometry {
+        let input = [self.preprocessing.height, self.preprocessing.width];
+        let mut geometry = match (self.augmentation.crop, self.preprocessing.resize) {
+            (RandomCrop::RandomResized { scale, ratio }, _) => {
+                Geometry::stretch(random_resized(image, scale, ratio, rng), input)
+            }
+            (_, ResizeRule::Stretch) => {
+                Geometry::stretch(Rectangle::whole(image[0], image[1]), input)
+            }
+            (_, ResizeRule::CoverAndCrop { crop_fraction }) => cover(image, input, crop_fraction),
+        };
+        if let RandomCrop::PadAndCrop { padding } = self.augmentation.crop {
+            let mut offset =
+                || rng.random_range(0..=2 * padding as u32) as isize - padding as isize;
+            geometry.shift = [offset(), offset()];
+        }
+        // Drawn only where it can matter, so that evaluation needs no randomness.
+        if self.augmentation.flip_probability > 0.0 {
+            geometry.mirrored = rng.random_bool(self.augmentation.flip_probability);
+        }
+        geometry
+    }
+
+    /// Reads the window of the scaled image and normalises it.
+    fn render(&self, scaled: &Pixels<'_>, geometry: &Geometry, output: &mut [f32]) {
+        let [_, width, channels] = self.shape();
+        for (row, target) in output.chunks_exact_mut(width * channels).enumerate() {
+            let source = geometry.source_row(row).map(|row| {
+                let start = (row * scaled.width() + geometry.window.left) * 3;
+                &scaled.rgb()[start..start + width * 3]
+            });
+            match &self.lookup {
+                Lookup::Rgb(table) => {
+                    for (column, target) in target.chunks_exact_mut(3).enumerate() {
+                        let [red, green, blue] = geometry.source_pixel(source, column);
+                        target[0] = table[0][usize::from(red)];
+                        target[1] = table[1][usize::from(green)];
+                        target[2] = table[2][usize::from(blue)];
+                    }
+                }
+                Lookup::Grey(table) => {
+                    for (column, target) in target.iter_mut().enumerate() {
+                        let grey = luma(geometry.source_pixel(source, column));
+                        *target = table[usize::from(grey)];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The normalised value of each of the 256 values of a channel.
+#[derive(Debug, Clone)]
+enum Lookup {
+    Rgb(Box<[[f32; 256]; 3]>),
+    Grey(Box<[f32; 256]>),
+}
+
+impl Lookup {
+    fn new(normalisation: &Normalisation) -> Self {
+        let table = |channel: usize| {
+            let mean = normalisation.mean()[channel];
+            let std = normalisation.std()[channel];
+            std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
+        };
+        match normalisation.mean().len() {
+            1 => Self::Grey(Box::new(table(0))),
+            _ => Self::Rgb(Box::new([table(0), table(1), table(2)])),
+        }
+    }
+}
+
+/// Brightness of a colour (ITU-R BT.601), rounded as Pillow does it.
+fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let weighted =
+        19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + 0x8000;
+    (weighted >> 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gradient(height: usize, width: usize) -> Pixels<'static> {
+        let rgb: Vec<u8> = (0..height * width * 3)
+            .map(|index| (index * 7 % 251) as u8)
+            .collect();
+        Pixels::new(height, width, rgb).unwrap()
+    }
+
+    /// Mean 0 and deviation 1/255: the result is the pixel value itself.
+    fn plain(height: usize, width: usize) -> Preprocessing {
+        Preprocessing {
+            height,
+            width,
+            resize: ResizeRule::CoverAndCrop { crop_fraction: 1.0 },
+            normalisation: Normalisation::new(vec![0.0; 3], vec![1.0 / 255.0; 3]).unwrap(),
+        }
+    }
+
+    fn rounded(values: &[f32]) -> Vec<u8> {
+        values.iter().map(|value| value.round() as u8).collect()
+    }
+
+    #[test]
+    fn evaluation_normalises_and_nothing_else() {
+        let image = gradient(32, 32);
+        let transform = Transform::evaluation(&Preprocessing::cifar10()).unwrap();
+        let values = transform.apply(&image, SeedStream::new(0)).unwrap();
+        let normalisation = Normalisation::cifar10();
+        for (index, (&value, &pixel)) in values.iter().zip(image.rgb()).enumerate() {
+            let (mean, std) = (
+                normalisation.mean()[index % 3],
+                normalisation.std()[index % 3],
+            );
+            assert_eq!(value, (f32::from(pixel) / 255.0 - mean) / std);
+        }
+    }
+
+    #[test]
+    fn a_flip_of_a_flip_is_the_image() {
+        let image = gradient(6, 5);
+        let flip = Augmentation {
+            flip_probability: 1.0,
+            ..Augmentation::NONE
+        };
+        let transform = Transform::training(&plain(6, 5), flip).unwrap();
+        let once = rounded(&transform.apply(&image, SeedStream::new(0)).unwrap());
+        assert_ne!(once, image.rgb());
+        assert_eq!(once[..3], image.rgb()[4 * 3..5 * 3]);
+        let once = Pixels::new(6, 5, once).unwrap();
+        let twice = transform.apply(&once, SeedStream::new(0)).unwrap();
+        assert_eq!(rounded(&twice), image.rgb());
+    }
+
+    #[test]
+    fn pad_and_crop_shifts_and_fills_with_black() {
+        let image = Pixels::new(8, 8, vec![200; 8 * 8 * 3]).unwrap();
+        let crop = Augmentation {
+            crop: RandomCrop::PadAndCrop { padding: 2 },
+            flip_probability: 0.0,
+        };
+        let transform = Transform::training(&plain(8, 8), crop).unwrap();
+        let mut seen = std::collections::BTreeMap::new();
+        for sample in 0..2_000 {
+            let seed = SeedStream::new(5).child_index(sample);
+            let values = rounded(&transform.apply(&image, seed).unwrap());
+            let bright = values.iter().filter(|&&value| value == 200).count() / 3;
+            let black = values.iter().filter(|&&value| value == 0).count() / 3;
+            assert_eq!(bright + black, 64);
+            *seen.entry(bright).or_insert(0) += 1;
+        }
+        // Offsets -2 to 2 leave 6, 7, 8, 7, 6 rows, and as many columns.
+        let sizes: Vec<usize> = seen.keys().copied().collect();
+        assert_eq!(sizes, [36, 42, 48, 49, 56, 64]);
+        // One pair of 25 leaves all of the image.
+        assert!((40..=120).contains(&seen[&64]), "{}", seen[&64]);
+    }
+
+    #[test]
+    fn half_of_the_images_are_flipped() {
+        let image = gradient(4, 4);
+        let flip = Augmentation {
+            flip_probability: 0.5,
+            ..Augmentation::NONE
+        };
+        let transform = Transform::training(&plain(4, 4), flip).unwrap();
+        let flipped = (0..1_000)
+            .map(|sample| SeedStream::new(1).child_index(sample))
+            .filter(|&seed| rounded(&transform.apply(&image, seed).unwrap()) != image.rgb())
+            .count();
+        assert!((420..=580).contains(&flipped), "{flipped}");
+    }
+
+    #[test]
+    fn grey_is_pillows_brightness() {
+        let preprocessing = Preprocessing {
+            normalisation: Normalisation::new(vec![0.0], vec![1.0 / 255.0]).unwrap(),
+            ..plain(1, 3)
+        };
+        let image = Pixels::new(1, 3, vec![255, 0, 0, 0, 255, 0, 90, 90, 90]).unwrap();
+        let transform = Transform::evaluation(&preprocessing).unwrap();
+        assert_eq!(transform.shape(), [1, 3, 1]);
+        let values = transform.apply(&image, SeedStream::new(0)).unwrap();
+        assert_eq!(rounded(&values), [76, 150, 90]);
+    }
+
+    #[test]
+    fn one_pixel_and_a_long_strip_become_inputs_too() {
+        for (height, width) in [(1, 1), (1, 5_000), (5_000, 1), (3, 700)] {
+            for augmentation in [
+                Augmentation::NONE,
+                Augmentation::IMAGENET,
+                Augmentation::CIFAR,
+            ] {
+                let transform = Transform::training(&Preprocessing::cifar10(), augmentation);
+                let values = transform
+                    .unwrap()
+                    .apply(&gradient(height, width), SeedStream::new(3));
+                assert_eq!(values.unwrap().len(), 32 * 32 * 3);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_output_is_refused() {
+        let transform = Transform::evaluation(&plain(2, 2)).unwrap();
+        let error = transform
+            .apply_into(&gradient(2, 2), SeedStream::new(0), &mut [0.0; 11])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the output has room for 11 numbers; expected 12"
+        );
+    }
+}

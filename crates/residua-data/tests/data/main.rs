@@ -1,0 +1,9 @@
+//! What the crate promises about whole data sets.
+
+mod checking;
+mod cifar_files;
+mod folders;
+mod loading;
+mod real_data;
+mod resizing;
+mod support;

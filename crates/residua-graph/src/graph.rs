@@ -1,0 +1,202 @@
+//! The graph itself: a list of named nodes in the order of execution.
+
+use thiserror::Error;
+
+use crate::operation::{Operation, StateRole};
+use crate::shape::Shape;
+
+/// Identifies a node of one graph: its place in the order of execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(crate) usize);
+
+impl NodeId {
+    /// The place in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A named operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// PyTorch's module path, `layer1.0.conv1` for instance; unique in its graph.
+    pub name: String,
+    /// What it computes.
+    pub operation: Operation,
+    /// The nodes it reads.
+    pub inputs: Vec<NodeId>,
+    /// The shape of one sample that it produces.
+    pub shape: Shape,
+}
+
+/// A tensor of a network's state with its full name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateEntry {
+    /// PyTorch's `state_dict` key.
+    pub name: String,
+    /// PyTorch's shape.
+    pub shape: Vec<usize>,
+    /// What it is for.
+    pub role: StateRole,
+    /// The node that owns it.
+    pub node: NodeId,
+}
+
+impl StateEntry {
+    /// Number of values.
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// Why a graph could not be built.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum GraphError {
+    /// An operation cannot take its inputs.
+    #[error("{node} ({kind}): {message}")]
+    Shape {
+        /// Name of the node.
+        node: String,
+        /// Its operation.
+        kind: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// Two nodes have one name.
+    #[error("two nodes are named '{name}'; names become parameter names and must be unique")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+}
+
+/// A network.
+///
+/// Nodes are stored in the order of execution: each reads only earlier ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    name: String,
+    nodes: Vec<Node>,
+    output: NodeId,
+}
+
+impl Graph {
+    /// Used by the builder, which has checked the nodes.
+    pub(crate) fn new(name: String, nodes: Vec<Node>, output: NodeId) -> Self {
+        Self {
+            name,
+            nodes,
+            output,
+        }
+    }
+
+    /// Name of the network.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All nodes in the order of execution; the first is the input.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// All node identifiers in the order of execution.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
+    /// One node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The node whose value is the result.
+    pub fn output(&self) -> NodeId {
+        self.output
+    }
+
+    /// The shape that a node produces.
+    pub fn shape_of(&self, id: NodeId) -> Shape {
+        self.nodes[id.0].shape
+    }
+
+    /// The shape of the image.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// The shape of the result.
+    pub fn output_shape(&self) -> Shape {
+        self.shape_of(self.output)
+    }
+
+    /// The node with this name; or, for the name of a part such as `layer2` or `layer2.0`,
+    /// the last node of that part, whose value is the part's output.
+    pub fn find(&self, name: &str) -> Option<NodeId> {
+        let exact = self.nodes.iter().position(|node| node.name == name);
+        let within = |node: &Node| {
+            let rest = node.name.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        exact
+            .or_else(|| self.nodes.iter().rposition(within))
+            .map(NodeId)
+    }
+
+    /// The nodes that read each node, in the order of execution.
+    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
+        let mut consumers = vec![Vec::new(); self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            for input in &node.inputs {
+                consumers[input.0].push(NodeId(index));
+            }
+        }
+        consumers
+    }
+
+    /// The shape that a node reads first; its own shape for the input.
+    pub fn input_shape_of(&self, id: NodeId) -> Shape {
+        let node = self.node(id);
+        node.inputs
+            .first()
+            .map_or(node.shape, |input| self.shape_of(*input))
+    }
+
+    /// The tensors that one node owns.
+    pub fn state_of(&self, id: NodeId) -> Vec<StateEntry> {
+        let node = self.node(id);
+        let specs = node.operation.state(self.input_shape_of(id).channels());
+        specs
+            .into_iter()
+            .map(|spec| StateEntry {
+                name: format!("{}.{}", node.name, spec.name),
+                shape: spec.shape,
+                role: spec.role,
+                node: id,
+            })
+            .collect()
+    }
+
+    /// All tensors of the network's state, in the order of PyTorch's `state_dict`.
+    pub fn state(&self) -> Vec<StateEntry> {
+        self.ids().flat_map(|id| self.state_of(id)).collect()
+    }
+
+    /// Number of values that training updates.
+    pub fn trainable_parameters(&self) -> u64 {
+        let state = self.state();
+        let trained = state.iter().filter(|entry| entry.role.is_trainable());
+        trained.map(|entry| entry.elements() as u64).sum()
+    }
+
+    /// Multiply-accumulates of one node for one sample.
+    pub fn macs_of(&self, id: NodeId) -> u64 {
+        let node = self.node(id);
+        node.operation.macs(self.input_shape_of(id), node.shape)
+    }
+
+    /// Multiply-accumulates for one sample; see [`Operation::macs`] for what counts.
+    pub fn macs(&self) -> u64 {
+        self.ids().map(|id| self.macs_of(id)).sum()
+    }
+}

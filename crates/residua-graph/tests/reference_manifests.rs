@@ -1,0 +1,82 @@
+//! Names, shapes, parameter counts and costs against the libraries that published the networks.
+
+use residua_graph::catalog::{self, BuildOptions};
+use residua_graph::{Graph, StateRole};
+use serde_json::Value;
+
+/// Catalog name and the manifest that describes it.
+const MANIFESTS: [(&str, &str); 10] = [
+    ("resnet18", "torchvision_resnet18"),
+    ("resnet34", "torchvision_resnet34"),
+    ("resnet50", "torchvision_resnet50"),
+    ("resnet101", "torchvision_resnet101"),
+    ("resnet152", "torchvision_resnet152"),
+    ("resnet20", "cifar_resnet20"),
+    ("resnet56", "cifar_resnet56"),
+    ("resnet110", "cifar_resnet110"),
+    ("resnet1202", "cifar_resnet1202"),
+    ("cifar_resnet18", "cifar_resnet18"),
+];
+
+fn manifest(file: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models");
+    let text = std::fs::read_to_string(format!("{folder}/{file}.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn graph(name: &str) -> Graph {
+    catalog::build(name, &BuildOptions::default()).unwrap()
+}
+
+#[test]
+fn the_state_has_the_names_shapes_and_order_of_the_original() {
+    for (name, file) in MANIFESTS {
+        let state = graph(name).state();
+        let manifest = manifest(file);
+        let expected = manifest["state_dict"].as_array().unwrap();
+        assert_eq!(state.len(), expected.len(), "{name}");
+        for (entry, expected) in state.iter().zip(expected) {
+            assert_eq!(entry.name, expected[0].as_str().unwrap(), "{name}");
+            assert_eq!(
+                serde_json::json!(entry.shape),
+                expected[1],
+                "{name}: {}",
+                entry.name
+            );
+            let integer = entry.role == StateRole::BatchCount;
+            assert_eq!(
+                integer,
+                expected[2].as_str().unwrap().contains("int64"),
+                "{name}: {}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn parameters_and_macs_agree() {
+    for (name, file) in MANIFESTS {
+        let graph = graph(name);
+        let manifest = manifest(file);
+        let parameters = manifest["trainable_parameters"].as_u64().unwrap();
+        let macs = manifest["macs"]["value"].as_u64().unwrap();
+        assert_eq!(
+            (graph.trainable_parameters(), graph.macs()),
+            (parameters, macs),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn published_counts_of_networks_without_a_manifest() {
+    // He et al. 2015, Table 6: 0.46 M and 0.66 M for 32 and 44 layers.
+    assert_eq!(graph("resnet32").trainable_parameters(), 464_154);
+    assert_eq!(graph("resnet44").trainable_parameters(), 658_586);
+    // Shortcuts of option A have no parameters, so a plain network has as many.
+    assert_eq!(
+        graph("plain56").trainable_parameters(),
+        graph("resnet56").trainable_parameters()
+    );
+}

@@ -1,0 +1,428 @@
+//! How a correlation is cut into chunks of work, and where each chunk finds its pixels.
+//!
+//! A chunk is a few whole images or a few rows of one image, small enough that its source stays in
+//! the second-level cache. Where taps reach beyond the image, the chunk's source is first copied
+//! into a window with a border of zeros; the inner loops then know nothing of borders. All chunks
+//! share one table of pixel offsets.
+
+use std::ops::Range;
+
+use super::correlation::{Correlation, Phase};
+
+/// A stretch of source numbers, relative to a pixel, that meets as many consecutive weights.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) offset: usize,
+    pub(super) length: usize,
+}
+
+/// Where a target pixel is, and where its source window begins, relative to the chunk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pixel {
+    pub(super) source: usize,
+    pub(super) target: usize,
+}
+
+/// The work of one phase in a full chunk.
+#[derive(Debug)]
+pub(super) struct PhasePlan {
+    /// In the order of the packed weights.
+    pub(super) segments: Vec<Segment>,
+    /// Ranges of segments whose weights fit in cache together; one empty range if there are no
+    /// segments.
+    pub(super) blocks: Vec<Range<usize>>,
+    /// Products per target number: taps times source channels of a group.
+    pub(super) steps: usize,
+    pixels: Vec<Pixel>,
+    count: [usize; 2],
+}
+
+/// Images and rows (of the phase grids) that are worked on together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunk {
+    first_image: usize,
+    images: usize,
+    first_row: usize,
+    rows: usize,
+}
+
+/// A correlation, cut up.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) correlation: Correlation,
+    pub(super) phases: Vec<PhasePlan>,
+    window: Window,
+    images_per_chunk: usize,
+    rows_per_chunk: usize,
+}
+
+/// The rectangle of source pixels that a chunk reads.
+#[derive(Debug)]
+struct Window {
+    /// First source row and column, for the chunk that begins at row 0.
+    origin: [isize; 2],
+    /// Rows beyond the first that one row of target pixels reads.
+    reach: usize,
+    columns: usize,
+    pixel_stride: usize,
+    row_stride: usize,
+    image_stride: usize,
+    /// Whether the window is a padded copy, or the source itself.
+    copied: bool,
+}
+
+/// How large chunks may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chunking {
+    /// Source numbers in a chunk of several images; an image with more is cut into bands.
+    pub(super) numbers: usize,
+    /// Chunks that a batch is cut into at least, where it has the images, so that threads finish
+    /// together.
+    pub(super) least_chunks: usize,
+    /// Whether windows keep pixels apart that would compete for the same lines of a cache.
+    pub(super) spread_pixels: bool,
+}
+
+impl Default for Chunking {
+    /// 256 KiB, a quarter of the second-level cache of current server cores.
+    fn default() -> Self {
+        Self {
+            numbers: 64 * 1024,
+            least_chunks: 16,
+            spread_pixels: false,
+        }
+    }
+}
+
+/// Pixels whose distance is a multiple of this many numbers (1 KiB) fall on a few lines of a cache
+/// only.
+const COMPETING_NUMBERS: usize = 256;
+/// Numbers that spread such pixels over all lines: one line of the cache.
+const SPREAD_NUMBERS: usize = 16;
+/// Source numbers in a band of rows.
+const BAND_NUMBERS: usize = 32 * 1024;
+/// Enough pixels to pay for fetching the weights once per chunk.
+const CHUNK_PIXELS: usize = 512;
+/// Steps whose weights are used before the next pixel's turn: 64 output channels take 192 KiB.
+const BLOCK_STEPS: usize = 768;
+
+impl Plan {
+    pub(super) fn new(correlation: Correlation, chunking: Chunking) -> Self {
+        let window = Window::new(&correlation, chunking.spread_pixels);
+        let rows = correlation.phases[0].count[0];
+        let image_numbers = window.rows(&correlation, rows) * window.columns * window.pixel_stride;
+        let (images_per_chunk, rows_per_chunk) = if image_numbers > chunking.numbers && rows > 1 {
+            let row_numbers = window.columns * window.pixel_stride;
+            let rows_that_fit = (BAND_NUMBERS / row_numbers).saturating_sub(window.reach)
+                / correlation.source_step[0];
+            // A band of fewer rows than it reads extra would mostly copy.
+            (
+                1,
+                rows_that_fit
+                    .max(window.reach / correlation.source_step[0])
+                    .clamp(1, rows),
+            )
+        } else {
+            let pixels = correlation.target[0] * correlation.target[1];
+            let images = (CHUNK_PIXELS / pixels)
+                .min(chunking.numbers / image_numbers)
+                .min(correlation.batch / chunking.least_chunks);
+            (images.max(1), rows)
+        };
+        let window = window.with_strides(&correlation, rows_per_chunk);
+        let phases = correlation
+            .phases
+            .iter()
+            .map(|phase| {
+                PhasePlan::new(
+                    &correlation,
+                    phase,
+                    &window,
+                    images_per_chunk,
+                    rows_per_chunk,
+                )
+            })
+            .collect();
+        Self {
+            correlation,
+            phases,
+            window,
+            images_per_chunk,
+            rows_per_chunk,
+        }
+    }
+
+    /// Number of chunks; depends on the sizes only, never on the machine.
+    pub(super) fn chunks(&self) -> usize {
+        self.correlation.batch.div_ceil(self.images_per_chunk) * self.bands()
+    }
+
+    /// The chunk of that index, in the order of memory.
+    pub(super) fn chunk(&self, index: usize) -> Chunk {
+        let first_image = index / self.bands() * self.images_per_chunk;
+        let first_row = index % self.bands() * self.rows_per_chunk;
+        Chunk {
+            first_image,
+            images: self
+                .images_per_chunk
+                .min(self.correlation.batch - first_image),
+            first_row,
+            rows: self
+                .rows_per_chunk
+                .min(self.correlation.phases[0].count[0] - first_row),
+        }
+    }
+
+    /// Where in the target tensor the chunk begins.
+    pub(super) fn target_base(&self, chunk: &Chunk) -> usize {
+        let correlation = &self.correlation;
+        let row = chunk.first_image * correlation.target[0]
+            + chunk.first_row * correlation.target_step[0];
+        row * correlation.target[1] * correlation.target_channels
+    }
+
+    fn bands(&self) -> usize {
+        self.correlation.phases[0].count[0].div_ceil(self.rows_per_chunk)
+    }
+
+    /// Numbers that [`Self::source`] needs as working memory.
+    pub(super) fn window_length(&self) -> usize {
+        if self.window.copied {
+            self.images_per_chunk * self.window.image_stride
+        } else {
+            0
+        }
+    }
+
+    /// The source of a chunk, to which the offsets of its pixels are relative: a part of `source`,
+    /// or a copy of it in `working_memory` with zeros around.
+    pub(super) fn source<'a>(
+        &self,
+        chunk: &Chunk,
+        source: &'a [f32],
+        working_memory: &'a mut [f32],
+    ) -> &'a [f32] {
+        let correlation = &self.correlation;
+        let first_row =
+            (chunk.first_row * correlation.source_step[0]) as isize + self.window.origin[0];
+        let image_length =
+            correlation.source[0] * correlation.source[1] * correlation.source_channels;
+        if !self.window.copied {
+            let row = first_row as usize * self.window.row_stride;
+            let column = self.window.origin[1] as usize * correlation.source_channels;
+            return &source[chunk.first_image * image_length + row + column..];
+        }
+        let rows = self.window.rows(correlation, chunk.rows);
+        let images = source
+            .chunks_exact(image_length)
+            .skip(chunk.first_image)
+            .take(chunk.images);
+        for (image, target) in images.zip(working_memory.chunks_exact_mut(self.window.image_stride))
+        {
+            for (index, line) in target
+                .chunks_exact_mut(self.window.row_stride)
+                .take(rows)
+                .enumerate()
+            {
+                self.copy_row(image, first_row + index as isize, line);
+            }
+        }
+        working_memory
+    }
+
+    /// Copies one row of an image into a row of the window, with zeros where there is no image.
+    fn copy_row(&self, image: &[f32], row: isize, line: &mut [f32]) {
+        let [height, width] = self.correlation.source;
+        if row < 0 || row as usize >= height {
+            line.fill(0.0);
+            return;
+        }
+        let channels = self.correlation.source_channels;
+        let first = self.window.origin[1];
+        let last = first + self.window.columns as isize;
+        // Image columns within the window.
+        let begin = first.clamp(0, width as isize) as usize;
+        let end = last.clamp(begin as isize, width as isize) as usize;
+        let image_row = &image[row as usize * width * channels..][..width * channels];
+        let stride = self.window.pixel_stride;
+        let before = ((begin as isize - first) as usize).min(self.window.columns) * stride;
+        let inside = (end - begin) * stride;
+        let pixels = &image_row[begin * channels..end * channels];
+        line[..before].fill(0.0);
+        if stride == channels {
+            line[before..before + inside].copy_from_slice(pixels);
+        } else {
+            let targets = line[before..before + inside].chunks_exact_mut(stride);
+            for (pixel, target) in pixels.chunks_exact(channels).zip(targets) {
+                target[..channels].copy_from_slice(pixel);
+            }
+        }
+        line[before + inside..].fill(0.0);
+    }
+}
+
+impl Window {
+    fn new(correlation: &Correlation, spread_pixels: bool) -> Self {
+        let shifts = |axis: usize| {
+            let taps = correlation.phases.iter().flat_map(|phase| &phase.taps);
+            taps.map(move |tap| tap.shift[axis])
+        };
+        let origin = [0, 1].map(|axis| shifts(axis).min().unwrap_or(0));
+        let last = [0, 1].map(|axis| {
+            let reached = correlation.phases.iter().flat_map(|phase| {
+                let last_pixel = ((phase.count[axis] - 1) * correlation.source_step[axis]) as isize;
+                phase
+                    .taps
+                    .iter()
+                    .map(move |tap| last_pixel + tap.shift[axis])
+            });
+            reached.max().unwrap_or(0)
+        });
+        let within =
+            (0..2).all(|axis| origin[axis] >= 0 && last[axis] < correlation.source[axis] as isize);
+        let channels = correlation.source_channels;
+        let spread = spread_pixels && channels.is_multiple_of(COMPETING_NUMBERS);
+        Self {
+            origin,
+            reach: (shifts(0).max().unwrap_or(0) - origin[0]) as usize,
+            columns: (last[1] - origin[1] + 1) as usize,
+            pixel_stride: if spread {
+                channels + SPREAD_NUMBERS
+            } else {
+                channels
+            },
+            row_stride: 0,
+            image_stride: 0,
+            copied: spread || !within,
+        }
+    }
+
+    /// Fills in the distances of rows and images, for chunks of `rows_per_chunk` rows.
+    fn with_strides(mut self, correlation: &Correlation, rows_per_chunk: usize) -> Self {
+        let columns = if self.copied {
+            self.columns
+        } else {
+            correlation.source[1]
+        };
+        let rows = if self.copied {
+            self.rows(correlation, rows_per_chunk)
+        } else {
+            correlation.source[0]
+        };
+        self.row_stride = columns * self.pixel_stride;
+        self.image_stride = rows * self.row_stride;
+        self
+    }
+
+    /// Source rows that `target_rows` rows of a phase read.
+    fn rows(&self, correlation: &Correlation, target_rows: usize) -> usize {
+        (target_rows - 1) * correlation.source_step[0] + self.reach + 1
+    }
+}
+
+impl PhasePlan {
+    fn new(
+        correlation: &Correlation,
+        phase: &Phase,
+        window: &Window,
+        images: usize,
+        rows: usize,
+    ) -> Self {
+        let segments = segments(correlation, phase, window);
+        Self {
+            blocks: blocks(&segments),
+            steps: segments.iter().map(|segment| segment.length).sum(),
+            segments,
+            pixels: pixels(correlation, phase, window, images, rows),
+            count: phase.count,
+        }
+    }
+
+    /// The pixels of the phase that lie in `chunk`.
+    ///
+    /// Pixels are stored by image, row, column, and a chunk holds either whole images or rows of
+    /// one image, so an incomplete chunk is a prefix of the table.
+    pub(super) fn pixels(&self, chunk: &Chunk) -> &[Pixel] {
+        let [rows, columns] = self.count;
+        let rows = rows.saturating_sub(chunk.first_row).min(chunk.rows);
+        &self.pixels[..chunk.images * rows * columns]
+    }
+}
+
+/// The taps of a phase as stretches of memory. Taps that are neighbours in a row join, if a pixel's
+/// channels all belong to the one group; stretches too long for the cache are cut.
+fn segments(correlation: &Correlation, phase: &Phase, window: &Window) -> Vec<Segment> {
+    let channels = correlation.group_source_channels();
+    let mut segments: Vec<Segment> = Vec::new();
+    for tap in &phase.taps {
+        let row = (tap.shift[0] - window.origin[0]) as usize;
+        let column = (tap.shift[1] - window.origin[1]) as usize;
+        let offset = row * window.row_stride + column * window.pixel_stride;
+        match segments.last_mut() {
+            Some(last) if last.offset + last.length == offset && correlation.groups == 1 => {
+                last.length += channels
+            }
+            _ => segments.push(Segment {
+                offset,
+                length: channels,
+            }),
+        }
+    }
+    let cut = |segment: Segment| {
+        (0..segment.length)
+            .step_by(BLOCK_STEPS)
+            .map(move |begin| Segment {
+                offset: segment.offset + begin,
+                length: BLOCK_STEPS.min(segment.length - begin),
+            })
+    };
+    segments.into_iter().flat_map(cut).collect()
+}
+
+/// Groups consecutive segments into blocks of at most [`BLOCK_STEPS`].
+fn blocks(segments: &[Segment]) -> Vec<Range<usize>> {
+    let mut blocks = Vec::new();
+    let mut begin = 0;
+    let mut steps = 0;
+    for (index, segment) in segments.iter().enumerate() {
+        if steps + segment.length > BLOCK_STEPS {
+            blocks.push(begin..index);
+            begin = index;
+            steps = 0;
+        }
+        steps += segment.length;
+    }
+    blocks.push(begin..segments.len());
+    blocks
+}
+
+/// The table of pixels of a full chunk.
+fn pixels(
+    correlation: &Correlation,
+    phase: &Phase,
+    window: &Window,
+    images: usize,
+    rows: usize,
+) -> Vec<Pixel> {
+    let rows = rows.min(phase.count[0]);
+    let mut pixels = Vec::with_capacity(images * rows * phase.count[1]);
+    for image in 0..images {
+        for row in 0..rows {
+            let source_row = row * correlation.source_step[0];
+            let target_row =
+                image * correlation.target[0] + phase.first[0] + row * correlation.target_step[0];
+            for column in 0..phase.count[1] {
+                let source_column = column * correlation.source_step[1];
+                let target_column = phase.first[1] + column * correlation.target_step[1];
+                pixels.push(Pixel {
+                    source: image * window.image_stride
+                        + source_row * window.row_stride
+                        + source_column * window.pixel_stride,
+                    target: (target_row * correlation.target[1] + target_column)
+                        * correlation.target_channels,
+                });
+            }
+        }
+    }
+    pixels
+}

@@ -1,0 +1,315 @@
+//! Checkpoints: a network, what it is for, and where its training stood.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use residua_core::model_record::ModelRecord;
+use residua_core::preprocessing::Preprocessing;
+use residua_graph::catalog::{self, BuildOptions};
+use residua_weights::{NamedTensor, TensorFile, Values};
+use serde::{Deserialize, Serialize};
+
+use crate::config::build_options;
+use crate::error::TrainError;
+use crate::network::{Network, host_values};
+use crate::optimiser::{Memory, OptimiserConfig};
+
+/// Metadata key of the [`ModelRecord`].
+const RECORD: &str = "residua";
+/// Metadata key of the [`TrainingState`].
+const TRAINING: &str = "residua.training";
+/// Begins the names of the optimiser's tensors, which no network uses.
+const MEMORY_PREFIX: &str = "optimiser.";
+
+/// Where training stood, besides parameters and optimiser.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainingState {
+    /// Finished optimiser updates.
+    pub step: u64,
+    /// Epochs that were trained and validated.
+    pub finished_epochs: u64,
+    /// The epoch in progress so far.
+    pub epoch: EpochSums,
+    /// The best validation so far.
+    pub best: Option<Best>,
+    /// Accuracy of the last validation.
+    pub last_accuracy: f64,
+    /// Seconds of training and validation so far.
+    pub seconds: f64,
+    /// Training images per second of each finished epoch.
+    pub epoch_speeds: Vec<f64>,
+}
+
+/// Sums over the training images of one epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochSums {
+    /// Images seen.
+    pub images: u64,
+    /// Sum of their losses.
+    pub loss: f64,
+    /// How many were classified correctly.
+    pub correct: u64,
+    /// Seconds spent on them.
+    pub seconds: f64,
+}
+
+impl EpochSums {
+    /// Mean loss.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.images.max(1) as f64
+    }
+
+    /// Share of correct classifications.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images.max(1) as f64
+    }
+
+    /// Images per second.
+    pub fn speed(&self) -> f64 {
+        self.images as f64 / self.seconds.max(1e-9)
+    }
+}
+
+/// The best validation of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Its validation accuracy.
+    pub accuracy: f64,
+}
+
+/// Writes the weights alone, for use.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn save_weights(
+    path: &Path,
+    network: &Network,
+    record: &ModelRecord,
+) -> Result<(), TrainError> {
+    Ok(weights_file(network, record)?.write(path)?)
+}
+
+/// Writes everything that an exact continuation needs.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn save_training(
+    path: &Path,
+    network: &Network,
+    record: &ModelRecord,
+    state: &TrainingState,
+    optimiser: &OptimiserConfig,
+    memories: &[(usize, Memory)],
+) -> Result<(), TrainError> {
+    let mut file = weights_file(network, record)?;
+    file.metadata.insert(TRAINING.to_owned(), to_json(state)?);
+    for (entry, memory) in memories {
+        let entry = &network.entries()[*entry];
+        for (name, tensor) in optimiser.memory_names().iter().zip(memory) {
+            file.tensors.push(NamedTensor::float(
+                memory_name(name, &entry.name),
+                &entry.shape,
+                host_values(tensor),
+            ));
+        }
+    }
+    Ok(file.write(path)?)
+}
+
+/// A network read from a weight file that Residua wrote.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The network.
+    pub network: Network,
+    /// What it is for.
+    pub record: ModelRecord,
+}
+
+/// Reads a network with everything needed to use it; training state is skipped.
+///
+/// # Errors
+/// When the file is damaged, was not written by Residua, or does not fit its own record.
+pub fn load_model(path: &Path, device: &Device) -> Result<LoadedModel, TrainError> {
+    let mut file = TensorFile::read(path)?;
+    let record = record_of(path, &file)?;
+    file.tensors
+        .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
+    let network = network_for(&record, &file, device)?;
+    Ok(LoadedModel { network, record })
+}
+
+/// A weight file from elsewhere, which says nothing about itself.
+#[derive(Debug, Clone)]
+pub struct PublishedWeights<'a> {
+    /// Catalog name of the network.
+    pub model: &'a str,
+    /// The file.
+    pub file: &'a Path,
+    /// How images are prepared.
+    pub preprocessing: Preprocessing,
+}
+
+/// Reads weights under the name of a catalog network. Unless the file carries Residua's
+/// record, classes are numbered; how many there are follows from the last layer.
+///
+/// # Errors
+/// When the file is damaged or does not fit the network.
+pub fn load_published(
+    weights: &PublishedWeights<'_>,
+    device: &Device,
+) -> Result<LoadedModel, TrainError> {
+    let path = weights.file;
+    let mut file = TensorFile::read(path)?;
+    file.tensors
+        .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
+    let published = catalog::build(weights.model, &BuildOptions::default())?;
+    let state = published.state();
+    let head = state.last().and_then(|entry| file.get(&entry.name));
+    let classes = match head.map(|tensor| tensor.shape.as_slice()) {
+        Some(&[classes]) => classes,
+        _ => published.output_shape().channels(),
+    };
+    let names = match file.metadata.get(RECORD) {
+        Some(_) => record_of(path, &file)?.classes,
+        None => (0..classes).map(|class| class.to_string()).collect(),
+    };
+    let record = ModelRecord::new(weights.model, names, weights.preprocessing.clone());
+    let network = network_for(&record, &file, device)?;
+    Ok(LoadedModel { network, record })
+}
+
+/// How images are usually prepared for a catalog network: CIFAR-10's statistics for 32×32
+/// inputs, ImageNet's for others.
+///
+/// # Errors
+/// When the model is unknown.
+pub fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
+    let entry = catalog::find(model)?;
+    Ok(match entry.input.spatial() {
+        [32, 32] => Preprocessing::cifar10(),
+        _ => Preprocessing::imagenet(),
+    })
+}
+
+/// A run at the point where it was interrupted.
+#[derive(Debug)]
+pub(crate) struct LoadedTraining {
+    /// The network.
+    pub(crate) network: Network,
+    /// What it is for.
+    pub(crate) record: ModelRecord,
+    /// Where training stood.
+    pub(crate) state: TrainingState,
+    /// What the optimiser remembers of each trainable entry.
+    pub(crate) memories: Vec<(usize, Memory)>,
+}
+
+/// Reads a checkpoint written by [`save_training`].
+///
+/// # Errors
+/// When the file is damaged or holds weights only.
+pub(crate) fn load_training(
+    path: &Path,
+    optimiser: &OptimiserConfig,
+    device: &Device,
+) -> Result<LoadedTraining, TrainError> {
+    let bad = |message: String| TrainError::Record {
+        path: path.to_owned(),
+        message,
+    };
+    let mut file = TensorFile::read(path)?;
+    let record = record_of(path, &file)?;
+    let Some(text) = file.metadata.get(TRAINING) else {
+        return Err(bad(
+            "holds weights without training state; a run is continued \
+                        from its checkpoints/last.safetensors"
+                .to_owned(),
+        ));
+    };
+    let state = serde_json::from_str(text)
+        .map_err(|failure| bad(format!("its training state cannot be read: {failure}")))?;
+    let (memory, weights) = file
+        .tensors
+        .into_iter()
+        .partition(|tensor| tensor.name.starts_with(MEMORY_PREFIX));
+    file.tensors = memory;
+    let weights = TensorFile {
+        tensors: weights,
+        ..TensorFile::default()
+    };
+    let network = network_for(&record, &weights, device)?;
+    let mut memories = Vec::new();
+    for (index, entry) in network.entries().iter().enumerate() {
+        if !entry.role.is_trainable() {
+            continue;
+        }
+        let mut memory = Vec::new();
+        for name in optimiser.memory_names() {
+            let name = memory_name(name, &entry.name);
+            let values = match file.get(&name).map(|tensor| &tensor.values) {
+                Some(Values::Float(values)) if values.len() == entry.elements() => values.clone(),
+                _ => return Err(bad(format!("the optimiser's tensor '{name}' is missing"))),
+            };
+            let data = TensorData::new(values, [entry.elements()]);
+            memory.push(Tensor::from_data(data, device));
+        }
+        memories.push((index, memory));
+    }
+    Ok(LoadedTraining {
+        network,
+        record,
+        state,
+        memories,
+    })
+}
+
+fn memory_name(memory: &str, parameter: &str) -> String {
+    format!("{MEMORY_PREFIX}{memory}.{parameter}")
+}
+
+fn weights_file(network: &Network, record: &ModelRecord) -> Result<TensorFile, TrainError> {
+    Ok(TensorFile {
+        metadata: [(RECORD.to_owned(), to_json(record)?)].into(),
+        tensors: network.state(),
+    })
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, TrainError> {
+    serde_json::to_string(value).map_err(|failure| TrainError::Config(failure.to_string()))
+}
+
+fn record_of(path: &Path, file: &TensorFile) -> Result<ModelRecord, TrainError> {
+    let bad = |message: String| TrainError::Record {
+        path: path.to_owned(),
+        message,
+    };
+    let text = file.metadata.get(RECORD).ok_or_else(|| {
+        bad("does not say which network it belongs to; name it with --model NAME".to_owned())
+    })?;
+    let record: ModelRecord = serde_json::from_str(text)
+        .map_err(|failure| bad(format!("its record cannot be read: {failure}")))?;
+    if record.schema != ModelRecord::SCHEMA {
+        return Err(bad(format!(
+            "its record has the form '{}'; this version reads '{}'",
+            record.schema,
+            ModelRecord::SCHEMA
+        )));
+    }
+    record
+        .preprocessing
+        .validate()
+        .map_err(|failure| bad(failure.to_string()))?;
+    Ok(record)
+}
+
+fn network_for(
+    record: &ModelRecord,
+    file: &TensorFile,
+    device: &Device,
+) -> Result<Network, TrainError> {
+    let options = build_options(&record.preprocessing, record.classes.len());
+    let graph = catalog::build(&record.model, &options)?;
+    Network::from_file(graph, file, device)
+}

@@ -1,0 +1,403 @@
+//! Every setting of a run, as it is saved in `config.toml`.
+
+use residua_core::preprocessing::{Preprocessing, ResizeRule};
+use residua_core::suggest;
+use residua_data::{Augmentation, DataSpec, RandomCrop};
+use residua_graph::catalog::BuildOptions;
+use residua_graph::{Graph, Shape, catalog};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::loss::LossConfig;
+use crate::optimiser::OptimiserConfig;
+use crate::schedule::ScheduleConfig;
+
+/// Every setting that decides what a run computes.
+///
+/// What only decides how fast it goes (threads) is not part of it, so that a run may be
+/// continued on another machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Form of this file: [`TrainConfig::SCHEMA`].
+    pub schema: String,
+    /// Catalog name of the network.
+    pub model: String,
+    /// Where the images are.
+    pub data: DataSpec,
+    /// All randomness derives from it.
+    pub seed: u64,
+    /// Times that all training images are seen.
+    pub epochs: u64,
+    /// Images of one optimiser update.
+    pub batch_size: usize,
+    /// Pieces in which a batch is computed, one after the other, to save memory. Batch norm
+    /// sees one piece at a time; everything else is as without.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Gradients of a larger global norm are scaled down to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Updates between checkpoints, besides those at the end of each epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
+    /// Share of the training images held out for validation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_fraction: Option<f64>,
+    /// Share of unreadable images that is tolerated.
+    #[serde(default = "default_max_unreadable")]
+    pub max_unreadable: f64,
+    /// What is made small.
+    pub loss: LossConfig,
+    /// How.
+    pub optimiser: OptimiserConfig,
+    /// The learning rate over time.
+    pub schedule: ScheduleConfig,
+    /// What is done to every image.
+    pub preprocessing: Preprocessing,
+    /// What is done to training images at random.
+    pub augmentation: Augmentation,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn default_max_unreadable() -> f64 {
+    residua_data::DEFAULT_MAX_UNREADABLE
+}
+
+impl TrainConfig {
+    /// The form that this version writes and reads.
+    pub const SCHEMA: &'static str = "residua.config/1";
+
+    /// Sensible settings for these data: about a minute of training on two cores for the
+    /// builtin images, a one-cycle run with the usual augmentation for the others.
+    pub fn for_data(data: DataSpec) -> Self {
+        let small = !matches!(data, DataSpec::Folder { .. });
+        let builtin = data == DataSpec::Builtin;
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            model: if small { "resnet20" } else { "resnet18" }.to_owned(),
+            data,
+            seed: 0,
+            epochs: if builtin { 15 } else { 30 },
+            batch_size: if builtin || !small { 32 } else { 128 },
+            accumulate: 1,
+            clip_norm: None,
+            checkpoint_every: None,
+            validation_fraction: None,
+            max_unreadable: default_max_unreadable(),
+            loss: LossConfig::CrossEntropy {
+                label_smoothing: 0.0,
+            },
+            optimiser: OptimiserConfig::sgd(if builtin || !small { 0.1 } else { 0.4 }),
+            schedule: ScheduleConfig::one_cycle(),
+            preprocessing: if small {
+                Preprocessing::cifar10()
+            } else {
+                photographs(128)
+            },
+            augmentation: if small {
+                Augmentation::CIFAR
+            } else {
+                gentle_crops()
+            },
+        }
+    }
+
+    /// Reads a configuration from TOML text, with `overrides` of the form `key=value`
+    /// (`optimiser.learning_rate=0.2`) applied to it.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] naming the key and, where there is one, the nearest valid key.
+    pub fn from_toml(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        let malformed = |message: String| TrainError::Config(message);
+        let mut table: toml::Table = text
+            .parse()
+            .map_err(|failure: toml::de::Error| malformed(failure.to_string()))?;
+        for text in overrides {
+            apply_override(&mut table, text).map_err(malformed)?;
+        }
+        let config = Self::deserialize(toml::Value::Table(table))
+            .map_err(|failure| malformed(explain(failure.message())))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML text.
+    ///
+    /// # Errors
+    /// When a value cannot be written as TOML (a seed above 2^63 − 1).
+    pub fn to_toml(&self) -> Result<String, TrainError> {
+        toml::to_string(self).map_err(|failure| TrainError::Config(failure.to_string()))
+    }
+
+    /// The network for this number of classes.
+    ///
+    /// # Errors
+    /// When the model is unknown or the images are too small for it.
+    pub fn graph(&self, classes: usize) -> Result<Graph, TrainError> {
+        Ok(catalog::build(
+            &self.model,
+            &build_options(&self.preprocessing, classes),
+        )?)
+    }
+
+    /// Says whether the values can be used.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] naming the key, the value and what was expected.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let refuse = |message: String| Err(TrainError::Config(message));
+        if self.schema != Self::SCHEMA {
+            return refuse(format!(
+                "schema is '{}'; this version reads '{}'",
+                self.schema,
+                Self::SCHEMA
+            ));
+        }
+        catalog::find(&self.model)?;
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size as u64),
+            ("accumulate", self.accumulate as u64),
+            ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return refuse(format!("{key} is 0; expected at least 1"));
+        }
+        if self.accumulate > self.batch_size {
+            return refuse(format!(
+                "accumulate is {}, more than the batch_size of {}; a batch cannot be computed \
+                 in more pieces than it has images",
+                self.accumulate, self.batch_size
+            ));
+        }
+        let rate = self.optimiser.learning_rate();
+        if !(rate.is_finite() && rate > 0.0) {
+            return refuse(format!(
+                "optimiser.learning_rate is {rate}; expected a number above 0"
+            ));
+        }
+        if let Some(norm) = self.clip_norm
+            && !(norm.is_finite() && norm > 0.0)
+        {
+            return refuse(format!("clip_norm is {norm}; expected a number above 0"));
+        }
+        if let LossConfig::CrossEntropy { label_smoothing } = self.loss
+            && !(0.0..1.0).contains(&label_smoothing)
+        {
+            return refuse(format!(
+                "loss.label_smoothing is {label_smoothing}; expected 0 or more and less than 1"
+            ));
+        }
+        for (key, fraction) in [
+            ("validation_fraction", self.validation_fraction),
+            ("max_unreadable", Some(self.max_unreadable)),
+        ] {
+            if fraction.is_some_and(|fraction| !(0.0..=1.0).contains(&fraction)) {
+                return refuse(format!("{key} is not between 0 and 1"));
+            }
+        }
+        self.schedule.validate().map_err(TrainError::Config)?;
+        self.preprocessing
+            .validate()
+            .map_err(|failure| TrainError::Config(failure.to_string()))?;
+        self.augmentation
+            .validate()
+            .map_err(|failure| TrainError::Config(failure.to_string()))
+    }
+}
+
+/// A catalog network for images prepared like this.
+pub(crate) fn build_options(preprocessing: &Preprocessing, classes: usize) -> BuildOptions {
+    BuildOptions {
+        classes: Some(classes),
+        input: Some(Shape::map(
+            preprocessing.height,
+            preprocessing.width,
+            preprocessing.channels(),
+        )),
+    }
+}
+
+/// ImageNet's preprocessing for squares of this many pixels.
+pub fn photographs(side: usize) -> Preprocessing {
+    Preprocessing {
+        height: side,
+        width: side,
+        resize: ResizeRule::CoverAndCrop {
+            crop_fraction: 0.875,
+        },
+        ..Preprocessing::imagenet()
+    }
+}
+
+/// Random crops that keep most of the photograph: a network that sees a few thousand images
+/// for a few dozen epochs learns more from them than from ImageNet's 8 % crops.
+fn gentle_crops() -> Augmentation {
+    Augmentation {
+        crop: RandomCrop::RandomResized {
+            scale: [0.35, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+        },
+        ..Augmentation::IMAGENET
+    }
+}
+
+/// Sets `a.b=value` in a table. The value is TOML; a bare word is taken as a string.
+fn apply_override(table: &mut toml::Table, text: &str) -> Result<(), String> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(format!(
+            "'{text}' is not an override; expected key=value, for instance \
+             optimiser.learning_rate=0.2"
+        ));
+    };
+    let (path, value) = (path.trim(), value.trim());
+    let parsed = format!("value = {value}").parse::<toml::Table>();
+    let value = match parsed.ok().and_then(|mut table| table.remove("value")) {
+        Some(parsed) => parsed,
+        None => toml::Value::String(value.to_owned()),
+    };
+    let mut at = table;
+    let mut keys = path.split('.').peekable();
+    while let Some(key) = keys.next() {
+        if keys.peek().is_none() {
+            let value = match (at.get(key), value) {
+                // `weight_decay=0` means the number 0.0 where a float is expected.
+                (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => {
+                    toml::Value::Float(whole as f64)
+                }
+                (_, value) => value,
+            };
+            at.insert(key.to_owned(), value);
+            return Ok(());
+        }
+        let sections = table_names(at);
+        let Some(toml::Value::Table(inner)) = at.get_mut(key) else {
+            let near = suggest::closest(key, sections.iter().map(String::as_str));
+            return Err(format!(
+                "there is no section '{key}' in '{path}'{}",
+                suggest::did_you_mean(&near)
+            ));
+        };
+        at = inner;
+    }
+    Ok(())
+}
+
+fn table_names(table: &toml::Table) -> Vec<String> {
+    let sections = table.iter().filter(|(_, value)| value.is_table());
+    sections.map(|(key, _)| key.clone()).collect()
+}
+
+/// Adds the nearest valid name to serde's "unknown field `x`, expected one of `a`, `b`".
+fn explain(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown");
+    match quoted.next() {
+        Some(name) if unknown => {
+            let near = suggest::closest(name, quoted);
+            format!("{message}{}", suggest::did_you_mean(&near))
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builtin() -> String {
+        TrainConfig::for_data(DataSpec::Builtin).to_toml().unwrap()
+    }
+
+    fn with(overrides: &[&str]) -> Result<TrainConfig, String> {
+        let overrides: Vec<String> = overrides.iter().map(|text| (*text).to_owned()).collect();
+        TrainConfig::from_toml(&builtin(), &overrides).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_saved_configuration_reads_back() {
+        for data in ["builtin", "cifar10:somewhere", "folder:photos"] {
+            let config = TrainConfig::for_data(data.parse().unwrap());
+            let text = config.to_toml().unwrap();
+            assert_eq!(TrainConfig::from_toml(&text, &[]).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn overrides_reach_every_level() {
+        let config = with(&[
+            "epochs=3",
+            "optimiser.learning_rate = 0.25",
+            "optimiser.weight_decay=0",
+            "model=plain20",
+            "clip_norm=1.0",
+            "augmentation.crop={rule=\"none\"}",
+        ])
+        .unwrap();
+        assert_eq!((config.epochs, config.clip_norm), (3, Some(1.0)));
+        assert_eq!(config.optimiser.learning_rate(), 0.25);
+        assert_eq!(config.model, "plain20");
+        assert_eq!(config.augmentation.crop, RandomCrop::None);
+    }
+
+    #[test]
+    fn wrong_keys_are_answered_with_the_nearest() {
+        let message = with(&["optimizer.learning_rate=1"]).unwrap_err();
+        assert_eq!(
+            message,
+            "there is no section 'optimizer' in 'optimizer.learning_rate'; \
+             did you mean 'optimiser'?"
+        );
+        let message = with(&["epoch=1"]).unwrap_err();
+        assert!(message.ends_with("; did you mean 'epochs'?"), "{message}");
+        let message = with(&["nonsense"]).unwrap_err();
+        assert!(
+            message.starts_with("'nonsense' is not an override"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let cases = [
+            ("epochs=0", "epochs is 0; expected at least 1"),
+            (
+                "accumulate=100",
+                "accumulate is 100, more than the batch_size of 32",
+            ),
+            (
+                "optimiser.learning_rate=-1",
+                "optimiser.learning_rate is -1; expected",
+            ),
+            (
+                "loss.label_smoothing=1",
+                "loss.label_smoothing is 1; expected 0 or more",
+            ),
+            (
+                "model=resnet21",
+                "there is no model named 'resnet21'; did you mean",
+            ),
+            (
+                "schema=\"x\"",
+                "schema is 'x'; this version reads 'residua.config/1'",
+            ),
+            (
+                "clip_norm=-2.0",
+                "clip_norm is -2; expected a number above 0",
+            ),
+            (
+                "schedule.warmup_fraction=2.0",
+                "schedule.warmup_fraction is 2; expected",
+            ),
+            ("data=nowhere", "\"nowhere\" names no data"),
+        ];
+        for (text, expected) in cases {
+            let message = with(&[text]).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What can go wrong in training and evaluation.
+
+use std::path::PathBuf;
+
+use residua_core::metrics::MetricError;
+use residua_core::run::RunError;
+use residua_data::DataError;
+use residua_graph::catalog::CatalogError;
+use residua_weights::{LoadReport, WeightsError};
+use thiserror::Error;
+
+use crate::network::NonFinite;
+
+/// Why training or evaluation could not go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Config(String),
+    /// The network is unknown or cannot be built.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The run folder cannot be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A weight file cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A weight file does not fit the network.
+    #[error("the weights do not fit {model}: {report}")]
+    WeightsDoNotFit {
+        /// The network.
+        model: String,
+        /// What fits and what does not.
+        report: Box<LoadReport>,
+    },
+    /// A weight file lacks Residua's record, or has one of another version.
+    #[error("{}: {message}", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A run cannot be continued.
+    #[error(
+        "'{}' has no checkpoint yet (checkpoints/last.safetensors), so it cannot be continued; \
+         start it again, with --checkpoint-every N to have checkpoints within an epoch",
+        run.display()
+    )]
+    NoCheckpoint {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// The loss became NaN or infinite.
+    #[error(
+        "the loss became {loss} at step {step} (epoch {epoch}); {}. \
+         Try a lower learning rate (now {learning_rate:?}), gradient clipping (--clip-norm 1), \
+         or a longer warm-up. {kept}",
+        describe(place)
+    )]
+    NonFiniteLoss {
+        /// The loss.
+        loss: f64,
+        /// The step, counted from 1.
+        step: u64,
+        /// The epoch, counted from 1.
+        epoch: u64,
+        /// Learning rate of the step.
+        learning_rate: f64,
+        /// Where a value was first not finite.
+        place: Option<NonFinite>,
+        /// What is left of the run.
+        kept: String,
+    },
+    /// The network's output cannot be judged.
+    #[error("sample {sample}: {source}")]
+    Metric {
+        /// Where the sample came from.
+        sample: String,
+        /// What is wrong with the output.
+        source: MetricError,
+    },
+}
+
+impl TrainError {
+    /// Whether data, configuration, weights or run folder are at fault rather than the work.
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Data(error) => error.is_bad_data(),
+            Self::Config(_)
+            | Self::Catalog(_)
+            | Self::Run(RunError::NotARun { .. } | RunError::Occupied { .. })
+            | Self::Run(RunError::Malformed { .. })
+            | Self::Weights(_)
+            | Self::WeightsDoNotFit { .. }
+            | Self::Record { .. }
+            | Self::NoCheckpoint { .. } => true,
+            Self::Run(RunError::Io { .. }) | Self::NonFiniteLoss { .. } | Self::Metric { .. } => {
+                false
+            }
+        }
+    }
+}
+
+fn describe(place: &Option<NonFinite>) -> String {
+    match place {
+        Some(NonFinite::Parameter(name)) => {
+            format!("the parameter {name} was the first that is not finite")
+        }
+        Some(NonFinite::Images) => "the images themselves are not finite".to_owned(),
+        Some(NonFinite::Layer(name)) => {
+            format!("the output of layer {name} was the first that is not finite")
+        }
+        None => "all layers are finite, only the loss itself is not".to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Evaluation and prediction: images in, logits out, off the tape.
+
+use std::time::Instant;
+
+use burn::tensor::{Tensor, TensorData};
+use residua_core::metrics::{Classification, ClassificationSummary, log_softmax, ranking};
+use residua_data::{HostBatch, Loader};
+
+use crate::error::TrainError;
+use crate::network::{Network, host_values};
+
+/// How good a network is on a split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// All figures.
+    pub summary: ClassificationSummary,
+    /// Seconds it took, loading included.
+    pub seconds: f64,
+}
+
+/// Evaluates a network on all samples of a loader. `on_progress` is told how many images are
+/// done.
+///
+/// # Errors
+/// When an image cannot be read or the network's output is not finite.
+pub fn evaluate(
+    network: &Network,
+    loader: &Loader,
+    on_progress: &mut dyn FnMut(u64),
+) -> Result<Evaluation, TrainError> {
+    let started = Instant::now();
+    let classes = network.graph().output_shape().channels();
+    let mut results = Classification::new(classes);
+    for batch in loader.epoch(0) {
+        let batch = batch?;
+        let labels = batch.labels.clone();
+        let samples = batch.samples.clone();
+        let logits = logits(network, batch);
+        for ((row, label), sample) in logits.chunks(classes).zip(labels).zip(samples) {
+            results
+                .record(row, label as usize)
+                .map_err(|source| TrainError::Metric {
+                    sample: loader.split().samples[sample].source.to_string(),
+                    source,
+                })?;
+        }
+        on_progress(results.images());
+    }
+    Ok(Evaluation {
+        summary: results.summary(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// A class and how probable the network holds it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RankedClass {
+    /// Index of the class.
+    pub class: usize,
+    /// Softmax of its logit.
+    pub probability: f64,
+}
+
+/// The `top` most probable classes of each image, most probable first.
+///
+/// # Shapes
+/// `images`: N images of `[H, W, C]`, one after the other, prepared for the network.
+pub fn rank_classes(network: &Network, images: Vec<f32>, top: usize) -> Vec<Vec<RankedClass>> {
+    let [height, width] = network.graph().input_shape().spatial();
+    let channels = network.graph().input_shape().channels();
+    let count = images.len() / (height * width * channels);
+    let data = TensorData::new(images, [count, height, width, channels]);
+    let logits = host_values(&network.evaluate(Tensor::from_data(data, network.device())));
+    let classes = network.graph().output_shape().channels();
+    let rank = |row: &[f32]| {
+        let probabilities = log_softmax(row);
+        let best = ranking(row).into_iter().take(top);
+        best.map(|class| RankedClass {
+            class,
+            probability: probabilities[class].exp(),
+        })
+        .collect()
+    };
+    logits.chunks(classes).map(rank).collect()
+}
+
+fn logits(network: &Network, batch: HostBatch) -> Vec<f32> {
+    host_values(&network.evaluate(images(network, batch)))
+}
+
+/// The images of a batch on the network's device, `[N, H, W, C]`.
+pub(crate) fn images(network: &Network, batch: HostBatch) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(batch.images, batch.shape), network.device())
+}

@@ -1,0 +1,236 @@
+//! Running a graph: one walk over its fused steps.
+
+use burn::tensor::{Tensor, activation::relu};
+use residua_graph::{BatchNorm, NodeId, Operation, StepKind};
+use residua_ops::{
+    ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions, batch_norm, channel_affine,
+    convolution, global_average_pool, linear, max_pool, zero_pad_shortcut,
+};
+
+use crate::network::Network;
+
+/// Statistics of one batch at one normalisation.
+#[derive(Debug)]
+pub(crate) struct NormStatistics {
+    pub(crate) node: NodeId,
+    pub(crate) mean: Tensor<1>,
+    pub(crate) variance: Tensor<1>,
+    /// Values that went into each mean.
+    pub(crate) count: f64,
+    pub(crate) momentum: f32,
+}
+
+/// What a run gives.
+pub(crate) struct Outcome {
+    pub(crate) logits: Tensor<2>,
+    pub(crate) statistics: Vec<NormStatistics>,
+}
+
+/// The value of a node.
+#[derive(Clone)]
+enum Value {
+    /// `[N, H, W, C]`.
+    Map(Tensor<4>),
+    /// `[N, C]`.
+    Vector(Tensor<2>),
+}
+
+impl Value {
+    fn flat(&self) -> Tensor<1> {
+        match self {
+            Self::Map(map) => map.clone().inner().flatten(0, 3),
+            Self::Vector(vector) => vector.clone().inner().flatten(0, 1),
+        }
+    }
+}
+
+/// Called with each step's result, flattened.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, Tensor<1>);
+
+/// One forward pass of a network.
+pub(crate) struct Execution<'a> {
+    network: &'a Network,
+    values: &'a [Tensor<1>],
+    training: bool,
+    results: Vec<Option<Value>>,
+    /// Steps that still have to read each result.
+    readers: Vec<usize>,
+    statistics: Vec<NormStatistics>,
+}
+
+impl<'a> Execution<'a> {
+    /// A pass with these values in place of the network's own (they may be on the tape).
+    pub(crate) fn new(network: &'a Network, values: &'a [Tensor<1>], training: bool) -> Self {
+        let nodes = network.graph().nodes().len();
+        let mut readers = vec![0; nodes];
+        for step in network.steps() {
+            for input in &step.inputs {
+                readers[input.index()] += 1;
+            }
+        }
+        readers[network.graph().output().index()] += 1;
+        Self {
+            network,
+            values,
+            training,
+            results: vec![None; nodes],
+            readers,
+            statistics: Vec::new(),
+        }
+    }
+
+    pub(crate) fn run(mut self, images: Tensor<4>, observer: Observer<'_>) -> Outcome {
+        let network = self.network;
+        self.results[0] = Some(Value::Map(images));
+        for step in network.steps() {
+            let value = match step.kind {
+                StepKind::Single => match network.graph().node(step.output).operation {
+                    Operation::Input => continue,
+                    Operation::BatchNorm(norm) => self.norm(step.output, norm, None, false),
+                    operation => self.single(step.output, operation),
+                },
+                StepKind::Norm {
+                    norm,
+                    shortcut,
+                    relu,
+                } => match network.graph().node(norm).operation {
+                    Operation::BatchNorm(settings) => self.norm(norm, settings, shortcut, relu),
+                    ref other => unreachable!("the fusion pass called a {} a norm", other.kind()),
+                },
+            };
+            observer(step.output, value.flat());
+            self.results[step.output.index()] = Some(value);
+        }
+        Outcome {
+            logits: self.vector(network.graph().output()),
+            statistics: self.statistics,
+        }
+    }
+
+    fn single(&mut self, node: NodeId, operation: Operation) -> Value {
+        let graph = self.network.graph();
+        let input = |index: usize| graph.node(node).inputs[index];
+        match operation {
+            Operation::Convolution(settings) => {
+                let options = ConvolutionOptions {
+                    stride: settings.stride,
+                    padding: settings.padding,
+                    dilation: settings.dilation,
+                    groups: settings.groups,
+                };
+                let x = self.map(input(0));
+                let mut y = convolution(x, self.weight(node), options);
+                if settings.bias {
+                    let bias = self.state(node, 1);
+                    y = y + bias.reshape([1, 1, 1, settings.out_channels]);
+                }
+                Value::Map(y)
+            }
+            Operation::Relu => match self.take(input(0)) {
+                Value::Map(x) => Value::Map(relu(x)),
+                Value::Vector(x) => Value::Vector(relu(x)),
+            },
+            Operation::MaxPool(settings) => Value::Map(max_pool(
+                self.map(input(0)),
+                MaxPoolOptions {
+                    kernel: settings.kernel,
+                    stride: settings.stride,
+                    padding: settings.padding,
+                },
+            )),
+            Operation::GlobalAveragePool => Value::Vector(global_average_pool(self.map(input(0)))),
+            Operation::ZeroPadShortcut(settings) => Value::Map(zero_pad_shortcut(
+                self.map(input(0)),
+                ZeroPadOptions {
+                    stride: settings.stride,
+                    before: settings.before,
+                    after: settings.after,
+                },
+            )),
+            Operation::Add => match (self.take(input(0)), self.take(input(1))) {
+                (Value::Map(a), Value::Map(b)) => Value::Map(a + b),
+                (Value::Vector(a), Value::Vector(b)) => Value::Vector(a + b),
+                _ => unreachable!("the builder adds equal shapes only"),
+            },
+            Operation::Linear(settings) => {
+                let x = self.vector(input(0));
+                let [_, in_features] = x.dims();
+                let weight = self.state(node, 0);
+                let weight = weight.reshape([settings.out_features, in_features]);
+                Value::Vector(linear(x, weight, self.state(node, 1)))
+            }
+            Operation::Input | Operation::BatchNorm(_) => {
+                unreachable!("inputs and norms are executed elsewhere")
+            }
+        }
+    }
+
+    fn norm(
+        &mut self,
+        node: NodeId,
+        settings: BatchNorm,
+        shortcut: Option<NodeId>,
+        relu: bool,
+    ) -> Value {
+        let x = self.map(self.network.graph().node(node).inputs[0]);
+        let shortcut = shortcut.map(|id| self.map(id));
+        let (scale, shift) = (self.state(node, 0), self.state(node, 1));
+        if !self.training {
+            let variance = self.state(node, 3).add_scalar(settings.epsilon);
+            let scale = scale / variance.sqrt();
+            let shift = shift - self.state(node, 2) * scale.clone();
+            return Value::Map(channel_affine(x, scale, shift, shortcut, relu));
+        }
+        let [batch, height, width, _] = x.dims();
+        let options = NormOptions {
+            epsilon: settings.epsilon,
+            relu,
+        };
+        let output = batch_norm(x, scale, shift, shortcut, options);
+        self.statistics.push(NormStatistics {
+            node,
+            mean: output.mean.inner(),
+            variance: output.variance.inner(),
+            count: (batch * height * width) as f64,
+            momentum: settings.momentum,
+        });
+        Value::Map(output.y)
+    }
+
+    /// The value of a node, released when nobody else will read it.
+    fn take(&mut self, node: NodeId) -> Value {
+        let readers = &mut self.readers[node.index()];
+        *readers -= 1;
+        let slot = &mut self.results[node.index()];
+        let value = if *readers == 0 {
+            slot.take()
+        } else {
+            slot.clone()
+        };
+        value.expect("a step reads only what earlier steps have produced")
+    }
+
+    fn map(&mut self, node: NodeId) -> Tensor<4> {
+        match self.take(node) {
+            Value::Map(map) => map,
+            Value::Vector(_) => unreachable!("the builder has checked that this is a map"),
+        }
+    }
+
+    fn vector(&mut self, node: NodeId) -> Tensor<2> {
+        match self.take(node) {
+            Value::Vector(vector) => vector,
+            Value::Map(_) => unreachable!("the builder has checked that this is a vector"),
+        }
+    }
+
+    fn state(&self, node: NodeId, index: usize) -> Tensor<1> {
+        self.values[self.network.first_entry(node) + index].clone()
+    }
+
+    fn weight(&self, node: NodeId) -> Tensor<4> {
+        let entry = &self.network.entries()[self.network.first_entry(node)];
+        let shape: [usize; 4] = std::array::from_fn(|axis| entry.shape[axis]);
+        self.state(node, 0).reshape(shape)
+    }
+}

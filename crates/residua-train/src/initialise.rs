@@ -1,0 +1,86 @@
+//! The values that training starts from.
+
+use rand::{Rng, RngExt};
+use residua_core::seed::SeedStream;
+use residua_graph::{StateEntry, StateRole};
+
+/// Fresh values of one tensor of the state.
+///
+/// - Convolutions: normal with variance 2 / fan-out (He et al. 2015, "Delving Deep into
+///   Rectifiers", eq. 14, as torchvision initialises its residual networks).
+/// - Linear layers: uniform within ±1 / √fan-in, weight and bias, PyTorch's default; no
+///   rectifier follows them.
+/// - Norms: scale 1, shift 0, running mean 0, running variance 1.
+///
+/// They depend only on the seed and the tensor's name, so a layer starts the same whatever
+/// else the network contains.
+pub fn initial_values(entry: &StateEntry, seed: SeedStream) -> Vec<f32> {
+    let count = entry.elements();
+    let mut rng = seed.child("initialise").child(&entry.name).rng();
+    match (entry.role, entry.shape.as_slice()) {
+        (StateRole::Weight, &[out_channels, _, height, width]) => {
+            let fan_out = (out_channels * height * width) as f64;
+            let deviation = (2.0 / fan_out).sqrt();
+            (0..count)
+                .map(|_| (normal(&mut rng) * deviation) as f32)
+                .collect()
+        }
+        (StateRole::Weight, shape) => {
+            let fan_in = shape.last().copied().unwrap_or(1);
+            uniform(&mut rng, count, fan_in)
+        }
+        // The fan-in of a bias is not in its shape. Zero is as good a start.
+        (StateRole::Bias | StateRole::NormShift | StateRole::RunningMean, _) => vec![0.0; count],
+        (StateRole::NormScale | StateRole::RunningVariance, _) => vec![1.0; count],
+        (StateRole::BatchCount, _) => Vec::new(),
+    }
+}
+
+fn uniform(rng: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
+    let bound = 1.0 / (fan_in as f32).sqrt();
+    (0..count)
+        .map(|_| rng.random_range(-bound..bound))
+        .collect()
+}
+
+/// A standard normal value (Box and Muller 1958); the second of each pair is not used, so
+/// that a value depends on nothing but its own two uniform numbers.
+fn normal(rng: &mut impl Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    let angle = std::f64::consts::TAU * rng.random::<f64>();
+    radius * angle.cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use residua_graph::catalog::{self, BuildOptions};
+
+    #[test]
+    fn convolutions_have_the_deviation_of_he_et_al() {
+        let graph = catalog::build("resnet18", &BuildOptions::default()).unwrap();
+        let state = graph.state();
+        let entry = state
+            .iter()
+            .find(|entry| entry.name == "layer4.1.conv2.weight")
+            .unwrap();
+        let values = initial_values(entry, SeedStream::new(0));
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let square = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / count;
+        let expected = 2.0 / (512.0 * 9.0);
+        assert!(mean.abs() < 1e-4, "{mean}");
+        assert!((square / expected - 1.0).abs() < 0.01, "{square}");
+    }
+
+    #[test]
+    fn layers_start_independently_and_reproducibly() {
+        let build = |name: &str| catalog::build(name, &BuildOptions::default()).unwrap();
+        let first = |name: &str, seed| {
+            let entry = build(name).state().swap_remove(0);
+            initial_values(&entry, SeedStream::new(seed))
+        };
+        assert_eq!(first("resnet20", 1), first("resnet56", 1));
+        assert_ne!(first("resnet20", 1), first("resnet20", 2));
+    }
+}

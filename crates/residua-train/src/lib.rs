@@ -1,0 +1,54 @@
+//! Training, evaluation and prediction of residual networks on Burn.
+//!
+//! A [`Network`] is a graph with values on a device. A [`Trainer`] takes a [`TrainConfig`],
+//! trains a network and leaves a run folder; a killed run continues from there bit for bit.
+//! [`evaluate`] judges a network, [`rank_classes`] uses it.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use burn::tensor::Device;
+//! use residua_data::DataSpec;
+//! use residua_train::{Ending, RunOptions, Silent, TrainConfig, Trainer};
+//!
+//! let config = TrainConfig::for_data(DataSpec::Builtin);
+//! let options = RunOptions { device: Device::flex(), workers: 1, stop: Arc::default() };
+//! let trainer = Trainer::start(config, "runs/first", options, &mut Silent)?;
+//! if let Ending::Finished(metrics) = trainer.run(&mut Silent)? {
+//!     println!("accuracy {:.3}", metrics.evaluation.accuracy);
+//! }
+//! # Ok::<(), residua_train::TrainError>(())
+//! ```
+
+mod checkpoint;
+mod config;
+mod data;
+mod error;
+mod evaluation;
+mod execution;
+mod initialise;
+mod loss;
+mod network;
+mod observer;
+mod optimiser;
+mod pieces;
+mod run_log;
+mod schedule;
+mod trainer;
+
+/// Where tensors live and are computed; Burn's.
+pub use burn::tensor::Device;
+pub use checkpoint::{
+    Best, EpochSums, LoadedModel, PublishedWeights, TrainingState, load_model, load_published,
+    published_preprocessing,
+};
+pub use config::{TrainConfig, photographs};
+pub use error::TrainError;
+pub use evaluation::{Evaluation, RankedClass, evaluate, rank_classes};
+pub use initialise::initial_values;
+pub use loss::LossConfig;
+pub use network::{Network, NonFinite, TrainingPass};
+pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
+pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+pub use schedule::{Anneal, Schedule, ScheduleConfig};
+pub use trainer::{Ending, RunOptions, Trainer, read_config};

@@ -1,0 +1,84 @@
+//! What somebody who watches a run is told.
+
+use residua_data::UnreadableImage;
+
+/// What is about to be trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Catalog name of the network.
+    pub model: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Training images.
+    pub train_images: u64,
+    /// Validation images.
+    pub validation_images: u64,
+    /// Name of the split that validates.
+    pub validation_split: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Epochs in all.
+    pub epochs: u64,
+    /// Optimiser updates in all.
+    pub steps: u64,
+    /// Updates that are done already, when a run is continued.
+    pub finished_steps: u64,
+}
+
+/// One optimiser update.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The update, counted from 1.
+    pub step: u64,
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Mean loss since the epoch began.
+    pub loss: f64,
+    /// Training accuracy since the epoch began.
+    pub accuracy: f64,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Images per second since the epoch began.
+    pub images_per_second: f64,
+}
+
+/// One finished epoch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EpochReport {
+    /// The epoch, counted from 1.
+    pub epoch: u64,
+    /// Mean training loss.
+    pub train_loss: f64,
+    /// Training accuracy.
+    pub train_accuracy: f64,
+    /// Validation loss.
+    pub validation_loss: f64,
+    /// Validation accuracy.
+    pub validation_accuracy: f64,
+    /// Whether it is the best so far.
+    pub is_best: bool,
+    /// Training images per second.
+    pub images_per_second: f64,
+}
+
+/// Watches a run. All methods do nothing unless implemented.
+pub trait Observer {
+    /// Image files are being checked before training.
+    fn checking(&self, _done: usize, _total: usize) {}
+    /// These images cannot be read and are left out.
+    fn quarantined(&mut self, _images: &[UnreadableImage]) {}
+    /// Training begins.
+    fn started(&mut self, _plan: &Plan) {}
+    /// An update is done.
+    fn stepped(&mut self, _report: &StepReport) {}
+    /// Validation has seen this many images.
+    fn validating(&mut self, _done: u64, _total: u64) {}
+    /// An epoch is done.
+    fn epoch_ended(&mut self, _report: &EpochReport) {}
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}

@@ -1,0 +1,126 @@
+//! What a run writes into `events.jsonl`.
+
+use residua_core::metrics::ClassificationSummary;
+use residua_core::run::{Event, EventLog, RunFolder};
+use residua_data::UnreadableImage;
+
+use crate::checkpoint::{EpochSums, TrainingState};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::observer::{Plan, StepReport};
+
+/// Steps between progress events.
+const STEPS_PER_EVENT: u64 = 10;
+
+/// The events of one run, in the words of the training loop.
+#[derive(Debug)]
+pub(crate) struct RunLog(EventLog);
+
+impl RunLog {
+    pub(crate) fn open(folder: &RunFolder) -> Result<Self, TrainError> {
+        Ok(Self(folder.append_events()?))
+    }
+
+    pub(crate) fn started(
+        &mut self,
+        plan: &Plan,
+        config: &TrainConfig,
+        quarantined: &[UnreadableImage],
+    ) -> Result<(), TrainError> {
+        self.record(&Event::Start {
+            schema: "residua.events/1".to_owned(),
+            time: now(),
+            model: plan.model.clone(),
+            data: config.data.to_string(),
+            parameters: plan.parameters,
+            train_images: plan.train_images,
+            validation_images: plan.validation_images,
+            steps: plan.steps,
+            epochs: plan.epochs,
+            seed: config.seed,
+        })?;
+        for image in quarantined {
+            self.record(&Event::Quarantine {
+                path: image.path.clone(),
+                reason: image.reason.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn resumed(&mut self, step: u64) -> Result<(), TrainError> {
+        self.record(&Event::Resume { step, time: now() })
+    }
+
+    /// Every tenth step is recorded.
+    pub(crate) fn stepped(&mut self, report: &StepReport) -> Result<(), TrainError> {
+        if !report.step.is_multiple_of(STEPS_PER_EVENT) {
+            return Ok(());
+        }
+        self.record(&Event::Step {
+            step: report.step,
+            epoch: report.epoch,
+            loss: report.loss,
+            accuracy: report.accuracy,
+            learning_rate: report.learning_rate,
+            images_per_second: report.images_per_second,
+        })
+    }
+
+    /// An epoch whose training sums and validation are these; `state` is the state after it.
+    pub(crate) fn epoch_ended(
+        &mut self,
+        state: &TrainingState,
+        sums: &EpochSums,
+        validation: &ClassificationSummary,
+        validation_seconds: f64,
+        learning_rate: f64,
+    ) -> Result<(), TrainError> {
+        self.record(&Event::Epoch {
+            step: state.step,
+            epoch: state.finished_epochs,
+            train_loss: sums.mean_loss(),
+            train_accuracy: sums.accuracy(),
+            validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
+            learning_rate,
+            train_seconds: sums.seconds,
+            validation_seconds,
+            images_per_second: sums.speed(),
+        })
+    }
+
+    pub(crate) fn saved(&mut self, step: u64, name: &str) -> Result<(), TrainError> {
+        let name = name.to_owned();
+        self.record(&Event::Checkpoint { step, name })
+    }
+
+    pub(crate) fn interrupted(&mut self, step: u64) -> Result<(), TrainError> {
+        self.record(&Event::Interrupted { step, time: now() })
+    }
+
+    pub(crate) fn ended(
+        &mut self,
+        step: u64,
+        best_accuracy: f64,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
+        self.record(&Event::End {
+            step,
+            time: now(),
+            best_accuracy,
+            seconds,
+        })
+    }
+
+    fn record(&mut self, event: &Event) -> Result<(), TrainError> {
+        Ok(self.0.record(event)?)
+    }
+}
+
+/// The time in UTC as RFC 3339 has it.
+fn now() -> String {
+    jiff::Timestamp::now()
+        .round(jiff::Unit::Second)
+        .map_or_else(|_| String::new(), |time| time.to_string())
+}

@@ -1,0 +1,249 @@
+//! Learning-rate schedules: the rate is a pure function of the step.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate changes over a run. Lengths are in epochs or shares of the run, so
+/// that a schedule does not depend on the batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleConfig {
+    /// The same rate throughout.
+    Constant,
+    /// Up and down once (Smith and Topin 2018, "Super-Convergence"), as PyTorch's
+    /// `OneCycleLR` computes it; the momentum stays as it is.
+    OneCycle {
+        /// Share of the run spent going up.
+        warmup_fraction: f64,
+        /// The run starts with the peak rate divided by this.
+        start_divisor: f64,
+        /// It ends with the starting rate divided by this.
+        end_divisor: f64,
+        /// The shape of both slopes.
+        anneal: Anneal,
+    },
+    /// A linear warm-up followed by half a cosine down to zero (Loshchilov and Hutter 2017,
+    /// without restarts).
+    Cosine {
+        /// Length of the warm-up.
+        warmup_epochs: f64,
+    },
+    /// The rate is multiplied by `factor` at each milestone (He et al. 2015, §4.2).
+    MultiStep {
+        /// When it changes, in epochs.
+        milestone_epochs: Vec<f64>,
+        /// What it is multiplied by.
+        factor: f64,
+    },
+}
+
+/// The shape of a slope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anneal {
+    /// Half a cosine.
+    Cosine,
+    /// A straight line.
+    Linear,
+}
+
+impl ScheduleConfig {
+    /// One cycle with PyTorch's defaults, except that it goes up for a share of the run that
+    /// suits short runs.
+    pub fn one_cycle() -> Self {
+        Self::OneCycle {
+            warmup_fraction: 0.25,
+            start_divisor: 25.0,
+            end_divisor: 1e4,
+            anneal: Anneal::Cosine,
+        }
+    }
+
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let refuse = |key: &str, value: f64, expected: &str| {
+            Err(format!("schedule.{key} is {value}; expected {expected}"))
+        };
+        match self {
+            Self::Constant => Ok(()),
+            Self::OneCycle {
+                warmup_fraction,
+                start_divisor,
+                end_divisor,
+                ..
+            } => {
+                if !(0.0..1.0).contains(warmup_fraction) {
+                    let expected = "0 or more and less than 1";
+                    return refuse("warmup_fraction", *warmup_fraction, expected);
+                }
+                for (key, divisor) in [
+                    ("start_divisor", *start_divisor),
+                    ("end_divisor", *end_divisor),
+                ] {
+                    if !(divisor.is_finite() && divisor >= 1.0) {
+                        return refuse(key, divisor, "1 or more");
+                    }
+                }
+                Ok(())
+            }
+            Self::Cosine { warmup_epochs } => {
+                if warmup_epochs.is_finite() && *warmup_epochs >= 0.0 {
+                    Ok(())
+                } else {
+                    refuse("warmup_epochs", *warmup_epochs, "0 or more")
+                }
+            }
+            Self::MultiStep {
+                milestone_epochs,
+                factor,
+            } => {
+                let bad = milestone_epochs
+                    .iter()
+                    .find(|m| !(m.is_finite() && **m >= 0.0));
+                if let Some(milestone) = bad {
+                    return refuse("milestone_epochs", *milestone, "0 or more");
+                }
+                if factor.is_finite() && *factor > 0.0 {
+                    Ok(())
+                } else {
+                    refuse("factor", *factor, "more than 0")
+                }
+            }
+        }
+    }
+}
+
+/// A schedule for a run of known length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    config: ScheduleConfig,
+    peak: f64,
+    steps: u64,
+    steps_per_epoch: f64,
+}
+
+impl Schedule {
+    /// A schedule that reaches `peak` over `steps` steps.
+    pub fn new(config: ScheduleConfig, peak: f64, steps: u64, steps_per_epoch: u64) -> Self {
+        Self {
+            config,
+            peak,
+            steps,
+            steps_per_epoch: steps_per_epoch as f64,
+        }
+    }
+
+    /// The learning rate of a step, counted from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        let at = step as f64;
+        match &self.config {
+            ScheduleConfig::Constant => self.peak,
+            ScheduleConfig::OneCycle {
+                warmup_fraction,
+                start_divisor,
+                end_divisor,
+                anneal,
+            } => {
+                let start = self.peak / start_divisor;
+                let top = warmup_fraction * self.steps as f64 - 1.0;
+                let last = self.steps as f64 - 1.0;
+                if at <= top {
+                    anneal.between(start, self.peak, at / top.max(f64::MIN_POSITIVE))
+                } else {
+                    let share = ((at - top) / (last - top).max(f64::MIN_POSITIVE)).min(1.0);
+                    anneal.between(self.peak, start / end_divisor, share)
+                }
+            }
+            ScheduleConfig::Cosine { warmup_epochs } => {
+                let warmup = (warmup_epochs * self.steps_per_epoch).round();
+                if at < warmup {
+                    return self.peak * (at + 1.0) / warmup;
+                }
+                let length = (self.steps as f64 - warmup).max(1.0);
+                Anneal::Cosine.between(self.peak, 0.0, ((at - warmup) / length).min(1.0))
+            }
+            ScheduleConfig::MultiStep {
+                milestone_epochs,
+                factor,
+            } => {
+                let passed = milestone_epochs
+                    .iter()
+                    .filter(|epoch| at >= (*epoch * self.steps_per_epoch).round());
+                self.peak * factor.powi(passed.count() as i32)
+            }
+        }
+    }
+}
+
+impl Anneal {
+    /// From `start` to `end` as `share` goes from 0 to 1.
+    fn between(self, start: f64, end: f64, share: f64) -> f64 {
+        match self {
+            Self::Cosine => end + (start - end) * (1.0 + (PI * share).cos()) / 2.0,
+            Self::Linear => start + (end - start) * share,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// Rates by PyTorch, one epoch being one step.
+    fn assert_agrees(name: &str, config: ScheduleConfig, peak: f64, steps: Option<u64>) {
+        let text = include_str!("../tests/fixtures/lr_schedules.json");
+        let fixture: Value = serde_json::from_str(text).unwrap();
+        let values = fixture[name]["values"].as_array().unwrap();
+        let schedule = Schedule::new(config, peak, steps.unwrap_or(values.len() as u64), 1);
+        for (step, expected) in (0..).zip(values) {
+            let (found, expected) = (schedule.rate(step), expected.as_f64().unwrap());
+            assert!(
+                (found - expected).abs() <= 1e-9 * peak,
+                "{name}, step {step}: {found} is not {expected}"
+            );
+        }
+    }
+
+    fn one_cycle(anneal: Anneal) -> ScheduleConfig {
+        ScheduleConfig::OneCycle {
+            warmup_fraction: 0.3,
+            start_divisor: 25.0,
+            end_divisor: 1e4,
+            anneal,
+        }
+    }
+
+    #[test]
+    fn rates_agree_with_pytorch() {
+        assert_agrees("onecycle_cos", one_cycle(Anneal::Cosine), 0.1, None);
+        assert_agrees("onecycle_linear", one_cycle(Anneal::Linear), 0.1, None);
+        let warm = |warmup_epochs| ScheduleConfig::Cosine { warmup_epochs };
+        assert_agrees("cosine_with_linear_warmup", warm(5.0), 0.1, None);
+        assert_agrees("cosine", warm(0.0), 0.1, Some(10));
+        let multi_step = ScheduleConfig::MultiStep {
+            milestone_epochs: vec![4.0, 8.0, 12.0],
+            factor: 0.1,
+        };
+        assert_agrees("multistep", multi_step, 0.1, None);
+    }
+
+    #[test]
+    fn the_shortest_runs_have_finite_rates() {
+        let configs = [
+            ScheduleConfig::Constant,
+            ScheduleConfig::one_cycle(),
+            ScheduleConfig::Cosine { warmup_epochs: 1.0 },
+        ];
+        for config in configs {
+            for steps in 1..5 {
+                let schedule = Schedule::new(config.clone(), 0.1, steps, 1);
+                for step in 0..steps {
+                    let rate = schedule.rate(step);
+                    assert!(rate.is_finite() && rate >= 0.0, "{config:?} {steps} {step}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,563 @@
+//! The training loop.
+//!
+//! Everything that a step computes is a function of the configuration, the step and the
+//! state that checkpoints hold. That is what makes an exact continuation possible: there are
+//! no random generators to save, and the loader starts at any batch.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+use residua_core::atomic_file;
+use residua_core::metrics::{ClassificationSummary, ranking};
+use residua_core::model_record::ModelRecord;
+use residua_core::run::{RunError, RunFolder, RunMetrics};
+use residua_core::seed::SeedStream;
+use residua_data::HostBatch;
+
+use crate::checkpoint::{
+    Best, EpochSums, LoadedTraining, TrainingState, load_model, load_training, save_training,
+    save_weights,
+};
+use crate::config::TrainConfig;
+use crate::data::RunData;
+use crate::error::TrainError;
+use crate::evaluation::{evaluate, images};
+use crate::network::{Network, host_values};
+use crate::observer::{EpochReport, Observer, Plan, StepReport};
+use crate::optimiser::{Memory, Optimiser, Update, clip_factor, global_norm};
+use crate::pieces::pieces;
+use crate::run_log::RunLog;
+use crate::schedule::Schedule;
+
+/// How a run is executed; nothing here changes what it computes.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where the network computes.
+    pub device: Device,
+    /// Threads that prepare batches ahead of training.
+    pub workers: usize,
+    /// When this becomes true, the run stops cleanly after the step in progress.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// All epochs are done.
+    Finished(Box<RunMetrics>),
+    /// It was asked to stop, and a checkpoint was written.
+    Interrupted {
+        /// Last finished step.
+        step: u64,
+    },
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Trainer {
+    config: TrainConfig,
+    options: RunOptions,
+    folder: RunFolder,
+    log: RunLog,
+    data: RunData,
+    network: Network,
+    record: ModelRecord,
+    optimiser: Optimiser,
+    memories: Vec<(usize, Memory)>,
+    schedule: Schedule,
+    state: TrainingState,
+    last_summary: Option<ClassificationSummary>,
+}
+
+impl Trainer {
+    /// Prepares a new run. Data and configuration are checked before the folder is created.
+    ///
+    /// # Errors
+    /// When data, configuration or folder cannot be used; nothing has been written then.
+    pub fn start(
+        config: TrainConfig,
+        folder: impl Into<std::path::PathBuf>,
+        options: RunOptions,
+        observer: &mut (dyn Observer + Sync),
+    ) -> Result<Self, TrainError> {
+        config.validate()?;
+        let data = open_data(&config, &options, observer)?;
+        let graph = config.graph(data.classes.len())?;
+        let seed = SeedStream::new(config.seed);
+        let network = Network::initialise(graph, seed, &options.device);
+        let record = ModelRecord::new(
+            &config.model,
+            data.classes.clone(),
+            config.preprocessing.clone(),
+        );
+        let optimiser = Optimiser::new(config.optimiser);
+        let memories = initial_memories(&optimiser, &network);
+        let text = config.to_toml()?;
+        let folder = RunFolder::create(folder)?;
+        atomic_file::replace_with(&folder.config(), text.as_bytes())
+            .map_err(|source| write_error(&folder, source))?;
+        let log = RunLog::open(&folder)?;
+        let state = TrainingState::default();
+        let mut trainer = Self {
+            schedule: schedule(&config, &data),
+            config,
+            options,
+            folder,
+            log,
+            data,
+            network,
+            record,
+            optimiser,
+            memories,
+            state,
+            last_summary: None,
+        };
+        let plan = trainer.plan();
+        let quarantined = &trainer.data.quarantined;
+        trainer.log.started(&plan, &trainer.config, quarantined)?;
+        observer.started(&plan);
+        Ok(trainer)
+    }
+
+    /// Prepares the continuation of a run from its last checkpoint.
+    ///
+    /// # Errors
+    /// When the run has no checkpoint, or its data have changed.
+    pub fn resume(
+        folder: RunFolder,
+        options: RunOptions,
+        observer: &mut (dyn Observer + Sync),
+    ) -> Result<Self, TrainError> {
+        let config = read_config(&folder)?;
+        if !folder.last_checkpoint().is_file() {
+            return Err(TrainError::NoCheckpoint {
+                run: folder.root().to_owned(),
+            });
+        }
+        let data = open_data(&config, &options, observer)?;
+        let LoadedTraining {
+            network,
+            record,
+            state,
+            memories,
+        } = load_training(
+            &folder.last_checkpoint(),
+            &config.optimiser,
+            &options.device,
+        )?;
+        if record.classes != data.classes {
+            return Err(TrainError::Config(format!(
+                "the classes of {} are now {:?}, and the run was started with {:?}; \
+                 restore the data to continue it",
+                config.data, data.classes, record.classes
+            )));
+        }
+        let mut trainer = Self {
+            schedule: schedule(&config, &data),
+            optimiser: Optimiser::new(config.optimiser),
+            log: RunLog::open(&folder)?,
+            config,
+            options,
+            folder,
+            data,
+            network,
+            record,
+            memories,
+            state,
+            last_summary: None,
+        };
+        trainer.log.resumed(trainer.state.step)?;
+        observer.started(&trainer.plan());
+        Ok(trainer)
+    }
+
+    /// The folder of the run.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The configuration of the run.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// Trains until the end or until asked to stop.
+    ///
+    /// # Errors
+    /// When the loss is not finite, an image vanished, or the disk is full. The last
+    /// checkpoint remains.
+    pub fn run(mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+        while self.state.finished_epochs < self.config.epochs {
+            if !self.train_epoch(observer)? {
+                return self.interrupted();
+            }
+            self.finish_epoch(observer)?;
+            if self.must_stop() && self.state.finished_epochs < self.config.epochs {
+                return self.interrupted();
+            }
+        }
+        self.finish(observer)
+    }
+
+    /// Trains what is left of the epoch; `false` when asked to stop on the way.
+    fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let epoch = self.state.finished_epochs;
+        let first = self.state.step - epoch * self.steps_per_epoch();
+        let batches = self.data.train.epoch_from(epoch, first as usize);
+        let mut waiting_since = Instant::now();
+        for batch in batches {
+            self.train_step(batch?)?;
+            self.state.epoch.seconds += waiting_since.elapsed().as_secs_f64();
+            waiting_since = Instant::now();
+            let report = self.step_report();
+            observer.stepped(&report);
+            self.log.stepped(&report)?;
+            let every = self.config.checkpoint_every;
+            if every.is_some_and(|every| self.state.step.is_multiple_of(every)) {
+                self.save_last()?;
+            }
+            if self.must_stop() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// One optimiser update.
+    fn train_step(&mut self, batch: HostBatch) -> Result<(), TrainError> {
+        let rate = self.schedule.rate(self.state.step);
+        let gradients = self.gradients(batch, rate)?;
+        let factor = self.config.clip_norm.map_or(1.0, |limit| {
+            let tensors: Vec<Tensor<1>> = gradients.iter().map(|(_, g)| g.clone()).collect();
+            clip_factor(global_norm(&tensors), limit)
+        });
+        self.state.step += 1;
+        for ((entry, gradient), (owner, memory)) in gradients.into_iter().zip(&mut self.memories) {
+            debug_assert_eq!(entry, *owner);
+            let gradient = if factor < 1.0 {
+                gradient.mul_scalar(factor)
+            } else {
+                gradient
+            };
+            let update = Update {
+                parameter: self.network.values(entry).clone(),
+                gradient,
+                memory: std::mem::take(memory),
+                is_norm_or_bias: self.network.entries()[entry].role.is_norm_or_bias(),
+                learning_rate: rate,
+                step: self.state.step,
+            };
+            let (values, remembered) = self.optimiser.apply(update);
+            self.network.set_values(entry, values);
+            *memory = remembered;
+        }
+        Ok(())
+    }
+
+    /// The gradients of the mean loss of a batch, computed piece by piece.
+    fn gradients(
+        &mut self,
+        batch: HostBatch,
+        learning_rate: f64,
+    ) -> Result<Vec<(usize, Tensor<1>)>, TrainError> {
+        let total = batch.labels.len();
+        let piece_size = total.div_ceil(self.config.accumulate);
+        let mut sums: Option<Vec<(usize, Tensor<1>)>> = None;
+        for piece in pieces(batch, piece_size) {
+            let share = piece.labels.len() as f64 / total as f64;
+            let gradients = self.piece_gradients(piece, share, learning_rate)?;
+            sums = Some(match sums {
+                None => gradients,
+                Some(sums) => {
+                    let pairs = sums.into_iter().zip(gradients);
+                    pairs
+                        .map(|((entry, sum), (_, gradient))| (entry, sum + gradient))
+                        .collect()
+                }
+            });
+        }
+        Ok(sums.unwrap_or_default())
+    }
+
+    /// Forward and backward pass of a piece whose loss counts with weight `share`.
+    fn piece_gradients(
+        &mut self,
+        piece: HostBatch,
+        share: f64,
+        learning_rate: f64,
+    ) -> Result<Vec<(usize, Tensor<1>)>, TrainError> {
+        let labels = piece.labels.clone();
+        let images = images(&self.network, piece);
+        let pass = self.network.train_pass(images.clone());
+        let device = self.options.device.clone();
+        let loss = self
+            .config
+            .loss
+            .compute(pass.logits.clone(), &labels, &device);
+        let value = f64::from(host_values(&loss)[0]);
+        if !value.is_finite() {
+            return Err(self.diverged(value, learning_rate, images));
+        }
+        let logits = host_values(&pass.logits.clone().inner());
+        let sums = &mut self.state.epoch;
+        sums.images += labels.len() as u64;
+        sums.loss += value * labels.len() as f64;
+        sums.correct += count_correct(&logits, &labels);
+        let gradients = pass.gradients(&loss.mul_scalar(share));
+        self.network.absorb_statistics(&pass);
+        Ok(gradients)
+    }
+
+    fn diverged(&self, loss: f64, learning_rate: f64, images: Tensor<4>) -> TrainError {
+        let checkpoint = self.folder.last_checkpoint();
+        let kept = if checkpoint.is_file() {
+            format!("The last good checkpoint is kept: {}", checkpoint.display())
+        } else {
+            "There was no checkpoint yet".to_owned()
+        };
+        TrainError::NonFiniteLoss {
+            loss,
+            step: self.state.step + 1,
+            epoch: self.state.finished_epochs + 1,
+            learning_rate,
+            place: self.network.first_non_finite(images),
+            kept,
+        }
+    }
+
+    /// Validates, keeps the best weights, and writes a checkpoint.
+    fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let total = self.data.validation.split().len() as u64;
+        let mut on_progress = |done| observer.validating(done, total);
+        let evaluation = evaluate(&self.network, &self.data.validation, &mut on_progress)?;
+        let sums = std::mem::take(&mut self.state.epoch);
+        let epoch = self.state.finished_epochs + 1;
+        let accuracy = evaluation.summary.accuracy;
+        let is_best = self.state.best.is_none_or(|best| accuracy > best.accuracy);
+        self.state.finished_epochs = epoch;
+        self.state.last_accuracy = accuracy;
+        self.state.seconds += sums.seconds + evaluation.seconds;
+        self.state.epoch_speeds.push(sums.speed());
+        self.log.epoch_ended(
+            &self.state,
+            &sums,
+            &evaluation.summary,
+            evaluation.seconds,
+            self.schedule.rate(self.state.step - 1),
+        )?;
+        if is_best {
+            self.state.best = Some(Best { epoch, accuracy });
+            let path = self.folder.best_checkpoint();
+            save_weights(&path, &self.network, &self.record)?;
+            self.log.saved(self.state.step, "best")?;
+        }
+        self.save_last()?;
+        observer.epoch_ended(&epoch_report(epoch, &sums, &evaluation.summary, is_best));
+        self.last_summary = Some(evaluation.summary);
+        Ok(())
+    }
+
+    /// Writes the final evaluation.
+    fn finish(mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+        let best = self.state.best.unwrap_or(Best {
+            epoch: self.state.finished_epochs,
+            accuracy: self.state.last_accuracy,
+        });
+        let evaluation = match self.last_summary.take() {
+            Some(summary) if best.epoch == self.config.epochs => summary,
+            _ => self.evaluate_best(observer)?,
+        };
+        let metrics = RunMetrics {
+            schema: "residua.run-metrics/1".to_owned(),
+            model: self.config.model.clone(),
+            data: self.config.data.to_string(),
+            split: self.data.validation_split.to_string(),
+            classes: self.data.classes.clone(),
+            parameters: self.network.graph().trainable_parameters(),
+            epochs: self.config.epochs,
+            best_epoch: best.epoch,
+            last_accuracy: self.state.last_accuracy,
+            seconds: self.state.seconds,
+            train_images_per_second: median(&self.state.epoch_speeds),
+            evaluation,
+        };
+        self.folder.write_metrics(&metrics)?;
+        self.log
+            .ended(self.state.step, best.accuracy, self.state.seconds)?;
+        Ok(Ending::Finished(Box::new(metrics)))
+    }
+
+    fn evaluate_best(
+        &self,
+        observer: &mut dyn Observer,
+    ) -> Result<ClassificationSummary, TrainError> {
+        let best = load_model(&self.folder.best_checkpoint(), &self.options.device)?;
+        let total = self.data.validation.split().len() as u64;
+        let mut on_progress = |done| observer.validating(done, total);
+        let evaluation = evaluate(&best.network, &self.data.validation, &mut on_progress)?;
+        Ok(evaluation.summary)
+    }
+
+    fn interrupted(mut self) -> Result<Ending, TrainError> {
+        self.save_last()?;
+        let step = self.state.step;
+        self.log.interrupted(step)?;
+        Ok(Ending::Interrupted { step })
+    }
+
+    fn save_last(&mut self) -> Result<(), TrainError> {
+        save_training(
+            &self.folder.last_checkpoint(),
+            &self.network,
+            &self.record,
+            &self.state,
+            &self.config.optimiser,
+            &self.memories,
+        )?;
+        self.log.saved(self.state.step, "last")
+    }
+
+    fn must_stop(&self) -> bool {
+        self.options.stop.load(Ordering::Relaxed)
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.train.batches_per_epoch() as u64
+    }
+
+    fn plan(&self) -> Plan {
+        Plan {
+            model: self.config.model.clone(),
+            parameters: self.network.graph().trainable_parameters(),
+            train_images: self.data.train.split().len() as u64,
+            validation_images: self.data.validation.split().len() as u64,
+            validation_split: self.data.validation_split.to_string(),
+            classes: self.data.classes.len(),
+            epochs: self.config.epochs,
+            steps: self.steps_per_epoch() * self.config.epochs,
+            finished_steps: self.state.step,
+        }
+    }
+
+    fn step_report(&self) -> StepReport {
+        let sums = &self.state.epoch;
+        StepReport {
+            step: self.state.step,
+            epoch: self.state.finished_epochs + 1,
+            loss: sums.mean_loss(),
+            accuracy: sums.accuracy(),
+            learning_rate: self.schedule.rate(self.state.step - 1),
+            images_per_second: sums.speed(),
+        }
+    }
+}
+
+/// The configuration that a run was started with.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_config(folder: &RunFolder) -> Result<TrainConfig, TrainError> {
+    let path = folder.config();
+    let text = fs::read_to_string(&path).map_err(|source| RunError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    TrainConfig::from_toml(&text, &[])
+        .map_err(|failure| TrainError::Config(format!("{}: {failure}", path.display())))
+}
+
+fn open_data(
+    config: &TrainConfig,
+    options: &RunOptions,
+    observer: &mut (dyn Observer + Sync),
+) -> Result<RunData, TrainError> {
+    let watched: &(dyn Observer + Sync) = observer;
+    let on_progress =
+        |progress: residua_data::Progress| watched.checking(progress.done, progress.total);
+    let data = RunData::open(config, options.workers, &on_progress)?;
+    if !data.quarantined.is_empty() {
+        observer.quarantined(&data.quarantined);
+    }
+    Ok(data)
+}
+
+fn initial_memories(optimiser: &Optimiser, network: &Network) -> Vec<(usize, Memory)> {
+    let entries = network.entries().iter().enumerate();
+    let trained = entries.filter(|(_, entry)| entry.role.is_trainable());
+    trained
+        .map(|(index, _)| (index, optimiser.initial_memory(network.values(index))))
+        .collect()
+}
+
+fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
+    let steps_per_epoch = data.train.batches_per_epoch() as u64;
+    Schedule::new(
+        config.schedule.clone(),
+        config.optimiser.learning_rate(),
+        steps_per_epoch * config.epochs,
+        steps_per_epoch,
+    )
+}
+
+fn count_correct(logits: &[f32], labels: &[u32]) -> u64 {
+    let classes = logits.len() / labels.len().max(1);
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    let correct = rows.filter(|(row, label)| ranking(row).first() == Some(&(**label as usize)));
+    correct.count() as u64
+}
+
+fn epoch_report(
+    epoch: u64,
+    sums: &EpochSums,
+    validation: &ClassificationSummary,
+    is_best: bool,
+) -> EpochReport {
+    EpochReport {
+        epoch,
+        train_loss: sums.mean_loss(),
+        train_accuracy: sums.accuracy(),
+        validation_loss: validation.loss,
+        validation_accuracy: validation.accuracy,
+        is_best,
+        images_per_second: sums.speed(),
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0,
+    }
+}
+
+fn write_error(folder: &RunFolder, source: std::io::Error) -> TrainError {
+    TrainError::Run(RunError::Io {
+        path: folder.config(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correct_classifications_are_counted() {
+        let logits = [0.1, 0.9, 0.5, 0.2, 0.3, 0.3];
+        assert_eq!(count_correct(&logits, &[1, 0, 0]), 3);
+        assert_eq!(count_correct(&logits, &[0, 0, 1]), 1);
+    }
+
+    #[test]
+    fn the_median_is_between_the_middle_values() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+}

@@ -1,0 +1,171 @@
+//! `residua data check`: what is in a data set, and what is wrong with it.
+
+use clap::{Args, Subcommand};
+use residua::data::check::CheckOptions;
+use residua::data::{DataReport, DataSpec, Progress, check};
+
+use super::progress::image_bar;
+use crate::failure::{Failure, Status};
+use crate::output::{self, Column, grouped};
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Report classes, sizes, unreadable files, duplicates and leakage
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Images: builtin, cifar10:DIR or folder:DIR
+    spec: DataSpec,
+    /// Share of unreadable images that training will tolerate
+    #[arg(long, value_name = "SHARE", default_value_t = residua::data::DEFAULT_MAX_UNREADABLE)]
+    max_unreadable: f64,
+    /// Training will hold this share out for validation
+    #[arg(long, value_name = "SHARE")]
+    val_fraction: Option<f64>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
+    let DataCommand::Check(args) = &args.command;
+    let options = CheckOptions {
+        max_unreadable: args.max_unreadable,
+        has_validation_fraction: args.val_fraction.is_some(),
+    };
+    let bar = image_bar("checking", 0, args.quiet);
+    let on_progress = |progress: Progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+    };
+    let report = check(&args.spec, &options, &on_progress);
+    bar.finish_and_clear();
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&text(&report))?;
+    }
+    if report.is_usable() {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            Status::BadInput,
+            format!(
+                "{} {} training on {}",
+                report.problems.len(),
+                if report.problems.len() == 1 {
+                    "problem prevents"
+                } else {
+                    "problems prevent"
+                },
+                report.data
+            ),
+        ))
+    }
+}
+
+fn text(report: &DataReport) -> String {
+    let mut parts = vec![format!("{}: {} classes", report.data, report.classes.len())];
+    if !report.splits.is_empty() {
+        parts.push(class_table(report));
+        parts.push(sizes(report));
+    }
+    let unreadable = report.unreadable.iter();
+    let unreadable = unreadable.map(|image| format!("{}: {}", image.path, image.reason));
+    parts.push(list("unreadable", unreadable.collect()));
+    let duplicates = report.duplicates.iter().map(|duplicate| {
+        let sources = duplicate.images.iter().map(|image| image.source.as_str());
+        sources.collect::<Vec<_>>().join(" = ")
+    });
+    parts.push(list("exact duplicates", duplicates.collect()));
+    let leakage = report.leakage.iter().map(|pair| {
+        let (first, second) = (&pair.first, &pair.second);
+        format!(
+            "{} {} = {} {}",
+            first.split, first.source, second.split, second.source
+        )
+    });
+    parts.push(list("the same image in two splits", leakage.collect()));
+    parts.push(list("warnings", report.warnings.clone()));
+    parts.push(list("problems", report.problems.clone()));
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n\n")
+}
+
+fn class_table(report: &DataReport) -> String {
+    let mut columns = vec![Column::Left("class")];
+    let names: Vec<String> = report
+        .splits
+        .iter()
+        .map(|split| split.split.to_string())
+        .collect();
+    columns.extend(names.iter().map(|name| Column::Right(name)));
+    let count = |split: &residua::data::check::SplitReport, class: &str| {
+        let found = split.classes.iter().find(|count| count.class == class);
+        grouped(found.map_or(0, |count| count.images) as u64)
+    };
+    let mut rows: Vec<Vec<String>> = report
+        .classes
+        .iter()
+        .map(|class| {
+            let counts = report.splits.iter().map(|split| count(split, class));
+            std::iter::once(class.clone()).chain(counts).collect()
+        })
+        .collect();
+    let totals = report
+        .splits
+        .iter()
+        .map(|split| grouped(split.images as u64));
+    rows.push(std::iter::once("all".to_owned()).chain(totals).collect());
+    output::table(&columns, rows)
+}
+
+fn sizes(report: &DataReport) -> String {
+    let lines = report.splits.iter().filter_map(|split| {
+        let sizes = split.sizes.as_ref()?;
+        let show = |[height, width]: [usize; 2]| format!("{height}×{width}");
+        Some(if sizes.different == 1 {
+            format!("{}: all images are {}", split.split, show(sizes.median))
+        } else {
+            format!(
+                "{}: {} sizes from {} to {}, median {}, most often {}",
+                split.split,
+                sizes.different,
+                show(sizes.smallest),
+                show(sizes.largest),
+                show(sizes.median),
+                show(sizes.commonest.size)
+            )
+        })
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A titled list of at most ten lines; empty when there are none.
+fn list(title: &str, lines: Vec<String>) -> String {
+    const SHOWN: usize = 10;
+    if lines.is_empty() {
+        return String::new();
+    }
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("\n  … and {more} more; --json lists all"),
+    };
+    let shown: Vec<String> = lines
+        .iter()
+        .take(SHOWN)
+        .map(|line| format!("\n  {line}"))
+        .collect();
+    format!("{title} ({}):{}{more}", lines.len(), shown.concat())
+}

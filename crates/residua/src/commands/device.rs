@@ -1,0 +1,70 @@
+//! Where a command computes.
+
+use clap::{Args, ValueEnum};
+use residua::train::Device;
+
+use crate::failure::{Failure, Status};
+
+/// Options of every command that computes.
+#[derive(Debug, Args)]
+pub(crate) struct ComputeArgs {
+    /// Threads that compute [default: all processors]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Threads that read and prepare images ahead of the computation
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) workers: usize,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
+    device: DeviceName,
+}
+
+/// The devices of this build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeviceName {
+    /// The processor
+    Cpu,
+    /// A GPU through CUDA
+    #[cfg(feature = "cuda")]
+    Cuda,
+    /// A GPU through ROCm
+    #[cfg(feature = "rocm")]
+    Rocm,
+    /// A GPU through Metal
+    #[cfg(feature = "metal")]
+    Metal,
+    /// A GPU through Vulkan
+    #[cfg(feature = "vulkan")]
+    Vulkan,
+    /// A GPU through WebGPU
+    #[cfg(feature = "wgpu")]
+    Wgpu,
+}
+
+impl ComputeArgs {
+    /// Sets up the threads and opens the device.
+    pub(crate) fn device(&self) -> Result<Device, Failure> {
+        if let Some(threads) = self.threads {
+            if threads == 0 {
+                return Err(Failure::usage("--threads 0: expected at least 1"));
+            }
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build_global()
+                .map_err(|error| Failure::new(Status::Device, error))?;
+        }
+        Ok(match self.device {
+            DeviceName::Cpu => Device::flex(),
+            #[cfg(feature = "cuda")]
+            DeviceName::Cuda => Device::cuda(burn::tensor::DeviceIndex::Default),
+            #[cfg(feature = "rocm")]
+            DeviceName::Rocm => Device::rocm(burn::tensor::DeviceIndex::Default),
+            #[cfg(feature = "metal")]
+            DeviceName::Metal => Device::metal(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(feature = "vulkan")]
+            DeviceName::Vulkan => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+            #[cfg(feature = "wgpu")]
+            DeviceName::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
+        })
+    }
+}

@@ -1,0 +1,331 @@
+//! `residua eval`: how good a trained network is.
+
+use std::num::NonZeroUsize;
+
+use clap::{Args, ValueEnum};
+use residua::core::metrics::{Average, ClassScore, ClassificationSummary};
+use residua::data::{
+    DataSpec, Dataset, DatasetOptions, Fraction, Loader, LoaderOptions, Progress, Purpose, Split,
+    SplitName, Transform, quarantine_unreadable,
+};
+use residua::train::{Evaluation, LoadedModel, TrainConfig, evaluate, read_config};
+use serde::Serialize;
+use std::sync::Arc;
+
+use super::device::ComputeArgs;
+use super::model_source::ModelArgs;
+use super::progress::image_bar;
+use crate::failure::Failure;
+use crate::output::{self, Column, grouped, percent};
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Images to evaluate on [default: those of the run; builtin for --weights]
+    #[arg(long, value_name = "SPEC")]
+    data: Option<DataSpec>,
+    /// Which part of the images [default: what training validates on]
+    #[arg(long, value_enum)]
+    split: Option<SplitChoice>,
+    /// Images that are computed at once
+    #[arg(long, value_name = "N", default_value = "128")]
+    batch_size: NonZeroUsize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SplitChoice {
+    Train,
+    Validation,
+    Test,
+}
+
+pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
+    let device = args.compute.device()?;
+    let model = args.model.load(&device)?;
+    let config = match args.model.run_folder()? {
+        Some(run) => Some(read_config(&run)?),
+        None => None,
+    };
+    let chosen = open_data(args, config.as_ref(), &model)?;
+    let transform =
+        Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
+    let options = LoaderOptions {
+        workers: args.compute.workers,
+        ..LoaderOptions::evaluation(args.batch_size)
+    };
+    let loader = Loader::new(chosen.split, transform, options);
+    let bar = image_bar("evaluating", loader.split().len() as u64, args.quiet);
+    let evaluation = evaluate(&model.network, &loader, &mut |done| bar.set_position(done));
+    bar.finish_and_clear();
+    let report = Report {
+        model: &model,
+        data: chosen.spec.to_string(),
+        split: chosen.name.to_string(),
+        evaluation: evaluation?,
+    };
+    if args.json {
+        output::print_json(&report.json())
+    } else {
+        output::print(&report.text())
+    }
+}
+
+struct Chosen {
+    spec: DataSpec,
+    name: SplitName,
+    split: Arc<Split>,
+}
+
+/// The images to evaluate on, with the labels of the model.
+fn open_data(
+    args: &EvalArgs,
+    config: Option<&TrainConfig>,
+    model: &LoadedModel,
+) -> Result<Chosen, Failure> {
+    let own_data = config.filter(|config| args.data.as_ref().is_none_or(|d| *d == config.data));
+    let spec = match (&args.data, config) {
+        (Some(spec), _) => spec.clone(),
+        (None, Some(config)) => config.data.clone(),
+        (None, None) => DataSpec::Builtin,
+    };
+    let fraction = own_data.and_then(|config| config.validation_fraction);
+    let options = DatasetOptions {
+        // Held-out images exist only where the data are opened as training opened them.
+        purpose: match own_data {
+            Some(_) => Purpose::Training,
+            None => Purpose::Evaluation,
+        },
+        validation_fraction: fraction
+            .map(Fraction::new)
+            .transpose()
+            .map_err(Failure::bad_input)?,
+        seed: own_data.map_or(0, |config| config.seed),
+    };
+    let mut dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
+    if model.record.classes.iter().any(|class| !is_number(class)) {
+        dataset = dataset
+            .with_classes(&model.record.classes)
+            .map_err(Failure::bad_input)?;
+    } else if dataset.classes().len() != model.record.classes.len() {
+        return Err(Failure::bad_input(format!(
+            "the network has {} classes and {spec} has {}",
+            model.record.classes.len(),
+            dataset.classes().len()
+        )));
+    }
+    let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
+        config.max_unreadable
+    });
+    let ignore = |_: Progress| {};
+    let unreadable =
+        quarantine_unreadable(&mut dataset, max_unreadable, &ignore).map_err(Failure::bad_input)?;
+    for image in &unreadable {
+        eprintln!("warning: left out {}: {}", image.path, image.reason);
+    }
+    let (name, split) = choose_split(args, &dataset)?;
+    Ok(Chosen { spec, name, split })
+}
+
+/// Weights without class names number their classes.
+fn is_number(class: &str) -> bool {
+    class.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn choose_split(args: &EvalArgs, dataset: &Dataset) -> Result<(SplitName, Arc<Split>), Failure> {
+    if let Some(choice) = args.split {
+        let name = match choice {
+            SplitChoice::Train => SplitName::Train,
+            SplitChoice::Validation => SplitName::Validation,
+            SplitChoice::Test => SplitName::Test,
+        };
+        let split = dataset.require(name).map_err(Failure::bad_input)?;
+        return Ok((name, split.clone()));
+    }
+    if let Ok((name, split)) = dataset.evaluation() {
+        return Ok((name, split.clone()));
+    }
+    let split = dataset
+        .require(SplitName::Test)
+        .map_err(Failure::bad_input)?;
+    Ok((SplitName::Test, split.clone()))
+}
+
+struct Report<'a> {
+    model: &'a LoadedModel,
+    data: String,
+    split: String,
+    evaluation: Evaluation,
+}
+
+/// `residua.eval/1`; metrics are fractions.
+#[derive(Serialize)]
+struct EvalReport<'a> {
+    schema: &'static str,
+    model: &'a str,
+    data: &'a str,
+    split: &'a str,
+    images: u64,
+    loss: f64,
+    accuracy: f64,
+    top5: f64,
+    precision_macro: f64,
+    recall_macro: f64,
+    f1_macro: f64,
+    micro: Average,
+    weighted: Average,
+    seconds: f64,
+    per_class: Vec<ClassReport<'a>>,
+    /// Rows are true classes, columns predicted ones, in the order of `per_class`.
+    confusion: &'a [Vec<u64>],
+}
+
+#[derive(Serialize)]
+struct ClassReport<'a> {
+    class: &'a str,
+    #[serde(flatten)]
+    score: &'a ClassScore,
+}
+
+impl Report<'_> {
+    fn summary(&self) -> &ClassificationSummary {
+        &self.evaluation.summary
+    }
+
+    fn classes(&self) -> impl Iterator<Item = (&str, &ClassScore)> {
+        let names = self.model.record.classes.iter().map(String::as_str);
+        names.zip(&self.summary().per_class)
+    }
+
+    fn json(&self) -> EvalReport<'_> {
+        let summary = self.summary();
+        EvalReport {
+            schema: "residua.eval/1",
+            model: &self.model.record.model,
+            data: &self.data,
+            split: &self.split,
+            images: summary.images,
+            loss: summary.loss,
+            accuracy: summary.accuracy,
+            top5: summary.top5,
+            precision_macro: summary.macro_average.precision,
+            recall_macro: summary.macro_average.recall,
+            f1_macro: summary.macro_average.f1,
+            micro: summary.micro_average,
+            weighted: summary.weighted_average,
+            seconds: self.evaluation.seconds,
+            per_class: self
+                .classes()
+                .map(|(class, score)| ClassReport { class, score })
+                .collect(),
+            confusion: &summary.confusion,
+        }
+    }
+
+    fn text(&self) -> String {
+        let summary = self.summary();
+        let heading = format!(
+            "{} on the {} {} images of {} ({:.1} s)\n\n\
+             accuracy {}   top-5 {}   loss {:.4}\n",
+            self.model.record.model,
+            grouped(summary.images),
+            self.split,
+            self.data,
+            self.evaluation.seconds,
+            percent(summary.accuracy),
+            percent(summary.top5),
+            summary.loss,
+        );
+        let parts = [heading, self.class_table(), self.confusion_matrix()];
+        parts.join("\n")
+    }
+
+    fn class_table(&self) -> String {
+        let figures = |average: Average| {
+            let Average {
+                precision,
+                recall,
+                f1,
+            } = average;
+            [precision, recall, f1].map(percent)
+        };
+        let mut rows: Vec<Vec<String>> = self
+            .classes()
+            .map(|(class, score)| {
+                let average = Average {
+                    precision: score.precision,
+                    recall: score.recall,
+                    f1: score.f1,
+                };
+                let [precision, recall, f1] = figures(average);
+                vec![
+                    class.to_owned(),
+                    precision,
+                    recall,
+                    f1,
+                    grouped(score.support),
+                ]
+            })
+            .collect();
+        let summary = self.summary();
+        for (name, average) in [
+            ("macro average", summary.macro_average),
+            ("micro average", summary.micro_average),
+            ("weighted average", summary.weighted_average),
+        ] {
+            let [precision, recall, f1] = figures(average);
+            rows.push(vec![
+                name.to_owned(),
+                precision,
+                recall,
+                f1,
+                grouped(summary.images),
+            ]);
+        }
+        let columns = [
+            Column::Left("class"),
+            Column::Right("precision"),
+            Column::Right("recall"),
+            Column::Right("F1"),
+            Column::Right("images"),
+        ];
+        output::table(&columns, rows) + "\n"
+    }
+
+    fn confusion_matrix(&self) -> String {
+        /// A wider matrix does not fit a terminal; `--json` has it.
+        const WIDEST: usize = 20;
+        let summary = self.summary();
+        if summary.confusion.len() > WIDEST {
+            return format!(
+                "The confusion matrix of {} classes is in --json.",
+                summary.confusion.len()
+            );
+        }
+        let columns: Vec<String> = (0..summary.confusion.len())
+            .map(|c| c.to_string())
+            .collect();
+        let rows = self.classes().zip(&summary.confusion).enumerate();
+        let rows: Vec<Vec<String>> = rows
+            .map(|(index, ((class, _), counts))| {
+                let mut row = vec![format!("{index} {class}")];
+                row.extend(counts.iter().map(|count| match count {
+                    0 => "·".to_owned(),
+                    _ => count.to_string(),
+                }));
+                row
+            })
+            .collect();
+        let mut header = vec![Column::Left("true \\ predicted")];
+        header.extend(columns.iter().map(|title| Column::Right(title)));
+        output::table(&header, rows)
+    }
+}

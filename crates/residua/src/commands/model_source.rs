@@ -1,0 +1,134 @@
+//! Which trained network a command uses: a run, or a weight file.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use residua::core::model_record::ModelRecord;
+use residua::core::preprocessing::{Normalisation, Preprocessing};
+use residua::core::run::RunFolder;
+use residua::train::{
+    Device, LoadedModel, PublishedWeights, load_model, load_published, published_preprocessing,
+    read_config,
+};
+
+use crate::failure::Failure;
+
+#[derive(Debug, Args)]
+#[group(id = "source", required = true, multiple = true)]
+pub(crate) struct ModelArgs {
+    /// The run folder of a training
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "weights"])]
+    pub(crate) run: Option<PathBuf>,
+    /// Which weights of the run
+    #[arg(long, value_enum, default_value_t = CheckpointName::Best, requires = "run")]
+    checkpoint: CheckpointName,
+    /// A network of the catalog, for --weights
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    model: Option<String>,
+    /// A safetensors file
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Channel means on the 0–1 scale [default: those stored with the weights, or the usual ones]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    mean: Option<Vec<f32>>,
+    /// Channel standard deviations on the 0–1 scale
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    std: Option<Vec<f32>>,
+    /// Height and width of the network's input
+    #[arg(long, value_name = "PIXELS")]
+    input_size: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckpointName {
+    /// The weights with the best validation accuracy
+    Best,
+    /// The weights of the last checkpoint
+    Last,
+}
+
+impl ModelArgs {
+    /// The run, if the network comes from one.
+    pub(crate) fn run_folder(&self) -> Result<Option<RunFolder>, Failure> {
+        let open = |path: &PathBuf| RunFolder::open(path).map_err(Failure::bad_input);
+        self.run.as_ref().map(open).transpose()
+    }
+
+    /// Reads the network.
+    pub(crate) fn load(&self, device: &Device) -> Result<LoadedModel, Failure> {
+        if let Some(run) = self.run_folder()? {
+            return self.load_run(&run, device);
+        }
+        let Some(weights) = &self.weights else {
+            return Err(Failure::usage(
+                "name a trained network: --run RUN or --weights FILE",
+            ));
+        };
+        match &self.model {
+            None if self.overrides_nothing() => Ok(load_model(weights, device)?),
+            None => Err(Failure::usage(
+                "--mean, --std and --input-size need --model NAME beside --weights",
+            )),
+            Some(name) => {
+                let preprocessing = self.preprocessing(published_preprocessing(name)?)?;
+                Ok(load_published(
+                    &PublishedWeights {
+                        model: name,
+                        file: weights,
+                        preprocessing,
+                    },
+                    device,
+                )?)
+            }
+        }
+    }
+
+    fn load_run(&self, run: &RunFolder, device: &Device) -> Result<LoadedModel, Failure> {
+        if !self.overrides_nothing() {
+            return Err(Failure::usage(
+                "a run knows its preprocessing; --mean, --std and --input-size go with --weights",
+            ));
+        }
+        read_config(run)?;
+        let path = match self.checkpoint {
+            CheckpointName::Best => run.best_checkpoint(),
+            CheckpointName::Last => run.last_checkpoint(),
+        };
+        if !path.is_file() {
+            return Err(Failure::bad_input(format!(
+                "'{}' has no checkpoint {} yet; a run writes its first at the end of its first \
+                 epoch, or earlier with --checkpoint-every N",
+                run.root().display(),
+                path.display()
+            )));
+        }
+        Ok(load_model(&path, device)?)
+    }
+
+    fn overrides_nothing(&self) -> bool {
+        self.mean.is_none() && self.std.is_none() && self.input_size.is_none()
+    }
+
+    fn preprocessing(&self, usual: Preprocessing) -> Result<Preprocessing, Failure> {
+        let normalisation = match (&self.mean, &self.std) {
+            (None, None) => usual.normalisation,
+            (Some(mean), Some(std)) => {
+                Normalisation::new(mean.clone(), std.clone()).map_err(Failure::usage)?
+            }
+            _ => return Err(Failure::usage("--mean and --std are given together")),
+        };
+        let preprocessing = Preprocessing {
+            height: self.input_size.unwrap_or(usual.height),
+            width: self.input_size.unwrap_or(usual.width),
+            resize: usual.resize,
+            normalisation,
+        };
+        preprocessing.validate().map_err(Failure::usage)?;
+        Ok(preprocessing)
+    }
+}
+
+/// The name of a class, or its number where the weights do not say.
+pub(crate) fn class_name(record: &ModelRecord, class: usize) -> &str {
+    record.classes.get(class).map_or("?", String::as_str)
+}

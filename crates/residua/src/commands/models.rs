@@ -1,0 +1,260 @@
+//! `residua models`: the catalog, and one network in detail.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use residua::core::atomic_file;
+use residua::graph::catalog::{self, BuildOptions, Entry};
+use residua::graph::{Graph, NodeId, Operation, Shape};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{self, Column, grouped, scaled};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ModelsArgs {
+    /// A name, or a pattern such as 'resnet*' or '*{20,56}'
+    glob: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<ModelsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelsCommand {
+    /// Print the layer table of one network, and draw it
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The network
+    name: String,
+    /// Write a drawing to this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Number of classes [default: as published]
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Height and width of the image [default: as published]
+    #[arg(long, value_name = "PIXELS")]
+    input_size: Option<usize>,
+}
+
+pub(crate) fn run(args: &ModelsArgs) -> Result<(), Failure> {
+    match &args.command {
+        Some(ModelsCommand::Show(show)) => run_show(show),
+        None => run_list(args),
+    }
+}
+
+/// `residua.models/1`
+#[derive(Serialize)]
+struct ModelsReport {
+    schema: &'static str,
+    models: Vec<ModelRow>,
+}
+
+#[derive(Serialize)]
+struct ModelRow {
+    name: String,
+    parameters: u64,
+    macs: u64,
+    /// Height, width, channels.
+    input: [usize; 3],
+    classes: usize,
+    paper: &'static str,
+}
+
+impl ModelRow {
+    fn new(entry: &Entry, graph: &Graph) -> Self {
+        Self {
+            name: graph.name().to_owned(),
+            parameters: graph.trainable_parameters(),
+            macs: graph.macs(),
+            input: dimensions(graph.input_shape()),
+            classes: graph.output_shape().channels(),
+            paper: entry.paper,
+        }
+    }
+}
+
+fn dimensions(shape: Shape) -> [usize; 3] {
+    let [height, width] = shape.spatial();
+    [height, width, shape.channels()]
+}
+
+fn run_list(args: &ModelsArgs) -> Result<(), Failure> {
+    let entries = match &args.glob {
+        Some(pattern) => catalog::matching(pattern).map_err(Failure::bad_input)?,
+        None => catalog::entries(),
+    };
+    let mut models = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let graph = entry
+            .build(&BuildOptions::default())
+            .map_err(Failure::failed)?;
+        models.push(ModelRow::new(entry, &graph));
+    }
+    if args.json {
+        return output::print_json(&ModelsReport {
+            schema: "residua.models/1",
+            models,
+        });
+    }
+    let rows = models.iter().map(|model| {
+        let [height, width, channels] = model.input;
+        vec![
+            model.name.clone(),
+            grouped(model.parameters),
+            scaled(model.macs),
+            format!("{height}×{width}×{channels}"),
+            model.classes.to_string(),
+        ]
+    });
+    let columns = [
+        Column::Left("model"),
+        Column::Right("parameters"),
+        Column::Right("MACs"),
+        Column::Right("input"),
+        Column::Right("classes"),
+    ];
+    output::print(&output::table(&columns, rows.collect()))
+}
+
+/// `residua.model-layers/1`
+#[derive(Serialize)]
+struct LayersReport {
+    schema: &'static str,
+    #[serde(flatten)]
+    model: ModelRow,
+    layers: Vec<LayerRow>,
+}
+
+#[derive(Serialize)]
+struct LayerRow {
+    name: String,
+    operation: String,
+    inputs: Vec<String>,
+    /// Shape of one sample: height, width, channels; or features.
+    output: Vec<usize>,
+    parameters: u64,
+    macs: u64,
+}
+
+fn run_show(args: &ShowArgs) -> Result<(), Failure> {
+    let entry = catalog::find(&args.name).map_err(Failure::bad_input)?;
+    let options = BuildOptions {
+        classes: args.classes,
+        input: args
+            .input_size
+            .map(|side| Shape::map(side, side, entry.input.channels())),
+    };
+    let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
+    if let Some(file) = &args.svg {
+        atomic_file::replace_with(file, b"")
+            .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+    }
+    let layers: Vec<LayerRow> = graph.ids().map(|id| layer(&graph, id)).collect();
+    let model = ModelRow::new(&entry, &graph);
+    if args.json {
+        return output::print_json(&LayersReport {
+            schema: "residua.model-layers/1",
+            model,
+            layers,
+        });
+    }
+    output::print(&layer_table(&graph, layers))?;
+    output::print(&format!(
+        "\n{}: {} parameters, {} multiply-accumulates for an image of {}\n{}",
+        graph.name(),
+        grouped(graph.trainable_parameters()),
+        scaled(graph.macs()),
+        graph.input_shape(),
+        entry.paper
+    ))?;
+    if let Some(file) = &args.svg {
+        eprintln!("Drawing written to {}", file.display());
+    }
+    Ok(())
+}
+
+fn layer_table(graph: &Graph, layers: Vec<LayerRow>) -> String {
+    let shapes = graph.ids().map(|id| graph.shape_of(id).to_string());
+    let number = |value: u64, format: fn(u64) -> String| match value {
+        0 => String::new(),
+        _ => format(value),
+    };
+    let rows = layers.into_iter().zip(shapes).map(|(layer, shape)| {
+        vec![
+            layer.name,
+            layer.operation,
+            shape,
+            number(layer.parameters, grouped),
+            number(layer.macs, scaled),
+        ]
+    });
+    let columns = [
+        Column::Left("layer"),
+        Column::Left("operation"),
+        Column::Right("output"),
+        Column::Right("parameters"),
+        Column::Right("MACs"),
+    ];
+    output::table(&columns, rows.collect())
+}
+
+fn layer(graph: &Graph, id: NodeId) -> LayerRow {
+    let node = graph.node(id);
+    let output = match node.shape {
+        Shape::Map { .. } => dimensions(node.shape).to_vec(),
+        Shape::Vector { features } => vec![features],
+    };
+    let state = graph.state_of(id);
+    let trained = state.iter().filter(|entry| entry.role.is_trainable());
+    LayerRow {
+        name: node.name.clone(),
+        operation: describe(graph, id),
+        inputs: node
+            .inputs
+            .iter()
+            .map(|input| graph.node(*input).name.clone())
+            .collect(),
+        output,
+        parameters: trained.map(|entry| entry.elements() as u64).sum(),
+        macs: graph.macs_of(id),
+    }
+}
+
+/// The operation in the field's notation, `3×3 convolution, 64, /2` for instance.
+fn describe(graph: &Graph, id: NodeId) -> String {
+    let node = graph.node(id);
+    let window = |[height, width]: [usize; 2], [stride, _]: [usize; 2], name: String| {
+        let stride = if stride > 1 {
+            format!(", /{stride}")
+        } else {
+            String::new()
+        };
+        format!("{height}×{width} {name}{stride}")
+    };
+    match node.operation {
+        Operation::Convolution(c) => window(
+            c.kernel,
+            c.stride,
+            format!("convolution, {}", c.out_channels),
+        ),
+        Operation::MaxPool(pool) => window(pool.kernel, pool.stride, "max pool".to_owned()),
+        Operation::Add => {
+            let names = node.inputs.iter();
+            let names: Vec<&str> = names.map(|id| graph.node(*id).name.as_str()).collect();
+            format!("add {}", names.join(" + "))
+        }
+        ref other => other.kind().to_owned(),
+    }
+}

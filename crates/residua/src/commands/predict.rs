@@ -1,0 +1,189 @@
+//! `residua predict`: what a trained network sees in pictures.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use residua::core::seed::SeedStream;
+use residua::data::{Transform, decode_file, list_images};
+use residua::train::{LoadedModel, RankedClass, rank_classes};
+use serde::Serialize;
+
+use super::device::ComputeArgs;
+use super::model_source::{ModelArgs, class_name};
+use super::progress::image_bar;
+use crate::failure::{Failure, Status};
+use crate::output::{self, Column, percent};
+
+/// Images computed at once.
+const BATCH: usize = 32;
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Image files, or folders of them
+    #[arg(required = true, value_name = "IMAGE|DIR")]
+    images: Vec<PathBuf>,
+    /// How many classes to name for each image
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    top: usize,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values: path, rank, class, probability
+    #[arg(long)]
+    csv: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// `residua.predict/1`
+#[derive(Serialize)]
+struct PredictReport<'a> {
+    schema: &'static str,
+    model: &'a str,
+    predictions: Vec<Prediction<'a>>,
+    /// Images that could not be read.
+    unreadable: Vec<Unreadable>,
+}
+
+#[derive(Serialize)]
+struct Prediction<'a> {
+    path: PathBuf,
+    /// Most probable first.
+    classes: Vec<ClassProbability<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClassProbability<'a> {
+    class: &'a str,
+    probability: f64,
+}
+
+#[derive(Serialize)]
+struct Unreadable {
+    path: PathBuf,
+    reason: String,
+}
+
+pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
+    let device = args.compute.device()?;
+    let model = args.model.load(&device)?;
+    let mut files = Vec::new();
+    for path in &args.images {
+        files.extend(list_images(path).map_err(Failure::bad_input)?);
+    }
+    if files.is_empty() {
+        return Err(Failure::bad_input(
+            "no images found; expected JPEG, PNG, WebP, BMP or GIF files",
+        ));
+    }
+    let report = predict(args, &model, &files)?;
+    print(args, &report)?;
+    match report.unreadable.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(
+            Status::BadInput,
+            format!("{count} of {} images could not be read", files.len()),
+        )),
+    }
+}
+
+fn predict<'a>(
+    args: &PredictArgs,
+    model: &'a LoadedModel,
+    files: &[PathBuf],
+) -> Result<PredictReport<'a>, Failure> {
+    let transform =
+        Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
+    let bar = image_bar("predicting", files.len() as u64, args.quiet);
+    let mut predictions = Vec::new();
+    let mut unreadable = Vec::new();
+    for chunk in files.chunks(BATCH) {
+        let mut readable = Vec::new();
+        let mut images = Vec::new();
+        for path in chunk {
+            match prepare(path, &transform) {
+                Ok(image) => {
+                    images.extend(image);
+                    readable.push(path);
+                }
+                Err(reason) => {
+                    bar.suspend(|| eprintln!("warning: {reason}"));
+                    unreadable.push(Unreadable {
+                        path: path.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        let ranked = rank_classes(&model.network, images, args.top);
+        for (path, classes) in readable.into_iter().zip(ranked) {
+            predictions.push(Prediction {
+                path: path.clone(),
+                classes: name_classes(model, &classes),
+            });
+        }
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(PredictReport {
+        schema: "residua.predict/1",
+        model: &model.record.model,
+        predictions,
+        unreadable,
+    })
+}
+
+fn prepare(path: &std::path::Path, transform: &Transform) -> Result<Vec<f32>, String> {
+    let pixels = decode_file(path).map_err(|error| error.to_string())?;
+    transform
+        .apply(&pixels, SeedStream::new(0))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn name_classes<'a>(model: &'a LoadedModel, ranked: &[RankedClass]) -> Vec<ClassProbability<'a>> {
+    let named = ranked.iter().map(|ranked| ClassProbability {
+        class: class_name(&model.record, ranked.class),
+        probability: ranked.probability,
+    });
+    named.collect()
+}
+
+fn print(args: &PredictArgs, report: &PredictReport<'_>) -> Result<(), Failure> {
+    if args.json {
+        return output::print_json(report);
+    }
+    if args.csv {
+        return output::print(&csv(report)?);
+    }
+    let rows = report.predictions.iter().map(|prediction| {
+        let classes = prediction.classes.iter();
+        let classes = classes.map(|c| format!("{} {}", c.class, percent(c.probability)));
+        vec![
+            prediction.path.display().to_string(),
+            classes.collect::<Vec<_>>().join(", "),
+        ]
+    });
+    let columns = [Column::Left("image"), Column::Left("most probable classes")];
+    output::print(&output::table(&columns, rows.collect()))
+}
+
+fn csv(report: &PredictReport<'_>) -> Result<String, Failure> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = ["path", "rank", "class", "probability"];
+    writer.write_record(header).map_err(Failure::failed)?;
+    for prediction in &report.predictions {
+        let path = prediction.path.display().to_string();
+        for (rank, class) in (1..).zip(&prediction.classes) {
+            let probability = format!("{:.6}", class.probability);
+            let row = [&path, &format!("{rank}"), class.class, &probability];
+            writer.write_record(row).map_err(Failure::failed)?;
+        }
+    }
+    let bytes = writer.into_inner().map_err(Failure::failed)?;
+    String::from_utf8(bytes).map_err(Failure::failed)
+}

@@ -1,0 +1,149 @@
+//! What a running command shows on stderr.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use residua::data::UnreadableImage;
+use residua::train::{EpochReport, Observer, Plan, StepReport};
+
+use crate::output::{grouped, percent};
+
+/// A bar on a terminal, nothing elsewhere.
+pub(crate) fn bar(total: u64, template: &str, quiet: bool) -> ProgressBar {
+    if quiet || !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// A bar for work that is counted in images.
+pub(crate) fn image_bar(what: &str, total: u64, quiet: bool) -> ProgressBar {
+    let template = format!("{what} {{bar:30}} {{pos}}/{{len}} images  {{elapsed}}");
+    bar(total, &template, quiet)
+}
+
+/// Shows a training.
+pub(crate) struct TrainingProgress {
+    quiet: bool,
+    checking: ProgressBar,
+    training: ProgressBar,
+    plan: Option<Plan>,
+}
+
+impl TrainingProgress {
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            checking: image_bar("checking", 0, quiet),
+            training: ProgressBar::hidden(),
+            plan: None,
+        }
+    }
+
+    /// Takes the bar off the screen.
+    pub(crate) fn clear(&self) {
+        self.checking.finish_and_clear();
+        self.training.finish_and_clear();
+    }
+
+    /// A line that stays.
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.training.suspend(|| eprintln!("{line}"));
+        }
+    }
+
+    fn epochs(&self) -> u64 {
+        self.plan.as_ref().map_or(0, |plan| plan.epochs)
+    }
+}
+
+impl Observer for TrainingProgress {
+    fn checking(&self, done: usize, total: usize) {
+        self.checking.set_length(total as u64);
+        self.checking.set_position(done as u64);
+    }
+
+    fn quarantined(&mut self, images: &[UnreadableImage]) {
+        /// Enough to see what is wrong; `residua data check` names them all.
+        const SHOWN: usize = 5;
+        self.checking.finish_and_clear();
+        eprintln!(
+            "warning: {} unreadable image{} left out:",
+            images.len(),
+            if images.len() == 1 { "" } else { "s" }
+        );
+        for image in images.iter().take(SHOWN) {
+            eprintln!("  {}: {}", image.path, image.reason);
+        }
+        if images.len() > SHOWN {
+            eprintln!("  … and {} more; see events.jsonl", images.len() - SHOWN);
+        }
+    }
+
+    fn started(&mut self, plan: &Plan) {
+        self.checking.finish_and_clear();
+        self.say(&format!(
+            "{}: {} parameters, {} classes; {} training and {} {} images; {} epochs, {} steps",
+            plan.model,
+            grouped(plan.parameters),
+            plan.classes,
+            grouped(plan.train_images),
+            grouped(plan.validation_images),
+            plan.validation_split,
+            plan.epochs,
+            grouped(plan.steps)
+        ));
+        if plan.finished_steps > 0 {
+            self.say(&format!(
+                "continuing after step {}",
+                grouped(plan.finished_steps)
+            ));
+        }
+        self.training = bar(
+            plan.steps,
+            "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left",
+            self.quiet,
+        );
+        self.training.set_position(plan.finished_steps);
+        self.training.reset_eta();
+        self.plan = Some(plan.clone());
+    }
+
+    fn stepped(&mut self, report: &StepReport) {
+        self.training
+            .set_prefix(format!("epoch {}/{}", report.epoch, self.epochs()));
+        self.training.set_message(format!(
+            "loss {:.3}  accuracy {:>5.1} %  {:.0} images/s",
+            report.loss,
+            report.accuracy * 100.0,
+            report.images_per_second
+        ));
+        self.training.set_position(report.step);
+    }
+
+    fn validating(&mut self, done: u64, total: u64) {
+        self.training
+            .set_message(format!("validating {done}/{total}"));
+    }
+
+    fn epoch_ended(&mut self, report: &EpochReport) {
+        let width = self.epochs().to_string().len();
+        self.say(&format!(
+            "epoch {:>width$}/{}  loss {:.3}  train {:>8}  validation {:>8}  {:>5.0} images/s{}",
+            report.epoch,
+            self.epochs(),
+            report.train_loss,
+            percent(report.train_accuracy),
+            percent(report.validation_accuracy),
+            report.images_per_second,
+            if report.is_best { "  best" } else { "" }
+        ));
+    }
+}

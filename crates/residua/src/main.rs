@@ -1,0 +1,57 @@
+//! The command line of Residua.
+
+mod commands;
+mod failure;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Image recognition with deep residual networks: train, evaluate and predict.
+#[derive(Debug, Parser)]
+#[command(
+    name = "residua",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a network; without options, a small one on the builtin images
+    Train(Box<commands::train::TrainArgs>),
+    /// Evaluate a trained network
+    Eval(commands::eval::EvalArgs),
+    /// Name what is in pictures
+    Predict(commands::predict::PredictArgs),
+    /// List the networks of the catalog, or show one
+    Models(commands::models::ModelsArgs),
+    /// Look at a data set before training on it
+    Data(commands::data::DataArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Eval(args) => commands::eval::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Models(args) => commands::models::run(&args),
+        Command::Data(args) => commands::data::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    eprintln!("error: {}", failure.message);
+    failure.exit_code()
+}

@@ -1,0 +1,128 @@
+//! Results go to stdout; everything else goes to stderr.
+
+use std::io::{self, Write};
+
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes a result and ends the line. A reader that has gone away (`residua models | head`)
+/// is not an error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| {
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                stdout.write_all(b"\n")
+            }
+        })
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(failure) if failure.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::failed),
+    }
+}
+
+/// Writes one JSON object.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// How a column is aligned.
+#[derive(Clone, Copy)]
+pub(crate) enum Column<'a> {
+    /// Words.
+    Left(&'a str),
+    /// Numbers.
+    Right(&'a str),
+}
+
+/// A table without rules, whose columns are separated by two spaces.
+pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(columns.iter().map(|column| match column {
+        Column::Left(title) | Column::Right(title) => *title,
+    }));
+    table.add_rows(rows);
+    for (index, kind) in columns.iter().enumerate() {
+        if let Some(column) = table.column_mut(index) {
+            column.set_padding((0, 2));
+            if matches!(kind, Column::Right(_)) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `40551040` as `40.6 M`.
+pub(crate) fn scaled(number: u64) -> String {
+    let value = number as f64;
+    for (unit, size) in [("G", 1e9), ("M", 1e6), ("k", 1e3)] {
+        if value >= size {
+            let digits = if value >= 100.0 * size {
+                0
+            } else if value >= 10.0 * size {
+                1
+            } else {
+                2
+            };
+            return format!("{:.digits$} {unit}", value / size);
+        }
+    }
+    number.to_string()
+}
+
+/// A fraction as a percentage with two digits.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.2} %", fraction * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(269_722), "269,722");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+        assert_eq!(scaled(40_551_040), "40.6 M");
+        assert_eq!(scaled(1_814_073_344), "1.81 G");
+        assert_eq!(scaled(269_722), "270 k");
+        assert_eq!(scaled(12), "12");
+        assert_eq!(percent(0.91734), "91.73 %");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let text = table(
+            &[Column::Left("name"), Column::Right("size")],
+            vec![
+                vec!["a".into(), "10".into()],
+                vec!["long".into(), "5".into()],
+            ],
+        );
+        assert_eq!(text, "name  size\na       10\nlong     5");
+    }
+}

@@ -1,0 +1,430 @@
+//! `residua train` from the outside: results, exact continuation, bad input.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{assert_keys, failure, json, pictures, residua, run, stdout, text, tiny_training};
+use residua::weights::TensorFile;
+
+/// Parameters, statistics and optimiser state after the last step.
+fn final_state(folder: &Path, run: &str) -> TensorFile {
+    let path = folder.join(run).join("checkpoints/last.safetensors");
+    let mut file = TensorFile::read(&path).unwrap();
+    // How long it took differs.
+    file.metadata.clear();
+    file
+}
+
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    Command::new(assert_cmd::cargo::cargo_bin!("residua"))
+        .current_dir(folder)
+        .env_remove("CARGO")
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the events of a run contain `wanted`.
+fn wait_for(folder: &Path, run: &str, wanted: &str) {
+    let path = folder.join(run).join("events.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !fs::read_to_string(&path).is_ok_and(|events| events.contains(wanted)) {
+        assert!(
+            Instant::now() < deadline,
+            "'{wanted}' did not happen in {run}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_run_leaves_its_folder_and_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let report = json(folder.path(), &tiny_training("run", &["--json"]));
+    let keys = [
+        "schema",
+        "run",
+        "model",
+        "epochs",
+        "accuracy",
+        "best_accuracy",
+        "seconds",
+        "train_images_per_second",
+    ];
+    assert_keys(&report, &keys);
+    assert_eq!(report["epochs"], 3);
+    for file in [
+        "config.toml",
+        "events.jsonl",
+        "metrics.json",
+        "checkpoints/last.safetensors",
+        "checkpoints/best.safetensors",
+    ] {
+        assert!(folder.path().join("run").join(file).is_file(), "{file}");
+    }
+    let events = fs::read_to_string(folder.path().join("run/events.jsonl")).unwrap();
+    let count = |kind: &str| {
+        events
+            .lines()
+            .filter(|l| l.contains(&format!("\"event\":\"{kind}\"")))
+            .count()
+    };
+    assert_eq!((count("start"), count("epoch"), count("end")), (1, 3, 1));
+}
+
+#[test]
+fn a_network_learns_easy_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 40);
+    let report = json(
+        folder.path(),
+        &tiny_training("run", &["--json", "--epochs", "8"]),
+    );
+    let accuracy = report["best_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "three easy classes, and only {accuracy}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    for (out, threads, workers) in [("a", "1", "0"), ("b", "2", "2"), ("c", "3", "1")] {
+        let more = ["--threads", threads, "--workers", workers];
+        stdout(folder.path(), &tiny_training(out, &more));
+    }
+    let first = final_state(folder.path(), "a");
+    assert_eq!(first, final_state(folder.path(), "b"));
+    assert_eq!(first, final_state(folder.path(), "c"));
+    let other_seed = tiny_training("d", &["--set", "seed=8"]);
+    stdout(folder.path(), &other_seed);
+    assert_ne!(first, final_state(folder.path(), "d"));
+}
+
+#[test]
+fn a_killed_run_continues_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 60);
+    for (name, more) in [
+        ("sgd", &["--checkpoint-every", "3"][..]),
+        (
+            "adamw",
+            &[
+                "--checkpoint-every",
+                "4",
+                "--optimiser",
+                "adamw",
+                "--clip-norm",
+                "1",
+            ][..],
+        ),
+    ] {
+        let whole = format!("{name}-whole");
+        stdout(folder.path(), &tiny_training(&whole, more));
+        let killed = format!("{name}-killed");
+        let mut process = start(folder.path(), &tiny_training(&killed, more));
+        wait_for(folder.path(), &killed, r#"{"event":"checkpoint","step":"#);
+        // SIGKILL: no handler runs.
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(
+            !folder.path().join(&killed).join("metrics.json").exists(),
+            "the run had ended before it could be killed"
+        );
+        // As a kill in the middle of a write leaves it.
+        let events = folder.path().join(&killed).join("events.jsonl");
+        let mut events = fs::OpenOptions::new().append(true).open(events).unwrap();
+        events.write_all(br#"{"event":"st"#).unwrap();
+        stdout(folder.path(), &["train", "--quiet", "--resume", &killed]);
+        assert_eq!(
+            final_state(folder.path(), &whole),
+            final_state(folder.path(), &killed),
+            "{name}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_stops_cleanly_and_continues_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 60);
+    let more = ["--accumulate", "3", "--schedule", "cosine"];
+    stdout(folder.path(), &tiny_training("whole", &more));
+    let process = start(folder.path(), &tiny_training("stopped", &more));
+    wait_for(folder.path(), "stopped", r#"{"event":"step","step":10"#);
+    let pid = process.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = process.wait_with_output().unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(
+        message.contains("residua train --resume 'stopped'"),
+        "{message}"
+    );
+    stdout(folder.path(), &["train", "--quiet", "--resume", "stopped"]);
+    assert_eq!(
+        final_state(folder.path(), "whole"),
+        final_state(folder.path(), "stopped")
+    );
+}
+
+#[test]
+fn a_finished_run_can_be_resumed_without_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 6);
+    stdout(folder.path(), &tiny_training("run", &[]));
+    let before = final_state(folder.path(), "run");
+    let metrics = fs::read(folder.path().join("run/metrics.json")).unwrap();
+    stdout(folder.path(), &["train", "--quiet", "--resume", "run"]);
+    assert_eq!(before, final_state(folder.path(), "run"));
+    assert_eq!(
+        metrics,
+        fs::read(folder.path().join("run/metrics.json")).unwrap()
+    );
+}
+
+#[test]
+fn every_loss_and_schedule_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 8);
+    let variants: [&[&str]; 4] = [
+        &["--loss", "mse", "--schedule", "constant"],
+        &["--label-smoothing", "0.1", "--schedule", "multi-step"],
+        &[
+            "--optimizer",
+            "adamw",
+            "--schedule",
+            "cosine",
+            "--lr",
+            "0.002",
+        ],
+        &[
+            "--model",
+            "plain8",
+            "--set",
+            "optimiser.nesterov=false",
+            "--augment",
+            "imagenet",
+        ],
+    ];
+    for (number, more) in variants.iter().enumerate() {
+        let out = format!("run{number}");
+        stdout(folder.path(), &tiny_training(&out, more));
+        assert!(folder.path().join(out).join("metrics.json").is_file());
+    }
+}
+
+#[test]
+fn a_diverging_run_stops_with_the_place_and_keeps_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let more = [
+        "--lr",
+        "1e30",
+        "--schedule",
+        "constant",
+        "--checkpoint-every",
+        "1",
+    ];
+    let message = failure(folder.path(), &tiny_training("run", &more), 1);
+    assert!(message.contains("the loss became"), "{message}");
+    assert!(message.contains("at step 2 (epoch 1)"), "{message}");
+    assert!(
+        message.contains("was the first that is not finite"),
+        "{message}"
+    );
+    assert!(
+        message.contains("Try a lower learning rate (now 1e30)"),
+        "{message}"
+    );
+    assert!(message.contains("last.safetensors"), "{message}");
+    assert!(
+        folder
+            .path()
+            .join("run/checkpoints/last.safetensors")
+            .is_file()
+    );
+}
+
+#[test]
+fn unreadable_images_are_named_and_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path(), 20);
+    fs::write(pictures.join("train/dots/3.png"), b"not a picture").unwrap();
+    let output = run(folder.path(), &tiny_training("run", &["--epochs", "1"]));
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("1 unreadable image left out"), "{message}");
+    assert!(message.contains("3.png"), "{message}");
+    let events = fs::read_to_string(folder.path().join("run/events.jsonl")).unwrap();
+    assert!(events.contains(r#""event":"quarantine""#) && events.contains("3.png"));
+    // Too many of them are an error before anything is written.
+    for number in 0..10 {
+        fs::write(pictures.join(format!("train/dots/{number}.png")), b"?").unwrap();
+    }
+    let message = failure(folder.path(), &tiny_training("none", &[]), 3);
+    assert!(
+        message.contains("10 of 120 images are unreadable"),
+        "{message}"
+    );
+    assert!(!folder.path().join("none").exists());
+    stdout(
+        folder.path(),
+        &tiny_training("some", &["--max-unreadable", "0.5", "--epochs", "1"]),
+    );
+}
+
+#[test]
+fn bad_data_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path(), 4);
+    let refused = |expected: &str| {
+        let message = failure(folder.path(), &tiny_training("none", &[]), 3);
+        assert!(
+            message.contains(expected),
+            "expected '{expected}' in: {message}"
+        );
+        assert!(
+            !folder.path().join("none").exists(),
+            "something was written"
+        );
+    };
+    fs::create_dir(pictures.join("train/empty")).unwrap();
+    refused("train/empty");
+    fs::remove_dir(pictures.join("train/empty")).unwrap();
+    fs::rename(pictures.join("val"), pictures.join("elsewhere")).unwrap();
+    refused("val");
+    fs::remove_dir_all(&pictures).unwrap();
+    refused("pictures");
+}
+
+#[test]
+fn bad_cifar_files_are_refused_with_file_and_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let cifar = folder.path().join("cifar");
+    fs::create_dir(&cifar).unwrap();
+    let record = |label: u8| {
+        let mut record = vec![128u8; 3073];
+        record[0] = label;
+        record
+    };
+    let arguments = ["train", "--data", "cifar10:cifar", "--out", "none"];
+    let refused = |expected: &[&str]| {
+        let message = failure(folder.path(), &arguments, 3);
+        for expected in expected {
+            assert!(
+                message.contains(expected),
+                "expected '{expected}' in: {message}"
+            );
+        }
+        assert!(
+            !folder.path().join("none").exists(),
+            "something was written"
+        );
+    };
+    refused(&["cifar"]);
+    for number in 1..=5 {
+        fs::write(cifar.join(format!("data_batch_{number}.bin")), record(3)).unwrap();
+    }
+    refused(&["test_batch"]);
+    fs::write(cifar.join("test_batch.bin"), record(10)).unwrap();
+    refused(&["test_batch.bin", "10"]);
+    fs::write(cifar.join("test_batch.bin"), &record(1)[..3000]).unwrap();
+    refused(&["test_batch.bin", "3073", "3000"]);
+}
+
+#[test]
+fn wrong_options_and_folders_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 4);
+    let message = failure(folder.path(), &["train", "--data", "pictures"], 2);
+    assert!(message.contains("folder:pictures"), "{message}");
+    let message = failure(folder.path(), &["train", "--model", "resent20"], 3);
+    assert!(message.contains("did you mean 'resnet20'"), "{message}");
+    let message = failure(
+        folder.path(),
+        &["train", "--set", "optimizer.momentum=1"],
+        3,
+    );
+    assert!(message.contains("did you mean 'optimiser'"), "{message}");
+    let message = failure(folder.path(), &["train", "--resume", "nowhere"], 3);
+    assert!(
+        message.contains("'nowhere' is not a run folder"),
+        "{message}"
+    );
+    let message = failure(
+        folder.path(),
+        &["train", "--resume", "x", "--epochs", "2"],
+        2,
+    );
+    assert!(message.contains("cannot be used with"), "{message}");
+    let message = failure(folder.path(), &["train", "--threads", "0"], 2);
+    assert!(message.contains("expected at least 1"), "{message}");
+    let message = failure(
+        folder.path(),
+        &["train", "--loss", "mse", "--label-smoothing", "0.1"],
+        2,
+    );
+    assert!(message.contains("goes with cross entropy"), "{message}");
+    fs::create_dir(folder.path().join("full")).unwrap();
+    fs::write(folder.path().join("full/note"), "").unwrap();
+    let message = failure(folder.path(), &tiny_training("full", &[]), 3);
+    assert!(
+        message.contains("already exists and is not empty"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_run_can_be_repeated_from_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 8);
+    stdout(folder.path(), &tiny_training("first", &["--epochs", "1"]));
+    let again = [
+        "train",
+        "--quiet",
+        "--config",
+        "first/config.toml",
+        "--out",
+        "second",
+    ];
+    stdout(folder.path(), &again);
+    assert_eq!(
+        final_state(folder.path(), "first"),
+        final_state(folder.path(), "second")
+    );
+    fs::write(folder.path().join("bad.toml"), "epochs = ").unwrap();
+    let message = failure(folder.path(), &["train", "--config", "bad.toml"], 3);
+    assert!(message.contains("bad.toml"), "{message}");
+}
+
+#[test]
+fn the_main_job_says_what_to_do_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["train", "--epochs", "1", "--model", "resnet8", "--quiet"];
+    let output = residua(folder.path()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for expected in ["Accuracy", "Run folder: runs/", "residua eval --run runs/"] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let runs = fs::read_dir(folder.path().join("runs")).unwrap();
+    let names: Vec<_> = runs
+        .map(|run| run.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(names[0].ends_with("-resnet8-1"), "{names:?}");
+}
