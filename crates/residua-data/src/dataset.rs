@@ -295,6 +295,16 @@ impl Dataset {
         Ok((name, self.require(name)?))
     }
 
+    /// These data without their other splits, when only one is needed.
+    ///
+    /// # Errors
+    /// [`DataError::MissingSplit`].
+    pub fn only(&self, name: SplitName) -> Result<Self, DataError> {
+        let mut dataset = Self::new(&self.root, self.classes.clone());
+        dataset.splits[name as usize] = Some(Arc::clone(self.require(name)?));
+        Ok(dataset)
+    }
+
     /// The same data with the labels of a model that knows these classes, found by name.
     ///
     /// # Errors

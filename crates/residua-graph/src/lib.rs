@@ -39,6 +39,7 @@
 
 mod builder;
 pub mod catalog;
+mod drawing;
 pub mod families;
 mod fusion;
 mod graph;
@@ -46,6 +47,7 @@ mod operation;
 mod shape;
 
 pub use builder::GraphBuilder;
+pub use drawing::svg;
 pub use fusion::{Step, StepKind, fuse};
 pub use graph::{Graph, GraphError, Node, NodeId, StateEntry};
 pub use operation::{

@@ -28,7 +28,7 @@ pub(crate) struct Outcome {
 
 /// The value of a node.
 #[derive(Clone)]
-enum Value {
+pub(crate) enum Value {
     /// `[N, H, W, C]`.
     Map(Tensor<4>),
     /// `[N, C]`.
@@ -36,7 +36,8 @@ enum Value {
 }
 
 impl Value {
-    fn flat(&self) -> Tensor<1> {
+    /// `[elements]`, off the tape.
+    pub(crate) fn flat(&self) -> Tensor<1> {
         match self {
             Self::Map(map) => map.clone().inner().flatten(0, 3),
             Self::Vector(vector) => vector.clone().inner().flatten(0, 1),
@@ -44,8 +45,8 @@ impl Value {
     }
 }
 
-/// Called with each step's result, flattened.
-pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, Tensor<1>);
+/// Called with each step's result.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, &Value);
 
 /// One forward pass of a network.
 pub(crate) struct Execution<'a> {
@@ -98,7 +99,7 @@ impl<'a> Execution<'a> {
                     ref other => unreachable!("the fusion pass called a {} a norm", other.kind()),
                 },
             };
-            observer(step.output, value.flat());
+            observer(step.output, &value);
             self.results[step.output.index()] = Some(value);
         }
         Outcome {

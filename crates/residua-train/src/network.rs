@@ -6,7 +6,7 @@ use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
 use residua_weights::{NamedTensor, TensorFile, Values, fit};
 
 use crate::error::TrainError;
-use crate::execution::{Execution, NormStatistics};
+use crate::execution::{Execution, NormStatistics, Value};
 use crate::initialise::initial_values;
 
 /// A network on a device, ready to be trained or evaluated.
@@ -179,8 +179,8 @@ impl Network {
             return Some(NonFinite::Images);
         }
         let mut first = None;
-        let mut look = |node: NodeId, values: Tensor<1>| {
-            if first.is_none() && !is_finite(values) {
+        let mut look = |node: NodeId, value: &Value| {
+            if first.is_none() && !is_finite(value.flat()) {
                 first = Some(node);
             }
         };

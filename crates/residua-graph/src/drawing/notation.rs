@@ -85,8 +85,8 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
 
 /// An upper estimate of the width of a text in pixels.
 ///
-/// Which font will be there is unknown, so the estimate follows the widest of the common
-/// interface fonts.
+/// Which font will be there is unknown, so the estimate follows the bold weight of the widest
+/// among the common interface fonts.
 pub(super) fn text_width(text: &str, font_size: i32) -> i32 {
     let hundredths: i32 = text.chars().map(character_width).sum();
     (hundredths * font_size + 99) / 100
@@ -95,14 +95,14 @@ pub(super) fn text_width(text: &str, font_size: i32) -> i32 {
 /// In hundredths of the font size.
 fn character_width(character: char) -> i32 {
     match character {
-        'i' | 'j' | 'l' | '\'' | '|' => 30,
-        ' ' | '.' | ',' | ':' | ';' | '/' | '-' | '(' | ')' | '!' | '·' => 38,
-        'f' | 'r' | 't' => 42,
-        'm' | 'M' | 'W' | '@' | '%' => 100,
-        'w' | '×' | 'N' | 'O' | 'Q' | 'G' | 'D' | 'H' | 'U' => 82,
-        'A'..='Z' | '–' => 70,
-        '!'..='~' => 63,
-        _ => 104,
+        'i' | 'j' | 'l' | '\'' | '|' => 36,
+        ' ' | '.' | ',' | ':' | ';' | '/' | '-' | '(' | ')' | '!' | '·' => 42,
+        'f' | 'r' | 't' => 50,
+        'm' | 'M' | 'W' | '@' | '%' => 112,
+        'w' | 'N' | 'O' | 'Q' | 'G' | 'D' | 'H' | 'U' | '<' | '>' | '&' | '=' | '+' | '~' => 90,
+        '×' | '–' | 'A'..='Z' => 82,
+        '!'..='~' => 72,
+        _ => 108,
     }
 }
 

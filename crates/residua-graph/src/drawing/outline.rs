@@ -72,7 +72,8 @@ pub(super) struct Arc {
     pub(super) source: Source,
     /// What it passes through; nothing on an identity shortcut.
     pub(super) chain: Vec<Element>,
-    /// The elements of its card that read it, in ascending order.
+    /// The elements of its card that read it, in ascending order; twice where one reads it
+    /// twice.
     pub(super) targets: Vec<usize>,
 }
 
@@ -442,11 +443,7 @@ impl<'a> Wiring<'a> {
         let target = self.elements.len() - 1;
         let is_same = |arc: &&mut Arc| arc.chain.is_empty() && arc.source == source;
         match self.arcs.iter_mut().find(is_same) {
-            Some(arc) => {
-                if arc.targets.last() != Some(&target) {
-                    arc.targets.push(target);
-                }
-            }
+            Some(arc) => arc.targets.push(target),
             None => self.arcs.push(Arc {
                 source,
                 chain: Vec::new(),
@@ -461,6 +458,7 @@ mod tests {
     use super::*;
     use crate::catalog::{self, BuildOptions};
     use crate::{Convolution, GraphBuilder, Shape};
+    use proptest::prelude::*;
 
     fn outline(name: &str) -> Outline {
         Outline::new(&catalog::build(name, &BuildOptions::default()).unwrap())
@@ -608,5 +606,90 @@ mod tests {
             None,
         ];
         assert_eq!(blocks, expected);
+    }
+
+    /// Any graph of operations that keep the shape, with names that suggest blocks.
+    fn any_graph() -> impl Strategy<Value = Graph> {
+        let node = (0..4_usize, 0..5_usize, any::<[prop::sample::Index; 2]>());
+        prop::collection::vec(node, 0..40).prop_map(|nodes| {
+            let mut b = GraphBuilder::new("any", Shape::map(4, 4, 4));
+            let mut ids = vec![b.input()];
+            for (index, (kind, place, inputs)) in nodes.into_iter().enumerate() {
+                let place = ["", "layer1.0.", "layer1.1.", "block2.", "head."][place];
+                let name = format!("{place}node{index}");
+                // Mostly the latest nodes, so that chains are frequent.
+                let recent = &ids[ids.len().saturating_sub(4)..];
+                let [first, second] = inputs.map(|input| *input.get(recent));
+                let id = match kind {
+                    0 => b.convolution(name, first, Convolution::square(4, 3)),
+                    1 => b.batch_norm(name, first),
+                    2 => b.relu(name, first),
+                    _ => b.add(name, first, second),
+                };
+                ids.push(id.unwrap());
+            }
+            let output = ids[ids.len() / 2];
+            b.finish(output)
+        })
+    }
+
+    /// The edges that a card shows, as (from, to), from the first of its blocks.
+    fn shown_edges(card: &Card) -> Vec<(usize, usize)> {
+        let first = |element: &Element| element.rows[0].node.index();
+        let last = |element: &Element| element.rows[element.rows.len() - 1].node.index();
+        let along = |elements: &[Element]| -> Vec<(usize, usize)> {
+            let rows = elements.iter().flat_map(|element| element.rows.windows(2));
+            rows.map(|rows| (rows[0].node.index(), rows[1].node.index()))
+                .collect()
+        };
+        let entry = || card.nodes.start - 1;
+        let mut edges = along(&card.elements);
+        for (index, element) in card.elements.iter().enumerate() {
+            if element.is_joined && card.nodes.start > 0 {
+                let above = index.checked_sub(1);
+                let from = above.map_or_else(entry, |above| last(&card.elements[above]));
+                edges.push((from, first(element)));
+            }
+        }
+        for arc in &card.arcs {
+            let mut from = match arc.source {
+                Source::Entry => entry(),
+                Source::Element(element) => last(&card.elements[element]),
+                Source::Outside(node) => node.index(),
+            };
+            edges.extend(along(&arc.chain));
+            for element in &arc.chain {
+                edges.push((from, first(element)));
+                from = last(element);
+            }
+            let targets = arc.targets.iter();
+            edges.extend(targets.map(|&target| (from, first(&card.elements[target]))));
+        }
+        edges
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_edges_of_the_graph_are_shown(graph in any_graph()) {
+            for card in &Outline::new(&graph).cards {
+                let mut shown = shown_edges(card);
+                let nodes = card.nodes.len() / card.repeats;
+                let targets = card.nodes.start..card.nodes.start + nodes;
+                let edges = targets.flat_map(|to| {
+                    let inputs = graph.nodes()[to].inputs.iter();
+                    inputs.map(move |from| (from.index(), to))
+                });
+                let mut edges: Vec<_> = edges.collect();
+                shown.sort_unstable();
+                edges.sort_unstable();
+                prop_assert_eq!(shown, edges);
+            }
+        }
+
+        #[test]
+        fn any_graph_can_be_drawn(graph in any_graph()) {
+            let drawing = crate::svg(&graph);
+            prop_assert!(roxmltree::Document::parse(&drawing).is_ok());
+        }
     }
 }

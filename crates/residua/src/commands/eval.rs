@@ -125,13 +125,15 @@ fn open_data(
     let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
         config.max_unreadable
     });
+    let name = choose_split(args, &dataset);
+    let mut dataset = dataset.only(name).map_err(Failure::bad_input)?;
     let ignore = |_: Progress| {};
     let unreadable =
         quarantine_unreadable(&mut dataset, max_unreadable, &ignore).map_err(Failure::bad_input)?;
     for image in &unreadable {
         eprintln!("warning: left out {}: {}", image.path, image.reason);
     }
-    let (name, split) = choose_split(args, &dataset)?;
+    let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
     Ok(Chosen { spec, name, split })
 }
 
@@ -140,23 +142,16 @@ fn is_number(class: &str) -> bool {
     class.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn choose_split(args: &EvalArgs, dataset: &Dataset) -> Result<(SplitName, Arc<Split>), Failure> {
-    if let Some(choice) = args.split {
-        let name = match choice {
-            SplitChoice::Train => SplitName::Train,
-            SplitChoice::Validation => SplitName::Validation,
-            SplitChoice::Test => SplitName::Test,
-        };
-        let split = dataset.require(name).map_err(Failure::bad_input)?;
-        return Ok((name, split.clone()));
+/// The split that was asked for, or what training validates on, or the test images.
+fn choose_split(args: &EvalArgs, dataset: &Dataset) -> SplitName {
+    match args.split {
+        Some(SplitChoice::Train) => SplitName::Train,
+        Some(SplitChoice::Validation) => SplitName::Validation,
+        Some(SplitChoice::Test) => SplitName::Test,
+        None => dataset
+            .evaluation()
+            .map_or(SplitName::Test, |(name, _)| name),
     }
-    if let Ok((name, split)) = dataset.evaluation() {
-        return Ok((name, split.clone()));
-    }
-    let split = dataset
-        .require(SplitName::Test)
-        .map_err(Failure::bad_input)?;
-    Ok((SplitName::Test, split.clone()))
 }
 
 struct Report<'a> {

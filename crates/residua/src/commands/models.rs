@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use residua::core::atomic_file;
 use residua::graph::catalog::{self, BuildOptions, Entry};
-use residua::graph::{Graph, NodeId, Operation, Shape};
+use residua::graph::{Graph, NodeId, Operation, Shape, svg};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -158,7 +158,7 @@ fn run_show(args: &ShowArgs) -> Result<(), Failure> {
     };
     let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
     if let Some(file) = &args.svg {
-        atomic_file::replace_with(file, b"")
+        atomic_file::replace_with(file, svg(&graph).as_bytes())
             .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
     }
     let layers: Vec<LayerRow> = graph.ids().map(|id| layer(&graph, id)).collect();

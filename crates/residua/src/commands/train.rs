@@ -272,12 +272,30 @@ fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     if let Some(data) = &args.data {
         config.data = data.clone();
     }
+    config.data = absolute(config.data)?;
     if let Some(model) = &args.model {
         config.model.clone_from(model);
         published_preprocessing(model)?;
     }
     args.settings.apply(&mut config)?;
     Ok(TrainConfig::from_toml(&config.to_toml()?, &args.set)?)
+}
+
+/// The same data wherever the run is continued or evaluated from.
+fn absolute(data: DataSpec) -> Result<DataSpec, Failure> {
+    let full = |folder: PathBuf| {
+        std::path::absolute(&folder)
+            .map_err(|error| Failure::bad_input(format!("{}: {error}", folder.display())))
+    };
+    Ok(match data {
+        DataSpec::Cifar10 { folder } => DataSpec::Cifar10 {
+            folder: full(folder)?,
+        },
+        DataSpec::Folder { folder } => DataSpec::Folder {
+            folder: full(folder)?,
+        },
+        other => other,
+    })
 }
 
 impl SettingArgs {
