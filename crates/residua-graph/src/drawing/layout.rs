@@ -111,8 +111,7 @@ impl Layout {
             column_width: beside + measure.card_width,
             measure,
         };
-        let free = least_width - 2 * MARGIN - layout.column_width;
-        layout.place(outline, MARGIN + free.max(0) / 2);
+        layout.place(outline, least_width);
         let right = layout.right();
         layout.buses = layout.route_buses(graph, outline, right);
         let outermost = layout.buses.iter().map(|bus| bus.x).fold(right, i32::max);
@@ -131,7 +130,7 @@ impl Layout {
         self.turns.iter().find(|turn| turn.card == card)
     }
 
-    fn place(&mut self, outline: &Outline, left: i32) {
+    fn place(&mut self, outline: &Outline, least_width: i32) {
         let items = self.items(outline);
         let breaks = if is_breakable(outline) {
             column_breaks(&items, self.column_width + COLUMN_GAP)
@@ -143,7 +142,9 @@ impl Layout {
         } else {
             STAGE_STRIP
         };
-        let mut corner = Point::new(left, MARGIN + HEADING);
+        let more_columns = (self.column_width + COLUMN_GAP) * breaks.len() as i32;
+        let free = least_width - 2 * MARGIN - self.column_width - more_columns;
+        let mut corner = Point::new(MARGIN + free.max(0) / 2, MARGIN + HEADING);
         for (index, item) in items.iter().enumerate() {
             if breaks.contains(&index) {
                 let foot = corner.y - CARD_GAP;
