@@ -13,7 +13,7 @@
 //! A folder may be looked at while it grows, after its process was killed, or as a copy on
 //! another machine; nothing in it points outside.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,15 @@ pub enum RunError {
     )]
     Occupied {
         /// The folder that was named.
+        root: PathBuf,
+    },
+    /// Another process is training this run.
+    #[error(
+        "'{}' is being written by another process; wait for it or stop it first",
+        root.display()
+    )]
+    InUse {
+        /// The folder of the run.
         root: PathBuf,
     },
     /// A file of the run does not have the expected form.
@@ -151,10 +160,11 @@ impl RunFolder {
         self.root.join("events.jsonl")
     }
 
-    /// Opens `events.jsonl` for appending.
+    /// Opens `events.jsonl` for appending. While the log is open no other process can open it,
+    /// so a run has one writer at a time.
     ///
     /// # Errors
-    /// Any input/output error.
+    /// [`RunError::InUse`], or any input/output error.
     pub fn append_events(&self) -> Result<EventLog, RunError> {
         EventLog::open(self.events_path())
     }
@@ -358,6 +368,15 @@ impl EventLog {
             .append(true)
             .open(&path)
             .map_err(RunError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let root = path.parent().unwrap_or(&path).to_owned();
+                return Err(RunError::InUse { root });
+            }
+            // Some network file systems have no locks; the run is then as safe as its user.
+            Err(TryLockError::Error(_)) => {}
+        }
         end_last_line(&mut file).map_err(RunError::io(&path))?;
         Ok(Self { path, file })
     }
@@ -445,10 +464,12 @@ mod tests {
     }
 
     #[test]
-    fn the_time_line_skips_what_was_done_again() {
+    fn one_writer_at_a_time_and_a_time_line_without_what_was_done_again() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder::create(folder.path().join("run")).unwrap();
         let mut log = run.append_events().unwrap();
+        let second = run.append_events().unwrap_err().to_string();
+        assert!(second.contains("written by another process"), "{second}");
         for step in [10, 20] {
             log.record(&checkpoint(step)).unwrap();
         }

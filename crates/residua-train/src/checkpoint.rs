@@ -24,6 +24,8 @@ const MEMORY_PREFIX: &str = "optimiser.";
 /// Where training stood, besides parameters and optimiser.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingState {
+    /// Identifies the training and validation samples (see `RunData::fingerprint`).
+    pub data: u64,
     /// Finished optimiser updates.
     pub step: u64,
     /// Epochs that were trained and validated.
@@ -87,8 +89,9 @@ pub(crate) fn save_weights(
     path: &Path,
     network: &Network,
     record: &ModelRecord,
+    step: u64,
 ) -> Result<(), TrainError> {
-    Ok(weights_file(network, record)?.write(path)?)
+    Ok(weights_file(network, record, step)?.write(path)?)
 }
 
 /// Writes everything that an exact continuation needs.
@@ -103,7 +106,7 @@ pub(crate) fn save_training(
     optimiser: &OptimiserConfig,
     memories: &[(usize, Memory)],
 ) -> Result<(), TrainError> {
-    let mut file = weights_file(network, record)?;
+    let mut file = weights_file(network, record, state.step)?;
     file.metadata.insert(TRAINING.to_owned(), to_json(state)?);
     for (entry, memory) in memories {
         let entry = &network.entries()[*entry];
@@ -269,10 +272,28 @@ fn memory_name(memory: &str, parameter: &str) -> String {
     format!("{MEMORY_PREFIX}{memory}.{parameter}")
 }
 
-fn weights_file(network: &Network, record: &ModelRecord) -> Result<TensorFile, TrainError> {
+/// The weights, which must be finite: a good checkpoint is never replaced by a useless one.
+fn weights_file(
+    network: &Network,
+    record: &ModelRecord,
+    step: u64,
+) -> Result<TensorFile, TrainError> {
+    let tensors = network.state();
+    for tensor in &tensors {
+        let Values::Float(values) = &tensor.values else {
+            continue;
+        };
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(TrainError::NonFiniteParameter {
+                name: tensor.name.clone(),
+                value: *value,
+                step,
+            });
+        }
+    }
     Ok(TensorFile {
         metadata: [(RECORD.to_owned(), to_json(record)?)].into(),
-        tensors: network.state(),
+        tensors,
     })
 }
 

@@ -59,6 +59,9 @@ pub struct TrainConfig {
     pub augmentation: Augmentation,
 }
 
+/// Far beyond what anybody trains; it keeps step counts within 64 bits.
+const MOST_EPOCHS: u64 = 1_000_000;
+
 fn one() -> usize {
     1
 }
@@ -166,6 +169,14 @@ impl TrainConfig {
         ];
         if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return refuse(format!("{key} is 0; expected at least 1"));
+        }
+        if self.seed > i64::MAX as u64 || self.epochs > MOST_EPOCHS {
+            return refuse(format!(
+                "seed is {} and epochs is {}; expected at most {} and {MOST_EPOCHS}",
+                self.seed,
+                self.epochs,
+                i64::MAX
+            ));
         }
         if self.accumulate > self.batch_size {
             return refuse(format!(

@@ -77,6 +77,20 @@ pub enum TrainError {
         /// What is left of the run.
         kept: String,
     },
+    /// A parameter became NaN or infinite.
+    #[error(
+        "the parameter {name} became {value} at step {step}, and no checkpoint was written; an \
+         earlier one is kept if there was one. Try a lower learning rate, gradient clipping \
+         (--clip-norm 1), or a longer warm-up"
+    )]
+    NonFiniteParameter {
+        /// Name of the parameter.
+        name: String,
+        /// Its value.
+        value: f32,
+        /// The step after which it was found.
+        step: u64,
+    },
     /// The network's output cannot be judged.
     #[error("sample {sample}: {source}")]
     Metric {
@@ -94,15 +108,18 @@ impl TrainError {
             Self::Data(error) => error.is_bad_data(),
             Self::Config(_)
             | Self::Catalog(_)
-            | Self::Run(RunError::NotARun { .. } | RunError::Occupied { .. })
+            | Self::Run(
+                RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },
+            )
             | Self::Run(RunError::Malformed { .. })
             | Self::Weights(_)
             | Self::WeightsDoNotFit { .. }
             | Self::Record { .. }
             | Self::NoCheckpoint { .. } => true,
-            Self::Run(RunError::Io { .. }) | Self::NonFiniteLoss { .. } | Self::Metric { .. } => {
-                false
-            }
+            Self::Run(RunError::Io { .. })
+            | Self::NonFiniteLoss { .. }
+            | Self::NonFiniteParameter { .. }
+            | Self::Metric { .. } => false,
         }
     }
 }

@@ -100,7 +100,10 @@ impl Trainer {
         atomic_file::replace_with(&folder.config(), text.as_bytes())
             .map_err(|source| write_error(&folder, source))?;
         let log = RunLog::open(&folder)?;
-        let state = TrainingState::default();
+        let state = TrainingState {
+            data: data.fingerprint(),
+            ..TrainingState::default()
+        };
         let mut trainer = Self {
             schedule: schedule(&config, &data),
             config,
@@ -153,6 +156,13 @@ impl Trainer {
                 "the classes of {} are now {:?}, and the run was started with {:?}; \
                  restore the data to continue it",
                 config.data, data.classes, record.classes
+            )));
+        }
+        if state.data != data.fingerprint() {
+            return Err(TrainError::Config(format!(
+                "the images of {} have changed since the run was started (some were added, \
+                 removed, renamed, or have another class); restore them to continue it",
+                config.data
             )));
         }
         let mut trainer = Self {
@@ -351,7 +361,7 @@ impl Trainer {
         if is_best {
             self.state.best = Some(Best { epoch, accuracy });
             let path = self.folder.best_checkpoint();
-            save_weights(&path, &self.network, &self.record)?;
+            save_weights(&path, &self.network, &self.record, self.state.step)?;
             self.log.saved(self.state.step, "best")?;
         }
         self.save_last()?;

@@ -197,6 +197,34 @@ fn a_finished_run_can_be_resumed_without_harm() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_is_not_continued_on_other_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = pictures(folder.path(), 60);
+    let process = start(
+        folder.path(),
+        &tiny_training("run", &["--checkpoint-every", "2"]),
+    );
+    wait_for(folder.path(), "run", r#"{"event":"checkpoint","step":"#);
+    // While it runs nobody else may write to it.
+    let message = failure(folder.path(), &["train", "--resume", "run"], 3);
+    assert!(message.contains("written by another process"), "{message}");
+    let pid = process.id().to_string();
+    let interrupted = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(process.wait_with_output().unwrap().status.code(), Some(130));
+    let moved = pictures.join("train/dots/renamed.png");
+    fs::rename(pictures.join("train/dots/7.png"), &moved).unwrap();
+    let message = failure(folder.path(), &["train", "--resume", "run"], 3);
+    assert!(
+        message.contains("have changed since the run was started"),
+        "{message}"
+    );
+    fs::rename(moved, pictures.join("train/dots/7.png")).unwrap();
+    stdout(folder.path(), &["train", "--quiet", "--resume", "run"]);
+}
+
 #[test]
 fn every_loss_and_schedule_trains() {
     let folder = tempfile::tempdir().unwrap();

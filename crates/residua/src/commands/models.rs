@@ -1,5 +1,6 @@
 //! `residua models`: the catalog, and one network in detail.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -41,10 +42,10 @@ struct ShowArgs {
     json: bool,
     /// Number of classes [default: as published]
     #[arg(long)]
-    classes: Option<usize>,
+    classes: Option<NonZeroUsize>,
     /// Height and width of the image [default: as published]
     #[arg(long, value_name = "PIXELS")]
-    input_size: Option<usize>,
+    input_size: Option<NonZeroUsize>,
 }
 
 pub(crate) fn run(args: &ModelsArgs) -> Result<(), Failure> {
@@ -151,10 +152,10 @@ struct LayerRow {
 fn run_show(args: &ShowArgs) -> Result<(), Failure> {
     let entry = catalog::find(&args.name).map_err(Failure::bad_input)?;
     let options = BuildOptions {
-        classes: args.classes,
+        classes: args.classes.map(NonZeroUsize::get),
         input: args
             .input_size
-            .map(|side| Shape::map(side, side, entry.input.channels())),
+            .map(|side| Shape::map(side.get(), side.get(), entry.input.channels())),
     };
     let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
     if let Some(file) = &args.svg {

@@ -1,5 +1,6 @@
 //! `residua predict`: what a trained network sees in pictures.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,8 +26,8 @@ pub(crate) struct PredictArgs {
     #[arg(required = true, value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
     /// How many classes to name for each image
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    top: usize,
+    #[arg(long, value_name = "K", default_value = "5")]
+    top: NonZeroUsize,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Print one JSON object
@@ -120,7 +121,7 @@ fn predict<'a>(
                 }
             }
         }
-        let ranked = rank_classes(&model.network, images, args.top);
+        let ranked = rank_classes(&model.network, images, args.top.get());
         for (path, classes) in readable.into_iter().zip(ranked) {
             predictions.push(Prediction {
                 path: path.clone(),

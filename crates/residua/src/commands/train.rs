@@ -278,6 +278,7 @@ fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         published_preprocessing(model)?;
     }
     args.settings.apply(&mut config)?;
+    config.validate()?;
     Ok(TrainConfig::from_toml(&config.to_toml()?, &args.set)?)
 }
 
