@@ -53,6 +53,32 @@ pub fn ranking(logits: &[f32]) -> Vec<usize> {
     order
 }
 
+/// The most likely class; among equals the lowest index. `None` without logits.
+pub fn most_likely(logits: &[f32]) -> Option<usize> {
+    let classes = 0..logits.len();
+    classes.reduce(|best, class| {
+        if logits[class] > logits[best] {
+            class
+        } else {
+            best
+        }
+    })
+}
+
+/// Refuses logits of which one is NaN or infinite.
+///
+/// # Errors
+/// [`MetricError::NotFinite`] with the first of them.
+pub fn check_finite(logits: &[f32]) -> Result<(), MetricError> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        None => Ok(()),
+        Some(class) => Err(MetricError::NotFinite {
+            class,
+            value: logits[class],
+        }),
+    }
+}
+
 /// Collects single-label predictions and summarises them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
@@ -91,12 +117,7 @@ impl Classification {
                 classes: self.classes,
             });
         }
-        if let Some(class) = logits.iter().position(|logit| !logit.is_finite()) {
-            return Err(MetricError::NotFinite {
-                class,
-                value: logits[class],
-            });
-        }
+        check_finite(logits)?;
         let order = ranking(logits);
         self.confusion[label * self.classes + order[0]] += 1;
         self.top5 += u64::from(order.iter().take(5).any(|&class| class == label));

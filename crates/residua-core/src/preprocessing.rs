@@ -45,7 +45,7 @@ pub enum ResizeRule {
     /// divided by `crop_fraction` (for a square input: until its shorter side has that
     /// length), and the centre is cut out.
     ///
-    /// `crop_fraction` lies in (0, 1]; 0.875 with a 224-pixel input is the usual "resize to
+    /// `crop_fraction` lies in 0.1 to 1; 0.875 with a 224-pixel input is the usual "resize to
     /// 256, crop 224" of ImageNet evaluation.
     CoverAndCrop {
         /// Input size divided by the size that the image is scaled to cover.
@@ -85,7 +85,7 @@ impl Preprocessing {
     /// Says whether the values can be used.
     ///
     /// # Errors
-    /// If a side is 0 or longer than 65,535 pixels, or the crop fraction lies outside (0, 1].
+    /// If a side is 0 or longer than 65,535 pixels, or the crop fraction lies outside 0.1 to 1.
     pub fn validate(&self) -> Result<(), PreprocessingError> {
         for (name, value) in [("height", self.height), ("width", self.width)] {
             if value == 0 || value > MAX_SIDE {
@@ -94,7 +94,7 @@ impl Preprocessing {
         }
         match self.resize {
             ResizeRule::CoverAndCrop { crop_fraction }
-                if !(crop_fraction > 0.0 && crop_fraction <= 1.0) =>
+                if !(LEAST_CROP_FRACTION..=1.0).contains(&crop_fraction) =>
             {
                 Err(PreprocessingError::CropFraction(crop_fraction))
             }
@@ -102,6 +102,10 @@ impl Preprocessing {
         }
     }
 }
+
+/// A smaller centre than this shows next to nothing of an image, and would have to be cut out
+/// of an enormous enlargement.
+const LEAST_CROP_FRACTION: f64 = 0.1;
 
 /// The longest side of an input. No network here comes near it; it keeps areas within 32 bits.
 const MAX_SIDE: usize = 65_535;
@@ -192,7 +196,7 @@ pub enum PreprocessingError {
     },
     /// The crop fraction is outside its range.
     #[error(
-        "the crop fraction is {0}; expected more than 0 and at most 1 (0.875 crops 224 from 256)"
+        "the crop fraction is {0}; expected {LEAST_CROP_FRACTION} to 1 (0.875 crops 224 from 256)"
     )]
     CropFraction(f64),
     /// Means and deviations do not describe the same 1 or 3 channels.
@@ -256,7 +260,7 @@ mod tests {
         grown.resize = ResizeRule::CoverAndCrop { crop_fraction: 1.5 };
         assert_eq!(
             message(grown.validate()),
-            "the crop fraction is 1.5; expected more than 0 and at most 1 (0.875 crops 224 from 256)"
+            "the crop fraction is 1.5; expected 0.1 to 1 (0.875 crops 224 from 256)"
         );
         assert_eq!(
             message(Normalisation::new(vec![0.5; 3], vec![0.5]).map(drop)),

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A folder may be looked at while it grows, after its process was killed, or as a copy on
-//! another machine; nothing in it points outside.
+//! another machine. Only the data lie elsewhere: `config.toml` says where.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -185,8 +185,12 @@ impl RunFolder {
                 continue;
             }
             match serde_json::from_str(line) {
-                Ok(Event::Resume { step, .. }) => {
-                    events.retain(|event: &Event| event.step().is_none_or(|at| at <= step));
+                Ok(Event::Resume {
+                    step,
+                    finished_epochs,
+                    ..
+                }) => {
+                    events.retain(|event: &Event| event.remains(step, finished_epochs));
                 }
                 Ok(event) => events.push(event),
                 Err(_) if !line.ends_with('\n') => {}
@@ -278,7 +282,7 @@ pub enum Event {
         accuracy: f64,
         /// Learning rate of the step.
         learning_rate: f64,
-        /// Images per second since the last progress event.
+        /// Images per second since the epoch began.
         images_per_second: f64,
     },
     /// An epoch ended and was validated.
@@ -315,6 +319,8 @@ pub enum Event {
     Resume {
         /// Step of the checkpoint.
         step: u64,
+        /// Epochs that the checkpoint has finished.
+        finished_epochs: u64,
         /// RFC 3339 time.
         time: String,
     },
@@ -333,22 +339,19 @@ pub enum Event {
         time: String,
         /// Best validation accuracy.
         best_accuracy: f64,
-        /// Seconds of the process that ended it.
+        /// Seconds spent training and validating, over all processes of the run.
         seconds: f64,
     },
 }
 
 impl Event {
-    /// The step an event belongs to, if to any.
-    fn step(&self) -> Option<u64> {
+    /// Whether the event still counts when the run goes on from this checkpoint.
+    fn remains(&self, from_step: u64, finished_epochs: u64) -> bool {
         match self {
-            Self::Step { step, .. }
-            | Self::Epoch { step, .. }
-            | Self::Checkpoint { step, .. }
-            | Self::Interrupted { step, .. }
-            | Self::End { step, .. }
-            | Self::Resume { step, .. } => Some(*step),
-            Self::Start { .. } | Self::Quarantine { .. } => None,
+            Self::Start { .. } | Self::Quarantine { .. } => true,
+            Self::Step { step, .. } | Self::Checkpoint { step, .. } => *step <= from_step,
+            Self::Epoch { epoch, .. } => *epoch <= finished_epochs,
+            Self::Resume { .. } | Self::Interrupted { .. } | Self::End { .. } => false,
         }
     }
 }
@@ -475,12 +478,13 @@ mod tests {
         }
         log.record(&Event::Resume {
             step: 10,
+            finished_epochs: 0,
             time: String::new(),
         })
         .unwrap();
+        assert_eq!(run.events().unwrap(), [checkpoint(10)]);
         log.record(&checkpoint(20)).unwrap();
-        let steps: Vec<_> = run.events().unwrap().iter().map(Event::step).collect();
-        assert_eq!(steps, [Some(10), Some(20)]);
+        assert_eq!(run.events().unwrap(), [checkpoint(10), checkpoint(20)]);
     }
 
     #[test]

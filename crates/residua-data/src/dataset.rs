@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use residua_core::seed::SeedStream;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::builtin;
 use crate::cifar;
@@ -155,6 +156,29 @@ impl Split {
     /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty()
+    }
+
+    /// Identifies the images of the split: their number, order, labels, names and sizes in
+    /// bytes, and the pixels of those in memory. Files are not read, and where they lie does
+    /// not matter, so a data set may move.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for sample in &self.samples {
+            hash.update(&sample.label.to_le_bytes());
+            match &sample.source {
+                Source::File(path) => {
+                    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+                    hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+                    hash.update(&size.to_le_bytes());
+                }
+                Source::Record { file, record } => {
+                    if let Some(pixels) = file.pixels(*record) {
+                        hash.update(pixels.rgb());
+                    }
+                }
+            }
+        }
+        hash.digest() ^ self.samples.len() as u64
     }
 
     /// Number of samples of each of `classes` classes.

@@ -1,7 +1,8 @@
 //! How data are named on the command line and in configuration files.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,24 @@ pub enum DataSpec {
         /// The folder that holds `train`, `val` and `test`, or the class folders themselves.
         folder: PathBuf,
     },
+}
+
+impl DataSpec {
+    /// The same data, named so that it can be found from any working folder.
+    ///
+    /// # Errors
+    /// When the working folder itself cannot be found.
+    pub fn absolute(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Builtin => Self::Builtin,
+            Self::Cifar10 { folder } => Self::Cifar10 {
+                folder: path::absolute(folder)?,
+            },
+            Self::Folder { folder } => Self::Folder {
+                folder: path::absolute(folder)?,
+            },
+        })
+    }
 }
 
 /// A text that names no data.

@@ -52,7 +52,7 @@ impl Entry {
     /// Builds the graph.
     ///
     /// # Errors
-    /// When the image is too small for the network.
+    /// When the network cannot take such an image.
     pub fn build(&self, options: &BuildOptions) -> Result<Graph, GraphError> {
         let input = options.input.unwrap_or(self.input);
         let classes = options.classes.unwrap_or(self.classes);
@@ -165,7 +165,7 @@ pub fn matching(pattern: &str) -> Result<Vec<Entry>, CatalogError> {
 /// Finds and builds a network.
 ///
 /// # Errors
-/// When the name is unknown or the image is too small.
+/// When the name is unknown or the network cannot take such an image.
 pub fn build(name: &str, options: &BuildOptions) -> Result<Graph, CatalogError> {
     let entry = find(name)?;
     entry.build(options).map_err(|source| CatalogError::Build {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_too_small_is_refused_with_the_layer() {
+    fn an_input_that_is_no_image_is_refused_with_the_layer() {
         let options = BuildOptions {
             classes: None,
             input: Some(Shape::vector(3)),

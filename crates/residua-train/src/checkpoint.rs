@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::model_record::ModelRecord;
-use residua_core::preprocessing::Preprocessing;
+use residua_core::preprocessing::{Normalisation, Preprocessing};
 use residua_graph::catalog::{self, BuildOptions};
 use residua_weights::{NamedTensor, TensorFile, Values};
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,10 @@ const MEMORY_PREFIX: &str = "optimiser.";
 /// Where training stood, besides parameters and optimiser.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainingState {
-    /// Identifies the training and validation samples (see `RunData::fingerprint`).
+    /// Identifies the training and validation images.
     pub data: u64,
+    /// The configuration as `config.toml` had it.
+    pub config: String,
     /// Finished optimiser updates.
     pub step: u64,
     /// Epochs that were trained and validated.
@@ -128,6 +130,8 @@ pub struct LoadedModel {
     pub network: Network,
     /// What it is for.
     pub record: ModelRecord,
+    /// Whether the classes of the record are names, not just numbers.
+    pub has_class_names: bool,
 }
 
 /// Reads a network with everything needed to use it; training state is skipped.
@@ -140,22 +144,29 @@ pub fn load_model(path: &Path, device: &Device) -> Result<LoadedModel, TrainErro
     file.tensors
         .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
     let network = network_for(&record, &file, device)?;
-    Ok(LoadedModel { network, record })
+    Ok(LoadedModel {
+        network,
+        record,
+        has_class_names: true,
+    })
 }
 
-/// A weight file from elsewhere, which says nothing about itself.
+/// A weight file used under the name of a catalog network.
 #[derive(Debug, Clone)]
 pub struct PublishedWeights<'a> {
     /// Catalog name of the network.
     pub model: &'a str,
     /// The file.
     pub file: &'a Path,
-    /// How images are prepared.
-    pub preprocessing: Preprocessing,
+    /// Channel statistics, if not those of the file or the usual ones.
+    pub normalisation: Option<Normalisation>,
+    /// Height and width of the input, if not those of the file or the usual ones.
+    pub input_size: Option<usize>,
 }
 
-/// Reads weights under the name of a catalog network. Unless the file carries Residua's
-/// record, classes are numbered; how many there are follows from the last layer.
+/// Reads weights under the name of a catalog network. What the file's own record does not
+/// say is taken to be as published: the preprocessing, and numbers for class names; how many
+/// classes there are follows from the last layer.
 ///
 /// # Errors
 /// When the file is damaged or does not fit the network.
@@ -167,20 +178,50 @@ pub fn load_published(
     let mut file = TensorFile::read(path)?;
     file.tensors
         .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
-    let published = catalog::build(weights.model, &BuildOptions::default())?;
+    let has_class_names = file.metadata.contains_key(RECORD);
+    let mut record = if has_class_names {
+        record_of(path, &file)?
+    } else {
+        let classes = class_count(weights.model, &file)?;
+        let numbers = (0..classes).map(|class| class.to_string()).collect();
+        ModelRecord::new(
+            weights.model,
+            numbers,
+            published_preprocessing(weights.model)?,
+        )
+    };
+    weights.model.clone_into(&mut record.model);
+    let preprocessing = &mut record.preprocessing;
+    if let Some(side) = weights.input_size {
+        preprocessing.height = side;
+        preprocessing.width = side;
+    }
+    if let Some(normalisation) = &weights.normalisation {
+        preprocessing.normalisation = normalisation.clone();
+    }
+    preprocessing
+        .validate()
+        .map_err(|failure| TrainError::Config(failure.to_string()))?;
+    let network = network_for(&record, &file, device)?;
+    Ok(LoadedModel {
+        network,
+        record,
+        has_class_names,
+    })
+}
+
+/// The length of the last layer's bias, or as many classes as the network has as published.
+fn class_count(model: &str, file: &TensorFile) -> Result<usize, TrainError> {
+    let published = catalog::build(model, &BuildOptions::default())?;
     let state = published.state();
-    let head = state.last().and_then(|entry| file.get(&entry.name));
-    let classes = match head.map(|tensor| tensor.shape.as_slice()) {
+    let tensors = file.by_name();
+    let head = state
+        .last()
+        .and_then(|entry| tensors.get(entry.name.as_str()));
+    Ok(match head.map(|tensor| tensor.shape.as_slice()) {
         Some(&[classes]) => classes,
         _ => published.output_shape().channels(),
-    };
-    let names = match file.metadata.get(RECORD) {
-        Some(_) => record_of(path, &file)?.classes,
-        None => (0..classes).map(|class| class.to_string()).collect(),
-    };
-    let record = ModelRecord::new(weights.model, names, weights.preprocessing.clone());
-    let network = network_for(&record, &file, device)?;
-    Ok(LoadedModel { network, record })
+    })
 }
 
 /// How images are usually prepared for a catalog network: CIFAR-10's statistics for 32×32
@@ -188,7 +229,7 @@ pub fn load_published(
 ///
 /// # Errors
 /// When the model is unknown.
-pub fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
+fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
     let entry = catalog::find(model)?;
     Ok(match entry.input.spatial() {
         [32, 32] => Preprocessing::cifar10(),
@@ -243,6 +284,7 @@ pub(crate) fn load_training(
         ..TensorFile::default()
     };
     let network = network_for(&record, &weights, device)?;
+    let tensors = file.by_name();
     let mut memories = Vec::new();
     for (index, entry) in network.entries().iter().enumerate() {
         if !entry.role.is_trainable() {
@@ -251,7 +293,7 @@ pub(crate) fn load_training(
         let mut memory = Vec::new();
         for name in optimiser.memory_names() {
             let name = memory_name(name, &entry.name);
-            let values = match file.get(&name).map(|tensor| &tensor.values) {
+            let values = match tensors.get(name.as_str()).map(|tensor| &tensor.values) {
                 Some(Values::Float(values)) if values.len() == entry.elements() => values.clone(),
                 _ => return Err(bad(format!("the optimiser's tensor '{name}' is missing"))),
             };

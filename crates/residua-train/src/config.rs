@@ -139,7 +139,7 @@ impl TrainConfig {
     /// The network for this number of classes.
     ///
     /// # Errors
-    /// When the model is unknown or the images are too small for it.
+    /// When the model is unknown or cannot take such images.
     pub fn graph(&self, classes: usize) -> Result<Graph, TrainError> {
         Ok(catalog::build(
             &self.model,
@@ -170,14 +170,13 @@ impl TrainConfig {
         if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return refuse(format!("{key} is 0; expected at least 1"));
         }
-        if self.seed > i64::MAX as u64 || self.epochs > MOST_EPOCHS {
+        if self.epochs > MOST_EPOCHS {
             return refuse(format!(
-                "seed is {} and epochs is {}; expected at most {} and {MOST_EPOCHS}",
-                self.seed,
-                self.epochs,
-                i64::MAX
+                "epochs is {}; expected at most {MOST_EPOCHS}",
+                self.epochs
             ));
         }
+        self.validate_batch_memory()?;
         if self.accumulate > self.batch_size {
             return refuse(format!(
                 "accumulate is {}, more than the batch_size of {}; a batch cannot be computed \
@@ -185,12 +184,7 @@ impl TrainConfig {
                 self.accumulate, self.batch_size
             ));
         }
-        let rate = self.optimiser.learning_rate();
-        if !(rate.is_finite() && rate > 0.0) {
-            return refuse(format!(
-                "optimiser.learning_rate is {rate}; expected a number above 0"
-            ));
-        }
+        self.optimiser.validate().map_err(TrainError::Config)?;
         if let Some(norm) = self.clip_norm
             && !(norm.is_finite() && norm > 0.0)
         {
@@ -218,6 +212,27 @@ impl TrainConfig {
         self.augmentation
             .validate()
             .map_err(|failure| TrainError::Config(failure.to_string()))
+    }
+}
+
+impl TrainConfig {
+    /// A batch that no machine holds is refused before it ends the process.
+    fn validate_batch_memory(&self) -> Result<(), TrainError> {
+        /// 4 GiB of 32-bit values: for the images alone; the layers take many times as much.
+        const MOST_VALUES: usize = 1 << 30;
+        let Preprocessing { height, width, .. } = self.preprocessing;
+        let channels = self.preprocessing.channels();
+        let values = [height, width, channels]
+            .into_iter()
+            .fold(self.batch_size, usize::saturating_mul);
+        if values <= MOST_VALUES {
+            return Ok(());
+        }
+        Err(TrainError::Config(format!(
+            "a batch of {} images of {height}×{width} pixels does not fit into memory; \
+             use a smaller batch_size or input size",
+            self.batch_size
+        )))
     }
 }
 
@@ -405,6 +420,27 @@ mod tests {
                 "schedule.warmup_fraction is 2; expected",
             ),
             ("data=nowhere", "\"nowhere\" names no data"),
+            (
+                "optimiser.momentum=5",
+                "optimiser.momentum is 5; expected at least 0 and less than 1",
+            ),
+            (
+                "optimiser.weight_decay=-5",
+                "optimiser.weight_decay is -5; expected at least 0",
+            ),
+            (
+                "optimiser.weight_decay=nan",
+                "optimiser.weight_decay is NaN; expected",
+            ),
+            ("batch_size=1000000000", "does not fit into memory"),
+            (
+                "epochs=2000000",
+                "epochs is 2000000; expected at most 1000000",
+            ),
+            (
+                "preprocessing.resize.crop_fraction=1e-300",
+                "expected 0.1 to 1",
+            ),
         ];
         for (text, expected) in cases {
             let message = with(&[text]).unwrap_err();

@@ -46,6 +46,12 @@ pub enum TrainError {
         /// What is wrong.
         message: String,
     },
+    /// Weights that cannot come from a training.
+    #[error("{name} is negative somewhere, which no variance is; the weights are damaged")]
+    NegativeVariance {
+        /// Name of the running variance.
+        name: String,
+    },
     /// A run cannot be continued.
     #[error(
         "'{}' has no checkpoint yet (checkpoints/last.safetensors), so it cannot be continued; \
@@ -114,6 +120,7 @@ impl TrainError {
             | Self::Run(RunError::Malformed { .. })
             | Self::Weights(_)
             | Self::WeightsDoNotFit { .. }
+            | Self::NegativeVariance { .. }
             | Self::Record { .. }
             | Self::NoCheckpoint { .. } => true,
             Self::Run(RunError::Io { .. })

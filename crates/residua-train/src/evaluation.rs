@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use residua_core::metrics::{Classification, ClassificationSummary, log_softmax, ranking};
+use residua_core::metrics::{
+    Classification, ClassificationSummary, MetricError, check_finite, log_softmax, ranking,
+};
 use residua_data::{HostBatch, Loader};
 
 use crate::error::TrainError;
@@ -61,11 +63,19 @@ pub struct RankedClass {
     pub probability: f64,
 }
 
-/// The `top` most probable classes of each image, most probable first.
+/// The `top` most probable classes of each image, most probable first; an error for an image
+/// whose logits are not finite.
 ///
 /// # Shapes
-/// `images`: N images of `[H, W, C]`, one after the other, prepared for the network.
-pub fn rank_classes(network: &Network, images: Vec<f32>, top: usize) -> Vec<Vec<RankedClass>> {
+/// `images`: N images of `[H, W, C]`, one after the other, prepared for the network; N may be 0.
+pub fn rank_classes(
+    network: &Network,
+    images: Vec<f32>,
+    top: usize,
+) -> Vec<Result<Vec<RankedClass>, MetricError>> {
+    if images.is_empty() {
+        return Vec::new();
+    }
     let [height, width] = network.graph().input_shape().spatial();
     let channels = network.graph().input_shape().channels();
     let count = images.len() / (height * width * channels);
@@ -73,13 +83,15 @@ pub fn rank_classes(network: &Network, images: Vec<f32>, top: usize) -> Vec<Vec<
     let logits = host_values(&network.evaluate(Tensor::from_data(data, network.device())));
     let classes = network.graph().output_shape().channels();
     let rank = |row: &[f32]| {
+        check_finite(row)?;
         let probabilities = log_softmax(row);
         let best = ranking(row).into_iter().take(top);
-        best.map(|class| RankedClass {
-            class,
-            probability: probabilities[class].exp(),
-        })
-        .collect()
+        Ok(best
+            .map(|class| RankedClass {
+                class,
+                probability: probabilities[class].exp(),
+            })
+            .collect())
     };
     logits.chunks(classes).map(rank).collect()
 }

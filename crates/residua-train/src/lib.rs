@@ -40,7 +40,6 @@ mod trainer;
 pub use burn::tensor::Device;
 pub use checkpoint::{
     Best, EpochSums, LoadedModel, PublishedWeights, TrainingState, load_model, load_published,
-    published_preprocessing,
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;

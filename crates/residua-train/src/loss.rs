@@ -45,12 +45,13 @@ impl LossConfig {
         let targets = Tensor::<2>::from_data(targets, device);
         match self {
             Self::CrossEntropy { .. } => {
-                let total = (log_softmax(logits, 1) * targets).sum();
+                // Row by row first: a sum over millions of values would depend on the threads.
+                let total = (log_softmax(logits, 1) * targets).sum_dim(1).sum();
                 total.mul_scalar(-1.0 / batch as f64)
             }
             Self::MeanSquaredError => {
                 let difference = logits - targets;
-                (difference.clone() * difference).mean()
+                (difference.clone() * difference).mean_dim(1).mean()
             }
         }
     }

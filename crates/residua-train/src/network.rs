@@ -54,18 +54,32 @@ impl Network {
                 report: Box::new(report),
             });
         }
-        let values = |entry: &StateEntry| match file.get(&entry.name).map(|t| &t.values) {
+        let tensors = file.by_name();
+        let find = |name: &str| tensors.get(name).map(|tensor| &tensor.values);
+        let values = |entry: &StateEntry| match find(&entry.name) {
             Some(Values::Float(values)) => values.clone(),
             _ => Vec::new(),
         };
-        let mut network = Self::with_values(graph, device, values);
-        let counts = network.graph.state().into_iter();
-        let counts = counts.filter(|entry| entry.role == StateRole::BatchCount);
-        for entry in counts {
-            if let Some(Values::Integer(count)) = file.get(&entry.name).map(|t| &t.values) {
-                network.batches = count.first().copied().unwrap_or(0);
-            }
+        let negative = |entry: &&StateEntry| values(entry).iter().any(|value| *value < 0.0);
+        let state = graph.state();
+        let variances = state
+            .iter()
+            .filter(|entry| entry.role == StateRole::RunningVariance);
+        if let Some(entry) = { variances }.find(negative) {
+            return Err(TrainError::NegativeVariance {
+                name: entry.name.clone(),
+            });
         }
+        let counts = state
+            .iter()
+            .filter(|entry| entry.role == StateRole::BatchCount);
+        let count = counts.filter_map(|entry| match find(&entry.name) {
+            Some(Values::Integer(count)) => count.first().copied(),
+            _ => None,
+        });
+        let batches = count.max().unwrap_or(0);
+        let mut network = Self::with_values(graph, device, values);
+        network.batches = batches;
         Ok(network)
     }
 

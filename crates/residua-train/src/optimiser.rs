@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 use residua_ops::{AdamW, Sgd, adam_w_step, sgd_step};
 use serde::{Deserialize, Serialize};
 
+use crate::network::host_values;
+
 /// Which optimiser, with which settings. The formulas are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
@@ -87,6 +89,39 @@ impl OptimiserConfig {
             }
         }
         self
+    }
+
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let within = |key: &str, value: f64, range: std::ops::Range<f64>| {
+            if range.contains(&value) {
+                return Ok(());
+            }
+            let std::ops::Range { start, end } = range;
+            Err(format!(
+                "optimiser.{key} is {value}; expected at least {start} and less than {end}"
+            ))
+        };
+        let rate = self.learning_rate();
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(format!(
+                "optimiser.learning_rate is {rate}; expected a number above 0"
+            ));
+        }
+        within("weight_decay", self.decay(false), 0.0..f64::INFINITY)?;
+        match *self {
+            Self::Sgd { momentum, .. } => within("momentum", momentum, 0.0..1.0),
+            Self::AdamW {
+                beta1,
+                beta2,
+                epsilon,
+                ..
+            } => {
+                within("beta1", beta1, 0.0..1.0)?;
+                within("beta2", beta2, 0.0..1.0)?;
+                within("epsilon", epsilon, 0.0..f64::INFINITY)
+            }
+        }
     }
 
     /// The names of the tensors that it keeps for each parameter.
@@ -217,12 +252,15 @@ pub fn clip_factor(norm: f64, limit: f64) -> f64 {
 }
 
 /// The square root of the sum of the squares of all gradients.
+///
+/// Summed on the host in 64 bits and in order: Burn divides a sum among threads as it likes,
+/// and the same seed must give the same bits.
 pub fn global_norm(gradients: &[Tensor<1>]) -> f64 {
-    let squares = gradients.iter().map(|gradient| {
-        let square = gradient.clone() * gradient.clone();
-        f64::from(square.sum().into_scalar::<f32>())
-    });
-    squares.sum::<f64>().sqrt()
+    let square_sum = |gradient: &Tensor<1>| {
+        let values = host_values(gradient);
+        values.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>()
+    };
+    gradients.iter().map(square_sum).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

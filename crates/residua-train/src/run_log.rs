@@ -48,8 +48,12 @@ impl RunLog {
         Ok(())
     }
 
-    pub(crate) fn resumed(&mut self, step: u64) -> Result<(), TrainError> {
-        self.record(&Event::Resume { step, time: now() })
+    pub(crate) fn resumed(&mut self, state: &TrainingState) -> Result<(), TrainError> {
+        self.record(&Event::Resume {
+            step: state.step,
+            finished_epochs: state.finished_epochs,
+            time: now(),
+        })
     }
 
     /// Every tenth step is recorded.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use residua_core::atomic_file;
-use residua_core::metrics::{ClassificationSummary, ranking};
+use residua_core::metrics::{ClassificationSummary, most_likely};
 use residua_core::model_record::ModelRecord;
 use residua_core::run::{RunError, RunFolder, RunMetrics};
 use residua_core::seed::SeedStream;
@@ -102,6 +102,7 @@ impl Trainer {
         let log = RunLog::open(&folder)?;
         let state = TrainingState {
             data: data.fingerprint(),
+            config: text,
             ..TrainingState::default()
         };
         let mut trainer = Self {
@@ -158,13 +159,21 @@ impl Trainer {
                 config.data, data.classes, record.classes
             )));
         }
+        if state.config != config.to_toml()? {
+            return Err(TrainError::Config(format!(
+                "{} was changed since the run was started; restore it to continue, or start a \
+                 new run from it with --config",
+                folder.config().display()
+            )));
+        }
         if state.data != data.fingerprint() {
             return Err(TrainError::Config(format!(
                 "the images of {} have changed since the run was started (some were added, \
-                 removed, renamed, or have another class); restore them to continue it",
+                 removed, renamed, replaced, or have another class); restore them to continue it",
                 config.data
             )));
         }
+        check_position(&state, data.train.batches_per_epoch() as u64, &folder)?;
         let mut trainer = Self {
             schedule: schedule(&config, &data),
             optimiser: Optimiser::new(config.optimiser),
@@ -179,7 +188,7 @@ impl Trainer {
             state,
             last_summary: None,
         };
-        trainer.log.resumed(trainer.state.step)?;
+        trainer.log.resumed(&trainer.state)?;
         observer.started(&trainer.plan());
         Ok(trainer)
     }
@@ -324,7 +333,7 @@ impl Trainer {
     fn diverged(&self, loss: f64, learning_rate: f64, images: Tensor<4>) -> TrainError {
         let checkpoint = self.folder.last_checkpoint();
         let kept = if checkpoint.is_file() {
-            format!("The last good checkpoint is kept: {}", checkpoint.display())
+            format!("The last checkpoint is kept: {}", checkpoint.display())
         } else {
             "There was no checkpoint yet".to_owned()
         };
@@ -338,11 +347,29 @@ impl Trainer {
         }
     }
 
+    /// Explains logits that are not finite as what they are: the end of a training that went
+    /// wrong in its last steps.
+    fn diverged_in_validation(&self, error: TrainError) -> TrainError {
+        let first_batch = || self.data.validation.epoch(0).next()?.ok();
+        match (error, first_batch()) {
+            (TrainError::Metric { .. }, Some(batch)) => {
+                let rate = self.schedule.rate(self.state.step.saturating_sub(1));
+                let mut error = self.diverged(f64::NAN, rate, images(&self.network, batch));
+                if let TrainError::NonFiniteLoss { step, .. } = &mut error {
+                    *step = self.state.step;
+                }
+                error
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Validates, keeps the best weights, and writes a checkpoint.
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let total = self.data.validation.split().len() as u64;
         let mut on_progress = |done| observer.validating(done, total);
-        let evaluation = evaluate(&self.network, &self.data.validation, &mut on_progress)?;
+        let evaluation = evaluate(&self.network, &self.data.validation, &mut on_progress)
+            .map_err(|error| self.diverged_in_validation(error))?;
         let sums = std::mem::take(&mut self.state.epoch);
         let epoch = self.state.finished_epochs + 1;
         let accuracy = evaluation.summary.accuracy;
@@ -494,6 +521,27 @@ fn open_data(
     Ok(data)
 }
 
+/// A checkpoint lies within the epoch that it says is in progress.
+fn check_position(
+    state: &TrainingState,
+    steps_per_epoch: u64,
+    folder: &RunFolder,
+) -> Result<(), TrainError> {
+    let begin = state.finished_epochs.saturating_mul(steps_per_epoch);
+    let end = begin.saturating_add(steps_per_epoch);
+    if (begin..=end).contains(&state.step) {
+        return Ok(());
+    }
+    Err(TrainError::Record {
+        path: folder.last_checkpoint(),
+        message: format!(
+            "says step {} and {} finished epochs of {steps_per_epoch} steps, which do not go \
+             together; the file is damaged",
+            state.step, state.finished_epochs
+        ),
+    })
+}
+
 fn initial_memories(optimiser: &Optimiser, network: &Network) -> Vec<(usize, Memory)> {
     let entries = network.entries().iter().enumerate();
     let trained = entries.filter(|(_, entry)| entry.role.is_trainable());
@@ -515,7 +563,7 @@ fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
 fn count_correct(logits: &[f32], labels: &[u32]) -> u64 {
     let classes = logits.len() / labels.len().max(1);
     let rows = logits.chunks(classes.max(1)).zip(labels);
-    let correct = rows.filter(|(row, label)| ranking(row).first() == Some(&(**label as usize)));
+    let correct = rows.filter(|(row, label)| most_likely(row) == Some(**label as usize));
     correct.count() as u64
 }
 

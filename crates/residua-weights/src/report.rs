@@ -1,6 +1,6 @@
 //! How a weight file fits a network.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 
 use residua_core::suggest;
@@ -81,11 +81,7 @@ impl fmt::Display for LoadReport {
 ///
 /// `num_batches_tracked` is optional: old checkpoints lack it, and nothing depends on it.
 pub fn fit(graph: &Graph, file: &TensorFile) -> LoadReport {
-    let tensors: HashMap<&str, _> = file
-        .tensors
-        .iter()
-        .map(|tensor| (tensor.name.as_str(), tensor))
-        .collect();
+    let tensors = file.by_name();
     let mut report = LoadReport::default();
     let mut known = HashSet::new();
     for entry in graph.state() {

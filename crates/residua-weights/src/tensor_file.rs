@@ -112,9 +112,12 @@ impl TensorFile {
         })
     }
 
-    /// The tensor with this name.
-    pub fn get(&self, name: &str) -> Option<&NamedTensor> {
-        self.tensors.iter().find(|tensor| tensor.name == name)
+    /// The tensors by name.
+    pub fn by_name(&self) -> HashMap<&str, &NamedTensor> {
+        let tensors = self.tensors.iter();
+        tensors
+            .map(|tensor| (tensor.name.as_str(), tensor))
+            .collect()
     }
 }
 

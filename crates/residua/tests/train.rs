@@ -11,13 +11,30 @@ use std::time::{Duration, Instant};
 use common::{assert_keys, failure, json, pictures, residua, run, stdout, text, tiny_training};
 use residua::weights::TensorFile;
 
-/// Parameters, statistics and optimiser state after the last step.
-fn final_state(folder: &Path, run: &str) -> TensorFile {
-    let path = folder.join(run).join("checkpoints/last.safetensors");
-    let mut file = TensorFile::read(&path).unwrap();
-    // How long it took differs.
-    file.metadata.clear();
-    file
+/// All that a run leaves: parameters, statistics and optimiser state after the last step, the
+/// best weights, and what both were found to be worth.
+#[derive(Debug, PartialEq)]
+struct Result {
+    last: TensorFile,
+    best: TensorFile,
+    evaluation: serde_json::Value,
+}
+
+fn result(folder: &Path, run: &str) -> Result {
+    let folder = folder.join(run);
+    let read = |name: &str| {
+        let mut file = TensorFile::read(&folder.join("checkpoints").join(name)).unwrap();
+        // How long it took differs.
+        file.metadata.clear();
+        file
+    };
+    let metrics = fs::read_to_string(folder.join("metrics.json")).unwrap();
+    let mut metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    Result {
+        last: read("last.safetensors"),
+        best: read("best.safetensors"),
+        evaluation: metrics["evaluation"].take(),
+    }
 }
 
 fn start(folder: &Path, arguments: &[&str]) -> Child {
@@ -97,15 +114,22 @@ fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 12);
     for (out, threads, workers) in [("a", "1", "0"), ("b", "2", "2"), ("c", "3", "1")] {
-        let more = ["--threads", threads, "--workers", workers];
+        let more = [
+            "--threads",
+            threads,
+            "--workers",
+            workers,
+            "--clip-norm",
+            "2",
+        ];
         stdout(folder.path(), &tiny_training(out, &more));
     }
-    let first = final_state(folder.path(), "a");
-    assert_eq!(first, final_state(folder.path(), "b"));
-    assert_eq!(first, final_state(folder.path(), "c"));
-    let other_seed = tiny_training("d", &["--set", "seed=8"]);
+    let first = result(folder.path(), "a");
+    assert_eq!(first, result(folder.path(), "b"));
+    assert_eq!(first, result(folder.path(), "c"));
+    let other_seed = tiny_training("d", &["--clip-norm", "2", "--set", "seed=8"]);
     stdout(folder.path(), &other_seed);
-    assert_ne!(first, final_state(folder.path(), "d"));
+    assert_ne!(first, result(folder.path(), "d"));
 }
 
 #[test]
@@ -144,8 +168,8 @@ fn a_killed_run_continues_bit_for_bit() {
         events.write_all(br#"{"event":"st"#).unwrap();
         stdout(folder.path(), &["train", "--quiet", "--resume", &killed]);
         assert_eq!(
-            final_state(folder.path(), &whole),
-            final_state(folder.path(), &killed),
+            result(folder.path(), &whole),
+            result(folder.path(), &killed),
             "{name}"
         );
     }
@@ -177,8 +201,8 @@ fn an_interrupted_run_stops_cleanly_and_continues_bit_for_bit() {
     );
     stdout(folder.path(), &["train", "--quiet", "--resume", "stopped"]);
     assert_eq!(
-        final_state(folder.path(), "whole"),
-        final_state(folder.path(), "stopped")
+        result(folder.path(), "whole"),
+        result(folder.path(), "stopped")
     );
 }
 
@@ -187,10 +211,10 @@ fn a_finished_run_can_be_resumed_without_harm() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 6);
     stdout(folder.path(), &tiny_training("run", &[]));
-    let before = final_state(folder.path(), "run");
+    let before = result(folder.path(), "run");
     let metrics = fs::read(folder.path().join("run/metrics.json")).unwrap();
     stdout(folder.path(), &["train", "--quiet", "--resume", "run"]);
-    assert_eq!(before, final_state(folder.path(), "run"));
+    assert_eq!(before, result(folder.path(), "run"));
     assert_eq!(
         metrics,
         fs::read(folder.path().join("run/metrics.json")).unwrap()
@@ -222,6 +246,33 @@ fn a_run_is_not_continued_on_other_images() {
         "{message}"
     );
     fs::rename(moved, pictures.join("train/dots/7.png")).unwrap();
+    // Another picture under the old name.
+    let (original, kept) = (
+        pictures.join("val/bars/1.png"),
+        folder.path().join("kept.png"),
+    );
+    fs::rename(&original, &kept).unwrap();
+    fs::write(&original, [fs::read(&kept).unwrap(), vec![0]].concat()).unwrap();
+    let message = failure(folder.path(), &["train", "--resume", "run"], 3);
+    assert!(
+        message.contains("have changed since the run was started"),
+        "{message}"
+    );
+    fs::rename(&kept, &original).unwrap();
+    // Other settings.
+    let config = folder.path().join("run/config.toml");
+    let settings = fs::read_to_string(&config).unwrap();
+    fs::write(
+        &config,
+        settings.replace("batch_size = 8", "batch_size = 4"),
+    )
+    .unwrap();
+    let message = failure(folder.path(), &["train", "--resume", "run"], 3);
+    assert!(
+        message.contains("config.toml was changed since"),
+        "{message}"
+    );
+    fs::write(&config, settings).unwrap();
     stdout(folder.path(), &["train", "--quiet", "--resume", "run"]);
 }
 
@@ -279,12 +330,50 @@ fn a_diverging_run_stops_with_the_place_and_keeps_its_checkpoint() {
         message.contains("Try a lower learning rate (now 1e30)"),
         "{message}"
     );
-    assert!(message.contains("last.safetensors"), "{message}");
+    assert!(message.contains("The last checkpoint is kept"), "{message}");
     assert!(
         folder
             .path()
             .join("run/checkpoints/last.safetensors")
             .is_file()
+    );
+}
+
+#[test]
+fn divergence_in_the_last_step_of_an_epoch_is_explained_too() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    // One step an epoch: what it did wrong shows in validation.
+    let more = ["--schedule", "constant", "--batch-size", "36", "--lr"];
+    let message = failure(
+        folder.path(),
+        &tiny_training("run", &[&more[..], &["1e38"]].concat()),
+        1,
+    );
+    assert!(message.contains("at step 1 (epoch 1)"), "{message}");
+    assert!(message.contains("Try a lower learning rate"), "{message}");
+    assert!(
+        !folder
+            .path()
+            .join("run/checkpoints/last.safetensors")
+            .exists()
+    );
+    // Parameters that are not finite never reach a checkpoint.
+    let more = [
+        "--lr",
+        "1e38",
+        "--weight-decay",
+        "1e38",
+        "--checkpoint-every",
+        "1",
+    ];
+    let message = failure(folder.path(), &tiny_training("other", &more), 1);
+    assert!(message.contains("no checkpoint was written"), "{message}");
+    assert!(
+        !folder
+            .path()
+            .join("other/checkpoints/last.safetensors")
+            .exists()
     );
 }
 
@@ -400,6 +489,21 @@ fn wrong_options_and_folders_are_explained() {
         2,
     );
     assert!(message.contains("cannot be used with"), "{message}");
+    let message = failure(
+        folder.path(),
+        &["train", "--resume", "x", "--data", "builtin"],
+        2,
+    );
+    assert!(message.contains("cannot be used with"), "{message}");
+    let message = failure(
+        folder.path(),
+        &tiny_training("none", &["--input-size", "65535"]),
+        3,
+    );
+    assert!(message.contains("does not fit into memory"), "{message}");
+    let message = failure(folder.path(), &tiny_training("none", &["--lr", "nan"]), 3);
+    assert!(message.contains("learning_rate is NaN"), "{message}");
+    assert!(!folder.path().join("none").exists());
     let message = failure(folder.path(), &["train", "--threads", "0"], 2);
     assert!(message.contains("expected at least 1"), "{message}");
     let message = failure(
@@ -432,8 +536,8 @@ fn a_run_can_be_repeated_from_its_configuration() {
     ];
     stdout(folder.path(), &again);
     assert_eq!(
-        final_state(folder.path(), "first"),
-        final_state(folder.path(), "second")
+        result(folder.path(), "first"),
+        result(folder.path(), "second")
     );
     fs::write(folder.path().join("bad.toml"), "epochs = ").unwrap();
     let message = failure(folder.path(), &["train", "--config", "bad.toml"], 3);
@@ -445,7 +549,8 @@ fn the_main_job_says_what_to_do_next() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["train", "--epochs", "1", "--model", "resnet8", "--quiet"];
     let output = residua(folder.path()).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{}: {message}", output.status);
     let said = text(&output.stdout);
     for expected in ["Accuracy", "Run folder: runs/", "residua eval --run runs/"] {
         assert!(said.contains(expected), "{said}");

@@ -94,6 +94,26 @@ fn held_out_images_are_the_same_in_training_and_evaluation() {
     let report = json(folder.path(), &["eval", "--run", "run", "--json"]);
     assert_eq!(report["images"], 9);
     assert_eq!(report["confusion"], metrics["evaluation"]["confusion"]);
+    // The same data by name, from the same folder or another.
+    let named = [
+        "eval",
+        "--run",
+        "run",
+        "--data",
+        "folder:pictures",
+        "--json",
+    ];
+    assert_eq!(
+        json(folder.path(), &named)["confusion"],
+        report["confusion"]
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let run = ["eval", "--run", run.to_str().unwrap(), "--json"];
+    assert_eq!(
+        json(elsewhere.path(), &run)["confusion"],
+        report["confusion"]
+    );
 }
 
 #[test]
@@ -107,6 +127,13 @@ fn weights_can_be_used_without_their_run() {
     let with_record = [&["eval", "--weights", best][..], &data].concat();
     let found = json(folder.path(), &with_record);
     assert_eq!(found["accuracy"], of_run["accuracy"]);
+    // The name of the network alone changes nothing.
+    let named = [
+        &["eval", "--weights", best, "--model", "resnet8"][..],
+        &data,
+    ]
+    .concat();
+    assert_eq!(json(folder.path(), &named)["accuracy"], of_run["accuracy"]);
     // As from elsewhere: tensors and nothing else.
     let mut file = TensorFile::read(&folder.path().join(best)).unwrap();
     file.metadata.clear();
@@ -230,6 +257,17 @@ fn an_unreadable_picture_does_not_stop_the_others() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["predictions"].as_array().unwrap().len(), 6);
     assert_eq!(report["unreadable"][0]["path"], "broken.jpg");
+    // None that can be read.
+    let message = failure(folder.path(), &["predict", "--run", "run", "broken.jpg"], 3);
+    assert!(
+        message.contains("1 of 1 images could not be read"),
+        "{message}"
+    );
+    failure(
+        folder.path(),
+        &["predict", "--run", "run", "broken.jpg", "--top", "0"],
+        2,
+    );
     let message = failure(folder.path(), &["predict", "--run", "run", "absent.png"], 3);
     assert!(message.contains("absent.png"), "{message}");
     let message = failure(folder.path(), &["predict", "--run", "run"], 2);

@@ -102,7 +102,7 @@ impl ResNetSpec {
     /// Builds the graph.
     ///
     /// # Errors
-    /// When the image is too small for the network.
+    /// When the network cannot take such an image.
     pub fn build(&self, name: &str, input: Shape, classes: usize) -> Result<Graph, GraphError> {
         let mut builder = GraphBuilder::new(name, input);
         let mut x = self.stem(&mut builder)?;

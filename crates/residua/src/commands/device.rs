@@ -11,12 +11,17 @@ pub(crate) struct ComputeArgs {
     /// Threads that compute [default: all processors]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Threads that read and prepare images ahead of the computation
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) workers: usize,
     /// Where to compute
     #[arg(long, value_enum, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+}
+
+/// Options of every command that loads many images.
+#[derive(Debug, Args)]
+pub(crate) struct LoadingArgs {
+    /// Threads that read and prepare images ahead of the computation
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) workers: usize,
 }
 
 /// The devices of this build.

@@ -12,7 +12,7 @@ use residua::train::{Evaluation, LoadedModel, TrainConfig, evaluate, read_config
 use serde::Serialize;
 use std::sync::Arc;
 
-use super::device::ComputeArgs;
+use super::device::{ComputeArgs, LoadingArgs};
 use super::model_source::ModelArgs;
 use super::progress::image_bar;
 use crate::failure::Failure;
@@ -33,6 +33,8 @@ pub(crate) struct EvalArgs {
     batch_size: NonZeroUsize,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    loading: LoadingArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -59,7 +61,7 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let options = LoaderOptions {
-        workers: args.compute.workers,
+        workers: args.loading.workers,
         ..LoaderOptions::evaluation(args.batch_size)
     };
     let loader = Loader::new(chosen.split, transform, options);
@@ -91,9 +93,11 @@ fn open_data(
     config: Option<&TrainConfig>,
     model: &LoadedModel,
 ) -> Result<Chosen, Failure> {
-    let own_data = config.filter(|config| args.data.as_ref().is_none_or(|d| *d == config.data));
-    let spec = match (&args.data, config) {
-        (Some(spec), _) => spec.clone(),
+    let given = args.data.clone().map(DataSpec::absolute).transpose();
+    let given = given.map_err(Failure::failed)?;
+    let own_data = config.filter(|config| given.as_ref().is_none_or(|d| *d == config.data));
+    let spec = match (given, config) {
+        (Some(spec), _) => spec,
         (None, Some(config)) => config.data.clone(),
         (None, None) => DataSpec::Builtin,
     };
@@ -111,7 +115,7 @@ fn open_data(
         seed: own_data.map_or(0, |config| config.seed),
     };
     let mut dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
-    if model.record.classes.iter().any(|class| !is_number(class)) {
+    if model.has_class_names {
         dataset = dataset
             .with_classes(&model.record.classes)
             .map_err(Failure::bad_input)?;
@@ -135,11 +139,6 @@ fn open_data(
     }
     let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
     Ok(Chosen { spec, name, split })
-}
-
-/// Weights without class names number their classes.
-fn is_number(class: &str) -> bool {
-    class.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The split that was asked for, or what training validates on, or the test images.

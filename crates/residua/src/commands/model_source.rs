@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use residua::core::model_record::ModelRecord;
-use residua::core::preprocessing::{Normalisation, Preprocessing};
+use residua::core::preprocessing::Normalisation;
 use residua::core::run::RunFolder;
 use residua::train::{
-    Device, LoadedModel, PublishedWeights, load_model, load_published, published_preprocessing,
-    read_config,
+    Device, LoadedModel, PublishedWeights, load_model, load_published, read_config,
 };
 
 use crate::failure::Failure;
@@ -69,17 +68,15 @@ impl ModelArgs {
             None => Err(Failure::usage(
                 "--mean, --std and --input-size need --model NAME beside --weights",
             )),
-            Some(name) => {
-                let preprocessing = self.preprocessing(published_preprocessing(name)?)?;
-                Ok(load_published(
-                    &PublishedWeights {
-                        model: name,
-                        file: weights,
-                        preprocessing,
-                    },
-                    device,
-                )?)
-            }
+            Some(name) => Ok(load_published(
+                &PublishedWeights {
+                    model: name,
+                    file: weights,
+                    normalisation: self.normalisation()?,
+                    input_size: self.input_size,
+                },
+                device,
+            )?),
         }
     }
 
@@ -109,22 +106,14 @@ impl ModelArgs {
         self.mean.is_none() && self.std.is_none() && self.input_size.is_none()
     }
 
-    fn preprocessing(&self, usual: Preprocessing) -> Result<Preprocessing, Failure> {
-        let normalisation = match (&self.mean, &self.std) {
-            (None, None) => usual.normalisation,
-            (Some(mean), Some(std)) => {
-                Normalisation::new(mean.clone(), std.clone()).map_err(Failure::usage)?
-            }
-            _ => return Err(Failure::usage("--mean and --std are given together")),
-        };
-        let preprocessing = Preprocessing {
-            height: self.input_size.unwrap_or(usual.height),
-            width: self.input_size.unwrap_or(usual.width),
-            resize: usual.resize,
-            normalisation,
-        };
-        preprocessing.validate().map_err(Failure::usage)?;
-        Ok(preprocessing)
+    fn normalisation(&self) -> Result<Option<Normalisation>, Failure> {
+        match (&self.mean, &self.std) {
+            (None, None) => Ok(None),
+            (Some(mean), Some(std)) => Normalisation::new(mean.clone(), std.clone())
+                .map(Some)
+                .map_err(Failure::usage),
+            _ => Err(Failure::usage("--mean and --std are given together")),
+        }
     }
 }
 

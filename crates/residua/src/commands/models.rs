@@ -1,6 +1,5 @@
 //! `residua models`: the catalog, and one network in detail.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -41,11 +40,11 @@ struct ShowArgs {
     #[arg(long)]
     json: bool,
     /// Number of classes [default: as published]
-    #[arg(long)]
-    classes: Option<NonZeroUsize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    classes: Option<u32>,
     /// Height and width of the image [default: as published]
-    #[arg(long, value_name = "PIXELS")]
-    input_size: Option<NonZeroUsize>,
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
+    input_size: Option<u16>,
 }
 
 pub(crate) fn run(args: &ModelsArgs) -> Result<(), Failure> {
@@ -152,10 +151,10 @@ struct LayerRow {
 fn run_show(args: &ShowArgs) -> Result<(), Failure> {
     let entry = catalog::find(&args.name).map_err(Failure::bad_input)?;
     let options = BuildOptions {
-        classes: args.classes.map(NonZeroUsize::get),
+        classes: args.classes.map(|classes| classes as usize),
         input: args
             .input_size
-            .map(|side| Shape::map(side.get(), side.get(), entry.input.channels())),
+            .map(|side| Shape::map(side.into(), side.into(), entry.input.channels())),
     };
     let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
     if let Some(file) = &args.svg {

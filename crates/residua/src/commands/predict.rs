@@ -123,6 +123,8 @@ fn predict<'a>(
         }
         let ranked = rank_classes(&model.network, images, args.top.get());
         for (path, classes) in readable.into_iter().zip(ranked) {
+            let classes =
+                classes.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
             predictions.push(Prediction {
                 path: path.clone(),
                 classes: name_classes(model, &classes),

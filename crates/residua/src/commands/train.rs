@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, ValueEnum};
 use residua::core::run::{RunFolder, RunMetrics};
 use residua::data::{Augmentation, DataSpec};
+use residua::graph::catalog;
 use residua::train::{
     Ending, LossConfig, OptimiserConfig, RunOptions, ScheduleConfig, TrainConfig, Trainer,
-    photographs, published_preprocessing,
 };
 use serde::Serialize;
 
-use super::device::ComputeArgs;
+use super::device::{ComputeArgs, LoadingArgs};
 use super::progress::TrainingProgress;
 use crate::failure::{Failure, Status};
 use crate::output::{self, grouped, percent};
@@ -32,7 +32,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "config", "out", "set"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "config", "out", "set", "data", "model"])]
     resume: Option<PathBuf>,
     /// Start from this configuration (a run's config.toml, for instance)
     #[arg(long, value_name = "FILE")]
@@ -44,6 +44,8 @@ pub(crate) struct TrainArgs {
     settings: SettingArgs,
     #[command(flatten)]
     compute: ComputeArgs,
+    #[command(flatten)]
+    loading: LoadingArgs,
     /// Print one JSON object at the end
     #[arg(long)]
     json: bool,
@@ -58,13 +60,13 @@ pub(crate) struct TrainArgs {
 struct SettingArgs {
     /// Times that all training images are seen
     #[arg(long, value_name = "N")]
-    epochs: Option<u64>,
+    epochs: Option<u32>,
     /// Images of one optimiser update
     #[arg(long, alias = "batch", value_name = "N")]
-    batch_size: Option<usize>,
+    batch_size: Option<u32>,
     /// Compute each batch in this many pieces, to save memory
     #[arg(long, value_name = "N")]
-    accumulate: Option<usize>,
+    accumulate: Option<u32>,
     /// Peak learning rate
     #[arg(long, visible_alias = "learning-rate", value_name = "RATE")]
     lr: Option<f64>,
@@ -100,9 +102,9 @@ struct SettingArgs {
     max_unreadable: Option<f64>,
     /// Steps between checkpoints, besides those at the end of each epoch
     #[arg(long, value_name = "STEPS")]
-    checkpoint_every: Option<u64>,
+    checkpoint_every: Option<u32>,
     /// All randomness derives from it; the same seed gives the same bits
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let stop = stop_on_signals()?;
     let options = RunOptions {
         device: args.compute.device()?,
-        workers: args.compute.workers,
+        workers: args.loading.workers,
         stop,
     };
     let mut progress = TrainingProgress::new(args.quiet);
@@ -272,49 +274,39 @@ fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     if let Some(data) = &args.data {
         config.data = data.clone();
     }
-    config.data = absolute(config.data)?;
     if let Some(model) = &args.model {
         config.model.clone_from(model);
-        published_preprocessing(model)?;
+        catalog::find(model).map_err(Failure::bad_input)?;
     }
     args.settings.apply(&mut config)?;
-    config.validate()?;
-    Ok(TrainConfig::from_toml(&config.to_toml()?, &args.set)?)
-}
-
-/// The same data wherever the run is continued or evaluated from.
-fn absolute(data: DataSpec) -> Result<DataSpec, Failure> {
-    let full = |folder: PathBuf| {
-        std::path::absolute(&folder)
-            .map_err(|error| Failure::bad_input(format!("{}: {error}", folder.display())))
-    };
-    Ok(match data {
-        DataSpec::Cifar10 { folder } => DataSpec::Cifar10 {
-            folder: full(folder)?,
-        },
-        DataSpec::Folder { folder } => DataSpec::Folder {
-            folder: full(folder)?,
-        },
-        other => other,
-    })
+    let mut config = TrainConfig::from_toml(&config.to_toml()?, &args.set)?;
+    // Wherever the run is continued or evaluated from.
+    config.data = config.data.absolute().map_err(Failure::failed)?;
+    Ok(config)
 }
 
 impl SettingArgs {
     fn apply(&self, config: &mut TrainConfig) -> Result<(), Failure> {
-        set(&mut config.epochs, self.epochs);
-        set(&mut config.batch_size, self.batch_size);
-        set(&mut config.accumulate, self.accumulate);
+        set(&mut config.epochs, self.epochs.map(u64::from));
+        set(
+            &mut config.batch_size,
+            self.batch_size.map(|size| size as usize),
+        );
+        set(
+            &mut config.accumulate,
+            self.accumulate.map(|pieces| pieces as usize),
+        );
         set(&mut config.max_unreadable, self.max_unreadable);
         set(&mut config.seed, self.seed);
         set_some(&mut config.clip_norm, self.clip_norm);
         set_some(&mut config.validation_fraction, self.val_fraction);
-        set_some(&mut config.checkpoint_every, self.checkpoint_every);
+        set_some(
+            &mut config.checkpoint_every,
+            self.checkpoint_every.map(u64::from),
+        );
         if let Some(side) = self.input_size {
-            config.preprocessing = residua::core::preprocessing::Preprocessing {
-                normalisation: config.preprocessing.normalisation.clone(),
-                resize: config.preprocessing.resize,
-                ..photographs(side)
-            };
+            config.preprocessing.height = side;
+            config.preprocessing.width = side;
         }
         if let Some(name) = self.augment {
             config.augmentation = match name {
