@@ -22,7 +22,13 @@ pub fn replace<E: From<io::Error>>(
     let mut temporary = tempfile::Builder::new()
         .prefix(".residua-")
         .suffix(".partial")
-        .tempfile_in(folder)?;
+        .tempfile_in(folder)
+        .map_err(|error| {
+            // Not the name of the temporary file, which means nothing to anybody.
+            let reason = error.kind();
+            let message = format!("cannot write into '{}' ({reason})", folder.display());
+            io::Error::new(reason, message)
+        })?;
     let mut buffered = BufWriter::new(temporary.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;

@@ -90,13 +90,46 @@ impl RunError {
     }
 }
 
+/// Where a new run goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Exactly here.
+    Folder(PathBuf),
+    /// Into the first of `<parent>/<stem>-1`, `-2`, … that nothing has taken.
+    Numbered {
+        /// The folder of runs.
+        parent: PathBuf,
+        /// What the names of the runs begin with.
+        stem: String,
+    },
+}
+
+/// Creating a folder takes its name in one step, so that runs started together get different
+/// numbers.
+fn create_numbered(parent: &Path, stem: &str) -> Result<PathBuf, RunError> {
+    fs::create_dir_all(parent).map_err(RunError::io(parent))?;
+    let mut number: u64 = 1;
+    loop {
+        let root = parent.join(format!("{stem}-{number}"));
+        match fs::create_dir(&root) {
+            Ok(()) => return Ok(root),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(RunError::io(&root)(error)),
+        }
+    }
+}
+
 impl RunFolder {
     /// Creates the folder of a new run.
     ///
     /// # Errors
     /// [`RunError::Occupied`] when something is there already.
-    pub fn create(root: impl Into<PathBuf>) -> Result<Self, RunError> {
-        let run = Self { root: root.into() };
+    pub fn create(destination: &Destination) -> Result<Self, RunError> {
+        let root = match destination {
+            Destination::Folder(root) => root.clone(),
+            Destination::Numbered { parent, stem } => create_numbered(parent, stem)?,
+        };
+        let run = Self { root };
         let occupied = fs::read_dir(&run.root).is_ok_and(|mut entries| entries.next().is_some())
             || run.root.is_file();
         if occupied {
@@ -121,14 +154,6 @@ impl RunFolder {
                 missing: "config.toml",
             })
         }
-    }
-
-    /// The first unused folder `<parent>/<stem>-<n>`, n = 1, 2, …
-    pub fn unused(parent: &Path, stem: &str) -> PathBuf {
-        (1..)
-            .map(|number: u64| parent.join(format!("{stem}-{number}")))
-            .find(|candidate| !candidate.exists())
-            .unwrap_or_else(|| parent.join(stem))
     }
 
     /// The folder itself.
@@ -444,6 +469,10 @@ pub struct RunMetrics {
 mod tests {
     use super::*;
 
+    fn create(root: &Path) -> Result<RunFolder, RunError> {
+        RunFolder::create(&Destination::Folder(root.to_owned()))
+    }
+
     fn checkpoint(step: u64) -> Event {
         Event::Checkpoint {
             step,
@@ -455,7 +484,7 @@ mod tests {
     fn a_new_run_does_not_overwrite_anything() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("precious"), "").unwrap();
-        let error = RunFolder::create(folder.path()).unwrap_err().to_string();
+        let error = create(folder.path()).unwrap_err().to_string();
         assert!(error.contains("already exists and is not empty"), "{error}");
     }
 
@@ -469,7 +498,7 @@ mod tests {
     #[test]
     fn one_writer_at_a_time_and_a_time_line_without_what_was_done_again() {
         let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(folder.path().join("run")).unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
         let mut log = run.append_events().unwrap();
         let second = run.append_events().unwrap_err().to_string();
         assert!(second.contains("written by another process"), "{second}");
@@ -490,7 +519,7 @@ mod tests {
     #[test]
     fn a_half_written_line_is_ignored_and_then_cut_off() {
         let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(folder.path().join("run")).unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
         run.append_events().unwrap().record(&checkpoint(1)).unwrap();
         let path = run.events_path();
         let mut text = fs::read_to_string(&path).unwrap();
@@ -504,19 +533,28 @@ mod tests {
     #[test]
     fn a_malformed_line_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(folder.path().join("run")).unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
         fs::write(run.events_path(), "{}\n").unwrap();
         let error = run.events().unwrap_err().to_string();
         assert!(error.contains("events.jsonl, line 1: "), "{error}");
     }
 
     #[test]
-    fn unused_folders_are_numbered() {
+    fn runs_started_together_get_different_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("run-1")).unwrap();
-        assert_eq!(
-            RunFolder::unused(folder.path(), "run"),
-            folder.path().join("run-2")
-        );
+        let destination = Destination::Numbered {
+            parent: folder.path().join("runs"),
+            stem: "run".to_owned(),
+        };
+        let roots: Vec<PathBuf> = std::thread::scope(|scope| {
+            let start = || RunFolder::create(&destination).unwrap().root;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        let mut names: Vec<_> = roots.iter().map(|root| root.file_name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 8);
+        assert!(folder.path().join("runs/run-8/checkpoints").is_dir());
     }
 }

@@ -300,7 +300,7 @@ impl Dataset {
                 SplitName::Train => "expected a folder train, or class folders",
                 SplitName::Validation => {
                     "add a folder val, or have a part of the training images put aside with a \
-                     validation fraction such as 0.1"
+                     validation fraction (--val-fraction 0.1)"
                 }
                 SplitName::Test => "expected a folder test",
             },

@@ -123,7 +123,7 @@ impl TrainConfig {
             apply_override(&mut table, text).map_err(malformed)?;
         }
         let config = Self::deserialize(toml::Value::Table(table))
-            .map_err(|failure| malformed(explain(failure.message())))?;
+            .map_err(|failure| malformed(explain(failure.to_string().trim())))?;
         config.validate()?;
         Ok(config)
     }
@@ -320,6 +320,7 @@ fn table_names(table: &toml::Table) -> Vec<String> {
 
 /// Adds the nearest valid name to serde's "unknown field `x`, expected one of `a`, `b`".
 fn explain(message: &str) -> String {
+    let message = &message.replace('\n', " ");
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = message.starts_with("unknown");
     match quoted.next() {
@@ -380,6 +381,8 @@ mod tests {
         );
         let message = with(&["epoch=1"]).unwrap_err();
         assert!(message.ends_with("; did you mean 'epochs'?"), "{message}");
+        let message = with(&["optimiser.momentum=abc"]).unwrap_err();
+        assert!(message.contains("optimiser"), "{message}");
         let message = with(&["nonsense"]).unwrap_err();
         assert!(
             message.starts_with("'nonsense' is not an override"),

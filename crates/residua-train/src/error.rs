@@ -1,5 +1,6 @@
 //! What can go wrong in training and evaluation.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use residua_core::metrics::MetricError;
@@ -112,13 +113,18 @@ impl TrainError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Data(error) => error.is_bad_data(),
+            // A full disk is nobody's bad input.
+            Self::Weights(WeightsError::Io { source, .. }) => matches!(
+                source.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied
+            ),
+            Self::Weights(_) => true,
             Self::Config(_)
             | Self::Catalog(_)
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },
             )
             | Self::Run(RunError::Malformed { .. })
-            | Self::Weights(_)
             | Self::WeightsDoNotFit { .. }
             | Self::NegativeVariance { .. }
             | Self::Record { .. }

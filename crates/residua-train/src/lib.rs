@@ -8,12 +8,14 @@
 //! use std::sync::Arc;
 //!
 //! use burn::tensor::Device;
+//! use residua_core::run::Destination;
 //! use residua_data::DataSpec;
 //! use residua_train::{Ending, RunOptions, Silent, TrainConfig, Trainer};
 //!
 //! let config = TrainConfig::for_data(DataSpec::Builtin);
 //! let options = RunOptions { device: Device::flex(), workers: 1, stop: Arc::default() };
-//! let trainer = Trainer::start(config, "runs/first", options, &mut Silent)?;
+//! let destination = Destination::Folder("runs/first".into());
+//! let trainer = Trainer::start(config, &destination, options, &mut Silent)?;
 //! if let Ending::Finished(metrics) = trainer.run(&mut Silent)? {
 //!     println!("accuracy {:.3}", metrics.evaluation.accuracy);
 //! }

@@ -24,6 +24,7 @@ pub enum OptimiserConfig {
         decay_norms_and_biases: bool,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+    #[serde(rename = "adamw")]
     AdamW {
         /// Peak learning rate.
         learning_rate: f64,

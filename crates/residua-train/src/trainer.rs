@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use residua_core::atomic_file;
 use residua_core::metrics::{ClassificationSummary, most_likely};
 use residua_core::model_record::ModelRecord;
-use residua_core::run::{RunError, RunFolder, RunMetrics};
+use residua_core::run::{Destination, RunError, RunFolder, RunMetrics};
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 
@@ -79,7 +79,7 @@ impl Trainer {
     /// When data, configuration or folder cannot be used; nothing has been written then.
     pub fn start(
         config: TrainConfig,
-        folder: impl Into<std::path::PathBuf>,
+        destination: &Destination,
         options: RunOptions,
         observer: &mut (dyn Observer + Sync),
     ) -> Result<Self, TrainError> {
@@ -96,7 +96,7 @@ impl Trainer {
         let optimiser = Optimiser::new(config.optimiser);
         let memories = initial_memories(&optimiser, &network);
         let text = config.to_toml()?;
-        let folder = RunFolder::create(folder)?;
+        let folder = RunFolder::create(destination)?;
         atomic_file::replace_with(&folder.config(), text.as_bytes())
             .map_err(|source| write_error(&folder, source))?;
         let log = RunLog::open(&folder)?;

@@ -6,6 +6,14 @@ pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod train;
 
+/// A share of something, 0 to 1, as an option's value.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
 mod device;
 mod model_source;
 mod progress;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 
 /// Image recognition with deep residual networks: train, evaluate and predict.
 #[derive(Debug, Parser)]
@@ -52,6 +52,11 @@ fn main() -> ExitCode {
 }
 
 fn report(failure: &Failure) -> ExitCode {
-    eprintln!("error: {}", failure.message);
+    // Being asked to stop is no error.
+    let prefix = match failure.status {
+        Status::Interrupted => "",
+        _ => "error: ",
+    };
+    eprintln!("{prefix}{}", failure.message);
     failure.exit_code()
 }

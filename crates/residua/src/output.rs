@@ -74,6 +74,15 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
+/// `1` as `1 step`, `1234` as `1,234 steps`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!(
+        "{} {}",
+        grouped(number),
+        if number == 1 { one } else { many }
+    )
+}
+
 /// `40551040` as `40.6 M`.
 pub(crate) fn scaled(number: u64) -> String {
     let value = number as f64;

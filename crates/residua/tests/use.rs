@@ -340,6 +340,18 @@ fn data_are_checked() {
         &report,
         &["schema", "splits", "unreadable", "duplicates", "leakage"],
     );
+    // What holding images out would run into.
+    let held_out = [&arguments[..], &["--val-fraction", "0.2"]].concat();
+    let output = run(folder.path(), &held_out);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(common::text(&output.stdout).contains("there is a validation split already"));
+    for wrong in ["--val-fraction=1.5", "--max-unreadable=7"] {
+        failure(
+            folder.path(),
+            &["data", "check", "folder:pictures", wrong],
+            2,
+        );
+    }
     // A problem: the exit code says so, and the rest is reported all the same.
     fs::create_dir(pictures.join("train/nothing")).unwrap();
     let output = run(folder.path(), &arguments);

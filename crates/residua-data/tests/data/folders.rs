@@ -71,7 +71,7 @@ fn without_validation_images_training_is_refused() {
             root.path()
         ),
         "DIR: there is no validation split; add a folder val, or have a part of the training \
-         images put aside with a validation fraction such as 0.1"
+         images put aside with a validation fraction (--val-fraction 0.1)"
     );
 }
 

@@ -2,9 +2,12 @@
 
 use clap::{Args, Subcommand};
 use residua::data::check::CheckOptions;
-use residua::data::{DataReport, DataSpec, Progress, check};
+use residua::data::{
+    DataReport, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, check,
+};
 
 use super::progress::image_bar;
+use super::share;
 use crate::failure::{Failure, Status};
 use crate::output::{self, Column, grouped};
 
@@ -25,11 +28,11 @@ struct CheckArgs {
     /// Images: builtin, cifar10:DIR or folder:DIR
     spec: DataSpec,
     /// Share of unreadable images that training will tolerate
-    #[arg(long, value_name = "SHARE", default_value_t = residua::data::DEFAULT_MAX_UNREADABLE)]
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = residua::data::DEFAULT_MAX_UNREADABLE)]
     max_unreadable: f64,
     /// Training will hold this share out for validation
     #[arg(long, value_name = "SHARE")]
-    val_fraction: Option<f64>,
+    val_fraction: Option<Fraction>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -49,8 +52,11 @@ pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done as u64);
     };
-    let report = check(&args.spec, &options, &on_progress);
+    let mut report = check(&args.spec, &options, &on_progress);
     bar.finish_and_clear();
+    if let Some(fraction) = args.val_fraction {
+        report.problems.extend(hold_out_problem(args, fraction));
+    }
     if args.json {
         output::print_json(&report)?;
     } else {
@@ -73,6 +79,18 @@ pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
             ),
         ))
     }
+}
+
+/// What would stop training when it holds images out; the check has reported everything else.
+fn hold_out_problem(args: &CheckArgs, fraction: Fraction) -> Option<String> {
+    let options = |validation_fraction| DatasetOptions {
+        purpose: Purpose::Evaluation,
+        validation_fraction,
+        seed: 0,
+    };
+    Dataset::open(&args.spec, &options(None)).ok()?;
+    let error = Dataset::open(&args.spec, &options(Some(fraction))).err()?;
+    Some(error.to_string())
 }
 
 fn text(report: &DataReport) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use residua::core::model_record::ModelRecord;
 use residua::core::preprocessing::Normalisation;
 use residua::core::run::RunFolder;
@@ -13,7 +13,8 @@ use residua::train::{
 use crate::failure::Failure;
 
 #[derive(Debug, Args)]
-#[group(id = "source", required = true, multiple = true)]
+#[group(skip)]
+#[command(group(ArgGroup::new("source").required(true).args(["run", "weights"])))]
 pub(crate) struct ModelArgs {
     /// The run folder of a training
     #[arg(long, value_name = "RUN", conflicts_with_all = ["model", "weights"])]
@@ -92,9 +93,14 @@ impl ModelArgs {
             CheckpointName::Last => run.last_checkpoint(),
         };
         if !path.is_file() {
+            let advice = if run.last_checkpoint().is_file() {
+                "its first epoch has not ended; --checkpoint last takes the weights as they are"
+            } else {
+                "a run writes its first at the end of its first epoch, or earlier with \
+                 --checkpoint-every N"
+            };
             return Err(Failure::bad_input(format!(
-                "'{}' has no checkpoint {} yet; a run writes its first at the end of its first \
-                 epoch, or earlier with --checkpoint-every N",
+                "'{}' has no checkpoint {} yet; {advice}",
                 run.root().display(),
                 path.display()
             )));

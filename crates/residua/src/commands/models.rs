@@ -125,7 +125,13 @@ fn run_list(args: &ModelsArgs) -> Result<(), Failure> {
         Column::Right("input"),
         Column::Right("classes"),
     ];
-    output::print(&output::table(&columns, rows.collect()))
+    output::print(&output::table(&columns, rows.collect()))?;
+    if args.glob.is_none() {
+        eprintln!(
+            "\nresnetN and plainN exist for every other N = 6n + 2 as well, resnet26 for instance."
+        );
+    }
+    Ok(())
 }
 
 /// `residua.model-layers/1`

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use residua::data::UnreadableImage;
 use residua::train::{EpochReport, Observer, Plan, StepReport};
 
-use crate::output::{grouped, percent};
+use crate::output::{counted, grouped, percent};
 
 /// A bar on a terminal, nothing elsewhere.
 pub(crate) fn bar(total: u64, template: &str, quiet: bool) -> ProgressBar {
@@ -15,17 +15,24 @@ pub(crate) fn bar(total: u64, template: &str, quiet: bool) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸─"));
-    }
+    set_template(&bar, template);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
 
+fn set_template(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+}
+
+fn image_template(what: &str) -> String {
+    format!("{what} {{bar:30}} {{pos}}/{{len}} images  {{elapsed}}")
+}
+
 /// A bar for work that is counted in images.
 pub(crate) fn image_bar(what: &str, total: u64, quiet: bool) -> ProgressBar {
-    let template = format!("{what} {{bar:30}} {{pos}}/{{len}} images  {{elapsed}}");
-    bar(total, &template, quiet)
+    bar(total, &image_template(what), quiet)
 }
 
 /// Shows a training.
@@ -40,7 +47,7 @@ impl TrainingProgress {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,
-            checking: image_bar("checking", 0, quiet),
+            checking: bar(0, "{spinner} reading the images  {elapsed}", quiet),
             training: ProgressBar::hidden(),
             plan: None,
         }
@@ -66,7 +73,10 @@ impl TrainingProgress {
 
 impl Observer for TrainingProgress {
     fn checking(&self, done: usize, total: usize) {
-        self.checking.set_length(total as u64);
+        if self.checking.length() != Some(total as u64) {
+            set_template(&self.checking, &image_template("checking"));
+            self.checking.set_length(total as u64);
+        }
         self.checking.set_position(done as u64);
     }
 
@@ -90,15 +100,15 @@ impl Observer for TrainingProgress {
     fn started(&mut self, plan: &Plan) {
         self.checking.finish_and_clear();
         self.say(&format!(
-            "{}: {} parameters, {} classes; {} training and {} {} images; {} epochs, {} steps",
+            "{}: {} parameters, {}\n{} training and {} {} images; {}, {}",
             plan.model,
             grouped(plan.parameters),
-            plan.classes,
+            counted(plan.classes as u64, "class", "classes"),
             grouped(plan.train_images),
             grouped(plan.validation_images),
             plan.validation_split,
-            plan.epochs,
-            grouped(plan.steps)
+            counted(plan.epochs, "epoch", "epochs"),
+            counted(plan.steps, "step", "steps")
         ));
         if plan.finished_steps > 0 {
             self.say(&format!(
@@ -108,7 +118,7 @@ impl Observer for TrainingProgress {
         }
         self.training = bar(
             plan.steps,
-            "{prefix} {bar:30} {percent:>3} %  {msg}  {eta} left",
+            "{prefix} {wide_bar} {percent:>3} %  {msg}  {eta} left",
             self.quiet,
         );
         self.training.set_position(plan.finished_steps);

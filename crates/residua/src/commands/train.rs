@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
-use residua::core::run::{RunFolder, RunMetrics};
-use residua::data::{Augmentation, DataSpec};
+use residua::core::run::{Destination, RunFolder, RunMetrics};
+use residua::data::{Augmentation, DataSpec, Fraction};
 use residua::graph::catalog;
 use residua::train::{
     Ending, LossConfig, OptimiserConfig, RunOptions, ScheduleConfig, TrainConfig, Trainer,
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::device::{ComputeArgs, LoadingArgs};
 use super::progress::TrainingProgress;
+use super::share;
 use crate::failure::{Failure, Status};
 use crate::output::{self, grouped, percent};
 
@@ -25,7 +26,7 @@ pub(crate) struct TrainArgs {
     /// Images: builtin, cifar10:DIR or folder:DIR [default: builtin]
     #[arg(long, value_name = "SPEC")]
     data: Option<DataSpec>,
-    /// A network of the catalog (see `residua models`)
+    /// A network of the catalog (see `residua models`) [default: resnet20; resnet18 for folders]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Folder of the run [default: runs/<date>-<model>-<n>]
@@ -58,28 +59,28 @@ pub(crate) struct TrainArgs {
 #[derive(Debug, Args)]
 #[group(id = "settings", multiple = true)]
 struct SettingArgs {
-    /// Times that all training images are seen
+    /// Times that all training images are seen [default: 15 for builtin, otherwise 30]
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
-    /// Images of one optimiser update
+    /// Images of one optimiser update [default: 128 for cifar10, otherwise 32]
     #[arg(long, alias = "batch", value_name = "N")]
     batch_size: Option<u32>,
     /// Compute each batch in this many pieces, to save memory
     #[arg(long, value_name = "N")]
     accumulate: Option<u32>,
-    /// Peak learning rate
+    /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; 0.001 with --optimiser adamw]
     #[arg(long, visible_alias = "learning-rate", value_name = "RATE")]
     lr: Option<f64>,
     /// Weight decay
     #[arg(long, value_name = "X")]
     weight_decay: Option<f64>,
-    /// Optimiser
+    /// Optimiser [default: sgd]
     #[arg(long, alias = "optimizer", value_enum)]
     optimiser: Option<OptimiserName>,
-    /// Learning rate over time
+    /// Learning rate over time [default: one-cycle]
     #[arg(long, value_enum)]
     schedule: Option<ScheduleName>,
-    /// Loss
+    /// Loss [default: cross-entropy]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
     /// Probability spread over all classes (cross entropy only)
@@ -96,14 +97,14 @@ struct SettingArgs {
     input_size: Option<usize>,
     /// Share of the training images to hold out for validation
     #[arg(long, value_name = "SHARE")]
-    val_fraction: Option<f64>,
+    val_fraction: Option<Fraction>,
     /// Share of unreadable images that is tolerated [default: 0.05]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     max_unreadable: Option<f64>,
     /// Steps between checkpoints, besides those at the end of each epoch
     #[arg(long, value_name = "STEPS")]
     checkpoint_every: Option<u32>,
-    /// All randomness derives from it; the same seed gives the same bits
+    /// All randomness derives from it; the same seed gives the same bits [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 }
@@ -162,8 +163,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         }
         None => {
             let config = configuration(args)?;
-            let folder = args.out.clone().unwrap_or_else(|| default_folder(&config));
-            Trainer::start(config, folder, options, &mut progress)
+            let destination = match &args.out {
+                Some(folder) => Destination::Folder(folder.clone()),
+                None => default_destination(&config),
+            };
+            Trainer::start(config, &destination, options, &mut progress)
         }
     };
     let trainer = trainer.inspect_err(|_| progress.clear())?;
@@ -212,13 +216,16 @@ fn summary(folder: &Path, metrics: &RunMetrics) -> String {
     let folder = folder.display();
     let program = program();
     format!(
-        "\nAccuracy {} on the {} {} images of {} (epoch {} of {})\n\
+        "Accuracy {} on the {} {} images of {} (epoch {} of {})\n\
          {} with {} parameters, {:.0} s, {:.0} training images per second\n\n\
          Run folder: {folder}\n\
          Next:\n\
-         \x20 {program} eval --run {folder}           precision, recall, F1, confusion matrix\n\
-         \x20 {program} predict --run {folder} IMAGE  what the network sees in a picture\n\
-         \x20 {program} train --data folder:DIR       train on your own pictures, one folder per class\n",
+         \x20 {program} eval --run {folder}\n\
+         \x20     precision, recall, F1 and the confusion matrix\n\
+         \x20 {program} predict --run {folder} IMAGE\n\
+         \x20     what the network sees in a picture\n\
+         \x20 {program} train --data folder:DIR\n\
+         \x20     train on your own pictures, one folder for each class\n",
         percent(metrics.evaluation.accuracy),
         grouped(metrics.evaluation.images),
         metrics.split,
@@ -255,9 +262,12 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stop)
 }
 
-fn default_folder(config: &TrainConfig) -> PathBuf {
+fn default_destination(config: &TrainConfig) -> Destination {
     let date = jiff::ZonedDateTime::now().date();
-    RunFolder::unused(Path::new("runs"), &format!("{date}-{}", config.model))
+    Destination::Numbered {
+        parent: PathBuf::from("runs"),
+        stem: format!("{date}-{}", config.model),
+    }
 }
 
 /// The configuration: defaults for the data or a file, then options, then `--set`.
@@ -299,7 +309,8 @@ impl SettingArgs {
         set(&mut config.max_unreadable, self.max_unreadable);
         set(&mut config.seed, self.seed);
         set_some(&mut config.clip_norm, self.clip_norm);
-        set_some(&mut config.validation_fraction, self.val_fraction);
+        let fraction = self.val_fraction.map(Fraction::get);
+        set_some(&mut config.validation_fraction, fraction);
         set_some(
             &mut config.checkpoint_every,
             self.checkpoint_every.map(u64::from),
