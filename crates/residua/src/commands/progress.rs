@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use residua::data::UnreadableImage;
 use residua::train::{EpochReport, Observer, Plan, StepReport};
 
-use crate::output::{counted, grouped, percent};
+use crate::output::{counted, grouped};
 
 /// A bar on a terminal, nothing elsewhere.
 pub(crate) fn bar(total: u64, template: &str, quiet: bool) -> ProgressBar {
@@ -146,12 +146,12 @@ impl Observer for TrainingProgress {
     fn epoch_ended(&mut self, report: &EpochReport) {
         let width = self.epochs().to_string().len();
         self.say(&format!(
-            "epoch {:>width$}/{}  loss {:.3}  train {:>8}  validation {:>8}  {:>5.0} images/s{}",
+            "epoch {:>width$}/{}  loss {:.3}  train {:>5.1} %  validation {:>5.1} %  {:>4.0} images/s{}",
             report.epoch,
             self.epochs(),
             report.train_loss,
-            percent(report.train_accuracy),
-            percent(report.validation_accuracy),
+            report.train_accuracy * 100.0,
+            report.validation_accuracy * 100.0,
             report.images_per_second,
             if report.is_best { "  best" } else { "" }
         ));
