@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
+use crate::simd::{Avx2, Avx512, Avx512Bf16};
 use crate::simd::{Kernel, Portable, Simd};
 
 /// A set of vector instructions that this machine is known to have.
@@ -17,6 +17,8 @@ pub struct InstructionSet(Level);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(Avx512Bf16),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -40,6 +42,7 @@ impl InstructionSet {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
+            sets.extend(Avx512Bf16::detect().map(|token| Self(Level::Avx512Bf16(token))));
             sets.extend(Avx512::detect().map(|token| Self(Level::Avx512(token))));
             sets.extend(Avx2::detect().map(|token| Self(Level::Avx2(token))));
         }
@@ -47,9 +50,11 @@ impl InstructionSet {
         sets
     }
 
-    /// A short lower-case name: `avx512`, `avx2` or `portable`.
+    /// A short lower-case name: `avx512bf16`, `avx512`, `avx2` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(_) => "avx512bf16",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -67,6 +72,8 @@ impl InstructionSet {
     pub(crate) fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(_) => Avx512Bf16::LANES,
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => Avx512::LANES,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => Avx2::LANES,
@@ -78,6 +85,8 @@ impl InstructionSet {
     pub(crate) fn panel_vectors(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(_) => Avx512Bf16::PANEL_VECTORS,
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => Avx512::PANEL_VECTORS,
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => Avx2::PANEL_VECTORS,
@@ -88,6 +97,8 @@ impl InstructionSet {
     /// Runs `kernel` compiled for this set.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(token) => token.run(kernel),
             #[cfg(target_arch = "x86_64")]

@@ -48,6 +48,7 @@
 pub mod batch_norm;
 mod channels;
 pub mod convolution;
+mod element;
 pub mod elementwise;
 mod error;
 mod instruction_set;
@@ -60,5 +61,6 @@ mod scratch;
 pub mod shortcut;
 mod simd;
 
+pub use element::Element;
 pub use error::ShapeError;
 pub use instruction_set::{InstructionSet, with_instruction_set};

@@ -6,13 +6,15 @@
 //! kernel the compiler vectorises them for the set at hand, which is all that memory-bound
 //! operations need.
 
+use half::bf16;
+
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(crate) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512, Avx512Bf16};
 
 /// Work that is compiled once for each instruction set.
 pub(crate) trait Kernel {
@@ -43,6 +45,45 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `left * right + addend`, lane by lane, fused where the machine can.
     fn mul_add(self, left: Self::Vector, right: Self::Vector, addend: Self::Vector)
     -> Self::Vector;
+
+    /// `left + right`.
+    fn add(self, left: Self::Vector, right: Self::Vector) -> Self::Vector;
+
+    /// `left - right`.
+    fn subtract(self, left: Self::Vector, right: Self::Vector) -> Self::Vector;
+
+    /// `left * right`.
+    fn multiply(self, left: Self::Vector, right: Self::Vector) -> Self::Vector;
+
+    /// `max(value, 0)`; what is not a number stays so, that a diverged training can be noticed.
+    fn rectify(self, value: Self::Vector) -> Self::Vector;
+
+    /// `value` where `condition` is above zero, and zero elsewhere.
+    fn where_positive(self, condition: Self::Vector, value: Self::Vector) -> Self::Vector;
+
+    /// All lanes hold the bits of `word`.
+    fn splat_word(self, word: u32) -> Self::Vector;
+
+    /// `addend` plus the products of the two bfloat16 numbers in each word of `left` and `right`,
+    /// summed in `f32`.
+    fn dot_bf16(
+        self,
+        left: Self::Vector,
+        right: Self::Vector,
+        addend: Self::Vector,
+    ) -> Self::Vector;
+
+    /// Reads [`Self::LANES`] numbers and widens them.
+    ///
+    /// # Safety
+    /// `source` must be readable for that many numbers.
+    unsafe fn load_bf16(self, source: *const bf16) -> Self::Vector;
+
+    /// Rounds to nearest even and writes [`Self::LANES`] numbers.
+    ///
+    /// # Safety
+    /// `target` must be writable for that many numbers.
+    unsafe fn store_bf16(self, target: *mut bf16, vector: Self::Vector);
 
     /// Reads [`Self::LANES`] numbers.
     ///

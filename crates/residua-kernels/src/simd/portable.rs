@@ -1,6 +1,8 @@
 //! Four lanes in plain Rust: SSE2 on x86-64 and NEON on AArch64, where the compiler finds the
 //! vectors itself.
 
+use half::bf16;
+
 use super::Simd;
 
 /// The instructions that every machine of the target has.
@@ -44,6 +46,69 @@ impl Simd for Portable {
             scalar_mul_add(left[2], right[2], addend[2]),
             scalar_mul_add(left[3], right[3], addend[3]),
         ]
+    }
+
+    #[inline(always)]
+    fn add(self, left: Self::Vector, right: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| left[lane] + right[lane])
+    }
+
+    #[inline(always)]
+    fn subtract(self, left: Self::Vector, right: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| left[lane] - right[lane])
+    }
+
+    #[inline(always)]
+    fn multiply(self, left: Self::Vector, right: Self::Vector) -> Self::Vector {
+        std::array::from_fn(|lane| left[lane] * right[lane])
+    }
+
+    #[inline(always)]
+    fn rectify(self, value: Self::Vector) -> Self::Vector {
+        value.map(|number| if number < 0.0 { 0.0 } else { number })
+    }
+
+    #[inline(always)]
+    fn where_positive(self, condition: Self::Vector, value: Self::Vector) -> Self::Vector {
+        let lane = |lane: usize| {
+            if condition[lane] > 0.0 {
+                value[lane]
+            } else {
+                0.0
+            }
+        };
+        std::array::from_fn(lane)
+    }
+
+    #[inline(always)]
+    fn splat_word(self, word: u32) -> Self::Vector {
+        [f32::from_bits(word); LANES]
+    }
+
+    #[inline(always)]
+    fn dot_bf16(
+        self,
+        left: Self::Vector,
+        right: Self::Vector,
+        addend: Self::Vector,
+    ) -> Self::Vector {
+        let low = |word: f32| f32::from_bits(word.to_bits() << 16);
+        let high = |word: f32| f32::from_bits(word.to_bits() & 0xffff_0000);
+        let sum = self.mul_add(left.map(low), right.map(low), addend);
+        self.mul_add(left.map(high), right.map(high), sum)
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, source: *const bf16) -> Self::Vector {
+        // SAFETY: the caller promises LANES readable numbers.
+        unsafe { source.cast::<[bf16; LANES]>().read() }.map(bf16::to_f32)
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, target: *mut bf16, vector: Self::Vector) {
+        let rounded = vector.map(bf16::from_f32);
+        // SAFETY: the caller promises LANES writable numbers.
+        unsafe { target.cast::<[bf16; LANES]>().write(rounded) }
     }
 
     #[inline(always)]

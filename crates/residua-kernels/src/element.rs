@@ -1,0 +1,130 @@
+//! The formats in which feature maps are stored.
+
+use half::bf16;
+
+use crate::simd::Simd;
+
+/// A number of a feature map: `f32`, or `bf16` with half its memory.
+///
+/// Sums are always `f32`. Products are of `f32`, or of pairs of `bf16` that share a 32-bit *word*.
+pub trait Element: sealed::Storage {}
+
+impl Element for f32 {}
+impl Element for bf16 {}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    /// What kernels need of an element; only the two formats have it.
+    pub trait Storage:
+        Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+    {
+        /// Numbers in a word of 32 bits.
+        const PER_WORD: usize;
+
+        /// Rounds to nearest even.
+        fn from_f32(number: f32) -> Self;
+
+        /// Exact.
+        fn to_f32(self) -> f32;
+    }
+
+    impl Storage for f32 {
+        const PER_WORD: usize = 1;
+
+        #[inline(always)]
+        fn from_f32(number: f32) -> Self {
+            number
+        }
+
+        #[inline(always)]
+        fn to_f32(self) -> f32 {
+            self
+        }
+    }
+
+    impl Storage for bf16 {
+        const PER_WORD: usize = 2;
+
+        #[inline(always)]
+        fn from_f32(number: f32) -> Self {
+            bf16::from_f32(number)
+        }
+
+        #[inline(always)]
+        fn to_f32(self) -> f32 {
+            bf16::to_f32(self)
+        }
+    }
+}
+
+/// Vector access to elements.
+pub(crate) trait VectorElement: Element {
+    /// Reads [`Simd::LANES`] numbers and widens them.
+    ///
+    /// # Safety
+    /// `source` must be readable for that many numbers.
+    unsafe fn load<S: Simd>(simd: S, source: *const Self) -> S::Vector;
+
+    /// Rounds and writes [`Simd::LANES`] numbers.
+    ///
+    /// # Safety
+    /// `target` must be writable for that many numbers.
+    unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
+
+    /// `addend` plus the products of the numbers in the words of `left` and `right`.
+    fn multiply_words<S: Simd>(
+        simd: S,
+        left: S::Vector,
+        right: S::Vector,
+        addend: S::Vector,
+    ) -> S::Vector;
+}
+
+impl VectorElement for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, source: *const Self) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { simd.load(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { simd.store(target, vector) }
+    }
+
+    #[inline(always)]
+    fn multiply_words<S: Simd>(
+        simd: S,
+        left: S::Vector,
+        right: S::Vector,
+        addend: S::Vector,
+    ) -> S::Vector {
+        simd.mul_add(left, right, addend)
+    }
+}
+
+impl VectorElement for bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Simd>(simd: S, source: *const Self) -> S::Vector {
+        // SAFETY: the caller's promise.
+        unsafe { simd.load_bf16(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { simd.store_bf16(target, vector) }
+    }
+
+    #[inline(always)]
+    fn multiply_words<S: Simd>(
+        simd: S,
+        left: S::Vector,
+        right: S::Vector,
+        addend: S::Vector,
+    ) -> S::Vector {
+        simd.dot_bf16(left, right, addend)
+    }
+}
