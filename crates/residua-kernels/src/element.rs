@@ -7,7 +7,8 @@ use crate::simd::Simd;
 /// A number of a feature map: `f32`, or `bf16` with half its memory.
 ///
 /// Sums are always `f32`. Products are of `f32`, or of pairs of `bf16` that share a 32-bit *word*.
-pub trait Element: sealed::Storage {}
+#[expect(private_bounds, reason = "only the two formats implement it")]
+pub trait Element: VectorElement {}
 
 impl Element for f32 {}
 impl Element for bf16 {}
@@ -59,7 +60,7 @@ pub(crate) mod sealed {
 }
 
 /// Vector access to elements.
-pub(crate) trait VectorElement: Element {
+pub(crate) trait VectorElement: sealed::Storage {
     /// Reads [`Simd::LANES`] numbers and widens them.
     ///
     /// # Safety

@@ -46,11 +46,13 @@
 #![allow(unsafe_code)]
 
 pub mod batch_norm;
+mod buffer;
 mod channels;
 pub mod convolution;
 mod element;
 pub mod elementwise;
 mod error;
+pub mod feature_map;
 mod instruction_set;
 pub mod linear;
 pub mod optimiser;
@@ -61,6 +63,7 @@ mod scratch;
 pub mod shortcut;
 mod simd;
 
+pub use buffer::{Buffer, BufferPool};
 pub use element::Element;
 pub use error::ShapeError;
 pub use instruction_set::{InstructionSet, with_instruction_set};

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::ShapeError;
+use crate::{Element, ShapeError};
 
 /// The sizes of a shortcut, checked once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +71,10 @@ impl ShortcutGeometry {
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn forward(
+pub fn forward<E: Element>(
     geometry: &ShortcutGeometry,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[E],
+    output: &mut [E],
 ) -> Result<(), ShapeError> {
     ShapeError::check_length("input", input.len(), geometry.input_length())?;
     ShapeError::check_length("output", output.len(), geometry.output_length())?;
@@ -90,9 +90,9 @@ pub fn forward(
                 (image * geometry.input[0] + row * geometry.stride) * geometry.input[1] * channels;
             for (column, pixel) in line.chunks_exact_mut(geometry.out_channels()).enumerate() {
                 let source = &input[first + column * geometry.stride * channels..][..channels];
-                pixel[..before].fill(0.0);
+                pixel[..before].fill(E::default());
                 pixel[before..before + channels].copy_from_slice(source);
-                pixel[before + channels..].fill(0.0);
+                pixel[before + channels..].fill(E::default());
             }
         });
     Ok(())
@@ -102,10 +102,10 @@ pub fn forward(
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn backward(
+pub fn backward<E: Element>(
     geometry: &ShortcutGeometry,
-    output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    output_gradient: &[E],
+    input_gradient: &mut [E],
 ) -> Result<(), ShapeError> {
     ShapeError::check_length(
         "output gradient",
@@ -125,7 +125,7 @@ pub fn backward(
         .enumerate()
         .for_each(|(index, line)| {
             let (image, row) = (index / geometry.input[0], index % geometry.input[0]);
-            line.fill(0.0);
+            line.fill(E::default());
             if row % stride != 0 {
                 return;
             }

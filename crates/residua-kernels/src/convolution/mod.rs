@@ -8,6 +8,7 @@
 //! The gradient of a bias is [`crate::reduce::channel_sums`] of the output gradient.
 
 mod correlate;
+pub mod fused;
 mod correlation;
 mod geometry;
 mod pack;

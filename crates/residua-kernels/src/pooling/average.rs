@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{PoolingSpec, check_tensor};
 use crate::simd::{Kernel, Simd};
-use crate::{InstructionSet, ShapeError};
+use crate::{Element, InstructionSet, ShapeError};
 
 /// The sizes of an average pooling, checked once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl AverageGeometry {
         self.batch * self.output()[0] * self.output()[1] * self.channels
     }
 
-    fn check(&self, input: &[f32], output: &[f32]) -> Result<(), ShapeError> {
+    fn check<E>(&self, input: &[E], output: &[f32]) -> Result<(), ShapeError> {
         ShapeError::check_length("input", input.len(), self.input_length())?;
         ShapeError::check_length("output", output.len(), self.output_length())
     }
@@ -133,9 +133,9 @@ impl AverageGeometry {
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn average_forward(
+pub fn average_forward<E: Element>(
     geometry: &AverageGeometry,
-    input: &[f32],
+    input: &[E],
     output: &mut [f32],
 ) -> Result<(), ShapeError> {
     geometry.check(input, output)?;
@@ -158,14 +158,14 @@ pub fn average_forward(
 }
 
 /// One row of one output image.
-struct AverageLine<'a> {
+struct AverageLine<'a, E> {
     geometry: &'a AverageGeometry,
-    image: &'a [f32],
+    image: &'a [E],
     rows: Window,
     output: &'a mut [f32],
 }
 
-impl Kernel for AverageLine<'_> {
+impl<E: Element> Kernel for AverageLine<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -183,7 +183,7 @@ impl Kernel for AverageLine<'_> {
                     line[columns.begin * channels..columns.end * channels].chunks_exact(channels)
                 {
                     for (sum, &number) in average.iter_mut().zip(pixel) {
-                        *sum += number;
+                        *sum += number.to_f32();
                     }
                 }
             }
@@ -199,10 +199,10 @@ impl Kernel for AverageLine<'_> {
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn average_backward(
+pub fn average_backward<E: Element>(
     geometry: &AverageGeometry,
     output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    input_gradient: &mut [E],
 ) -> Result<(), ShapeError> {
     geometry.check(input_gradient, output_gradient)?;
     let set = InstructionSet::current();
@@ -223,20 +223,20 @@ pub fn average_backward(
 }
 
 /// The gradient of one image.
-struct SpreadImage<'a> {
+struct SpreadImage<'a, E> {
     geometry: &'a AverageGeometry,
     output_gradient: &'a [f32],
-    input_gradient: &'a mut [f32],
+    input_gradient: &'a mut [E],
 }
 
-impl Kernel for SpreadImage<'_> {
+impl<E: Element> Kernel for SpreadImage<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         let channels = self.geometry.channels;
         let line_length = self.geometry.input[1] * channels;
-        self.input_gradient.fill(0.0);
+        self.input_gradient.fill(E::default());
         let mut gradients = self.output_gradient.chunks_exact(channels);
         for rows in &self.geometry.windows[0] {
             for (columns, gradient) in self.geometry.windows[1].iter().zip(gradients.by_ref()) {
@@ -248,7 +248,7 @@ impl Kernel for SpreadImage<'_> {
                         .chunks_exact_mut(channels);
                     for pixel in pixels {
                         for (target, &gradient) in pixel.iter_mut().zip(gradient) {
-                            *target += gradient * share;
+                            *target = E::from_f32(target.to_f32() + gradient * share);
                         }
                     }
                 }

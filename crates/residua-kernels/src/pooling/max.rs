@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::PoolingSpec;
 use crate::simd::{Kernel, Simd};
-use crate::{InstructionSet, ShapeError};
+use crate::{Element, InstructionSet, ShapeError};
 
 /// The position of a maximum over padding alone.
 pub const NO_POSITION: u32 = u32::MAX;
@@ -68,10 +68,10 @@ impl MaxGeometry {
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn max_forward(
+pub fn max_forward<E: Element>(
     geometry: &MaxGeometry,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[E],
+    output: &mut [E],
     positions: &mut [u32],
 ) -> Result<(), ShapeError> {
     ShapeError::check_length("input", input.len(), geometry.input_length())?;
@@ -98,15 +98,15 @@ pub fn max_forward(
 }
 
 /// One row of one output image.
-struct MaxLine<'a> {
+struct MaxLine<'a, E> {
     geometry: &'a MaxGeometry,
-    image: &'a [f32],
+    image: &'a [E],
     row: usize,
-    output: &'a mut [f32],
+    output: &'a mut [E],
     positions: &'a mut [u32],
 }
 
-impl Kernel for MaxLine<'_> {
+impl<E: Element> Kernel for MaxLine<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -132,7 +132,7 @@ impl Kernel for MaxLine<'_> {
                     positions.fill(first as u32);
                 }
                 None => {
-                    best.fill(f32::NEG_INFINITY);
+                    best.fill(E::from_f32(f32::NEG_INFINITY));
                     positions.fill(NO_POSITION);
                 }
             }
@@ -141,7 +141,7 @@ impl Kernel for MaxLine<'_> {
                 for ((best, position), &number) in
                     best.iter_mut().zip(positions.iter_mut()).zip(numbers)
                 {
-                    let wins = number > *best || number.is_nan();
+                    let wins = number.to_f32() > best.to_f32() || number.to_f32().is_nan();
                     *best = if wins { number } else { *best };
                     *position = if wins { pixel as u32 } else { *position };
                 }
@@ -154,11 +154,11 @@ impl Kernel for MaxLine<'_> {
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's or a position is outside of the image.
-pub fn max_backward(
+pub fn max_backward<E: Element>(
     geometry: &MaxGeometry,
     positions: &[u32],
-    output_gradient: &[f32],
-    input_gradient: &mut [f32],
+    output_gradient: &[E],
+    input_gradient: &mut [E],
 ) -> Result<(), ShapeError> {
     ShapeError::check_length("positions", positions.len(), geometry.output_length())?;
     ShapeError::check_length(
@@ -178,7 +178,7 @@ pub fn max_backward(
         .par_chunks_mut(pixels * channels)
         .enumerate()
         .try_for_each(|(image, input_gradient)| {
-            input_gradient.fill(0.0);
+            input_gradient.fill(E::default());
             let range = image * output_length..(image + 1) * output_length;
             let gradients = output_gradient[range.clone()].chunks_exact(channels);
             for (gradients, positions) in gradients.zip(positions[range].chunks_exact(channels)) {
@@ -194,7 +194,7 @@ pub fn max_backward(
                                 "position {position} is outside of an image of {pixels} pixels"
                             ))
                         })?;
-                    *target += gradient;
+                    *target = E::from_f32(target.to_f32() + gradient.to_f32());
                 }
             }
             Ok(())

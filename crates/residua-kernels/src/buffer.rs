@@ -1,0 +1,119 @@
+//! Memory for feature maps that is aligned to cache lines and can be used again.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use crate::Element;
+
+/// Bytes in a cache line.
+const LINE: usize = 64;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct CacheLine([u8; LINE]);
+
+/// Buffers that nobody uses at the moment.
+///
+/// A network asks for the same sizes in every step, so that after the first step no memory is
+/// requested from the system and none is cleared.
+#[derive(Clone, Default)]
+pub struct BufferPool(Arc<Mutex<Vec<Vec<CacheLine>>>>);
+
+/// A slice of elements that begins at a cache line and returns to its pool when dropped.
+pub struct Buffer<E> {
+    lines: Vec<CacheLine>,
+    length: usize,
+    pool: BufferPool,
+    element: PhantomData<E>,
+}
+
+impl BufferPool {
+    /// A buffer of `length` elements with unspecified contents: what an earlier use left there, or
+    /// zeros.
+    pub fn take<E: Element>(&self, length: usize) -> Buffer<E> {
+        let lines = (length * size_of::<E>()).div_ceil(LINE);
+        let mut free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        // The most recently used one is the likeliest to be in cache.
+        let found = free.iter().rposition(|buffer| buffer.len() == lines);
+        let lines = match found {
+            Some(index) => free.remove(index),
+            None => vec![CacheLine([0; LINE]); lines],
+        };
+        Buffer {
+            lines,
+            length,
+            pool: self.clone(),
+            element: PhantomData,
+        }
+    }
+
+    /// Gives unused memory back to the system.
+    pub fn clear(&self) {
+        let mut free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        free.clear();
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        write!(formatter, "BufferPool({} free)", free.len())
+    }
+}
+
+impl<E> Drop for Buffer<E> {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        let mut free = self
+            .pool
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        free.push(lines);
+    }
+}
+
+impl<E: Element> Deref for Buffer<E> {
+    type Target = [E];
+
+    fn deref(&self) -> &[E] {
+        // SAFETY: the lines hold at least `length` elements, all initialised; every bit pattern is
+        // a valid `f32` or `bf16`, the only elements, and lines are aligned better than these.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.length) }
+    }
+}
+
+impl<E: Element> DerefMut for Buffer<E> {
+    fn deref_mut(&mut self) -> &mut [E] {
+        // SAFETY: as above; the buffer is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.length) }
+    }
+}
+
+impl<E> fmt::Debug for Buffer<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Buffer({} elements)", self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_aligned_and_used_again() {
+        let pool = BufferPool::default();
+        let mut buffer: Buffer<f32> = pool.take(33);
+        assert_eq!((buffer.len(), buffer.as_ptr() as usize % LINE), (33, 0));
+        buffer.fill(2.5);
+        let address = buffer.as_ptr() as usize;
+        drop(buffer);
+        let other: Buffer<f32> = pool.take(100);
+        assert_ne!(other.as_ptr() as usize, address);
+        let again: Buffer<half::bf16> = pool.take(80);
+        assert_eq!((again.len(), again.as_ptr() as usize), (80, address));
+        pool.clear();
+    }
+}

@@ -1,0 +1,282 @@
+//! The last step of a new gradient: other contributions, the rectifier's mask, the sums of the
+//! normalisation before it.
+
+use rayon::prelude::*;
+
+use super::{Lines, Source, run_lines};
+use crate::Element;
+use crate::simd::{Kernel, Simd};
+use crate::{InstructionSet, ShapeError};
+
+/// Most normalisations that read one gradient: of the residual branch, and of the shortcut.
+const MOST_NORMS: usize = 2;
+
+/// What happens to a gradient when all contributions are there.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a, E> {
+    /// The feature map behind the rectifier, if there is one: where it is not positive, the gradient
+    /// becomes zero.
+    pub mask: Option<Source<'a, E>>,
+    /// What the normalisations that receive this gradient read, with the means of their channels; at
+    /// most two.
+    pub norms: &'a [(&'a [E], &'a [f32])],
+}
+
+/// Sums over a gradient for each channel.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GradientSums {
+    /// Of the gradient.
+    pub gradient: Vec<f64>,
+    /// For each normalisation: of the gradient times the value's distance from the mean.
+    pub products: Vec<Vec<f64>>,
+}
+
+/// Sums of one unit of work: `channels` of each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PartialSums(Vec<f32>);
+
+impl<E: Element> Finish<'_, E> {
+    /// Checks that all parts fit a map of `length` numbers in `channels` channels.
+    ///
+    /// # Errors
+    /// If one does not.
+    pub(crate) fn check(&self, length: usize, channels: usize) -> Result<(), ShapeError> {
+        if let Some(mask) = &self.mask {
+            mask.check(length, channels)?;
+        }
+        if self.norms.len() > MOST_NORMS {
+            return Err(ShapeError::new(format!(
+                "{} normalisations receive one gradient; at most {MOST_NORMS} can",
+                self.norms.len()
+            )));
+        }
+        for (values, mean) in self.norms {
+            ShapeError::check_length("values of the norm", values.len(), length)?;
+            ShapeError::check_length("mean", mean.len(), channels)?;
+        }
+        Ok(())
+    }
+}
+
+impl GradientSums {
+    /// Adds up the units in their order.
+    pub(crate) fn combine(parts: &[PartialSums], channels: usize, norms: usize) -> Self {
+        let mut lines = vec![vec![0.0; channels]; 1 + norms];
+        for part in parts {
+            for (line, part) in lines.iter_mut().zip(part.0.chunks_exact(channels)) {
+                for (sum, &number) in line.iter_mut().zip(part) {
+                    *sum += f64::from(number);
+                }
+            }
+        }
+        let products = lines.split_off(1);
+        Self {
+            gradient: lines.swap_remove(0),
+            products,
+        }
+    }
+}
+
+/// Finishes a gradient that is complete in `gradient`, `[pixels, channels]`, in place.
+///
+/// # Errors
+/// If lengths do not fit.
+pub fn finish<E: Element>(
+    finish: &Finish<'_, E>,
+    channels: usize,
+    gradient: &mut [E],
+) -> Result<GradientSums, ShapeError> {
+    finish.check(gradient.len(), channels)?;
+    let set = InstructionSet::current();
+    let pixels_per_part = (PART_NUMBERS / channels).max(1);
+    let parts: Vec<PartialSums> = gradient
+        .par_chunks_mut(pixels_per_part * channels)
+        .enumerate()
+        .map(|(part, target)| {
+            let mut sums = PartialSums::default();
+            let first_pixel = part * pixels_per_part;
+            finish_pixels(
+                set,
+                finish,
+                UnitGradient {
+                    channels,
+                    first_pixel,
+                    result: None,
+                    add_to_target: false,
+                    target,
+                },
+                &mut sums,
+            );
+            sums
+        })
+        .collect();
+    Ok(GradientSums::combine(&parts, channels, finish.norms.len()))
+}
+
+/// Numbers in one task's work.
+const PART_NUMBERS: usize = 32 * 1024;
+
+/// A unit's part of a gradient.
+pub(crate) struct UnitGradient<'a, E> {
+    pub(crate) channels: usize,
+    /// Where in the whole map the unit begins.
+    pub(crate) first_pixel: usize,
+    /// What the unit computed, `[pixels, channels]`; without it the target holds it already.
+    pub(crate) result: Option<&'a [f32]>,
+    /// Whether the target holds a contribution that `result` is added to.
+    pub(crate) add_to_target: bool,
+    pub(crate) target: &'a mut [E],
+}
+
+/// Finishes a unit's part.
+///
+/// # Panics
+/// If the slices do not fit; `finish` was checked against the whole map.
+pub(crate) fn finish_pixels<E: Element>(
+    set: InstructionSet,
+    finish: &Finish<'_, E>,
+    unit: UnitGradient<'_, E>,
+    sums: &mut PartialSums,
+) {
+    let length = unit.target.len();
+    assert!(
+        unit.result.is_none_or(|result| result.len() == length),
+        "a unit's result does not fit its place"
+    );
+    sums.0.clear();
+    sums.0.resize((1 + finish.norms.len()) * unit.channels, 0.0);
+    set.run(FinishPixels { finish, unit, sums });
+}
+
+struct FinishPixels<'a, 'f, E> {
+    finish: &'a Finish<'f, E>,
+    unit: UnitGradient<'a, E>,
+    sums: &'a mut PartialSums,
+}
+
+impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let begin = self.unit.first_pixel * self.unit.channels;
+        let range = begin..begin + self.unit.target.len();
+        let mask = self.finish.mask.map(|mask| Source {
+            values: &mask.values[range.clone()],
+            shortcut: mask.shortcut.map(|shortcut| super::Shortcut {
+                values: &shortcut.values[range.clone()],
+                ..shortcut
+            }),
+            ..mask
+        });
+        let mut norms = [(&[] as &[E], &[] as &[f32]); MOST_NORMS];
+        for (norm, &(values, mean)) in norms.iter_mut().zip(self.finish.norms) {
+            *norm = (&values[range.clone()], mean);
+        }
+        let (pixels, channels) = (
+            self.unit.target.len() / self.unit.channels,
+            self.unit.channels,
+        );
+        let mut pass = FinishPass {
+            channels,
+            result: self.unit.result,
+            add_to_target: self.unit.add_to_target,
+            target: self.unit.target,
+            mask,
+            norms,
+            norm_count: self.finish.norms.len(),
+            sums: &mut self.sums.0,
+        };
+        // SAFETY: every slice was cut to these pixels, or compared with them by `finish_pixels`;
+        // mean and sums have all channels (`Finish::check` and `finish_pixels`).
+        unsafe { run_lines(simd, &mut pass, pixels, channels) };
+    }
+}
+
+struct FinishPass<'a, E> {
+    channels: usize,
+    result: Option<&'a [f32]>,
+    add_to_target: bool,
+    target: &'a mut [E],
+    mask: Option<Source<'a, E>>,
+    norms: [(&'a [E], &'a [f32]); MOST_NORMS],
+    norm_count: usize,
+    sums: &'a mut [f32],
+}
+
+impl<E: Element> Lines for FinishPass<'_, E> {
+    #[inline(always)]
+    unsafe fn vectors<S: Simd, const COUNT: usize>(
+        &mut self,
+        simd: S,
+        pixel: usize,
+        channel: usize,
+    ) {
+        // SAFETY: the caller of `run_lines` promised the pixels and channels in all slices.
+        unsafe {
+            let offset = |index: usize| (pixel + index) * self.channels + channel;
+            let mut numbers = [simd.splat(0.0); COUNT];
+            for (index, number) in numbers.iter_mut().enumerate() {
+                let target = self.target.as_ptr().add(offset(index));
+                *number = match self.result {
+                    Some(result) => {
+                        let number = simd.load(result.as_ptr().add(offset(index)));
+                        if self.add_to_target {
+                            simd.add(number, E::load(simd, target))
+                        } else {
+                            number
+                        }
+                    }
+                    None => E::load(simd, target),
+                };
+            }
+            if let Some(mask) = &self.mask {
+                for (index, number) in numbers.iter_mut().enumerate() {
+                    let before = mask.before_rectifier(simd, offset(index), channel);
+                    *number = simd.where_positive(before, *number);
+                }
+            }
+            let sums = self.sums.as_mut_ptr().add(channel);
+            let mut sum = simd.load(sums);
+            for (index, &number) in numbers.iter().enumerate() {
+                sum = simd.add(sum, number);
+                E::store(simd, self.target.as_mut_ptr().add(offset(index)), number);
+            }
+            simd.store(sums, sum);
+            for norm in 0..self.norm_count {
+                let (values, mean) = self.norms[norm];
+                let mean = simd.load(mean.as_ptr().add(channel));
+                let sums = sums.add((1 + norm) * self.channels);
+                let mut sum = simd.load(sums);
+                for (index, &number) in numbers.iter().enumerate() {
+                    let value = E::load(simd, values.as_ptr().add(offset(index)));
+                    sum = simd.mul_add(number, simd.subtract(value, mean), sum);
+                }
+                simd.store(sums, sum);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn number(&mut self, pixel: usize, channel: usize) {
+        let index = pixel * self.channels + channel;
+        let stored = self.target[index].to_f32();
+        let mut number = match self.result {
+            Some(result) if self.add_to_target => result[index] + stored,
+            Some(result) => result[index],
+            None => stored,
+        };
+        if let Some(mask) = &self.mask
+            && mask.number_before_rectifier(index, channel) <= 0.0
+        {
+            number = 0.0;
+        }
+        self.target[index] = E::from_f32(number);
+        self.sums[channel] += number;
+        for norm in 0..self.norm_count {
+            let (values, mean) = self.norms[norm];
+            let difference = values[index].to_f32() - mean[channel];
+            self.sums[(1 + norm) * self.channels + channel] += number * difference;
+        }
+    }
+}

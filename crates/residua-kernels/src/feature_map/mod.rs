@@ -1,0 +1,22 @@
+//! Feature maps that are computed where they are read.
+//!
+//! Between two convolutions of a residual network lie a normalisation, perhaps an addition, and a
+//! rectifier. Each costs a pass over memory when it is done by itself. A [`Source`] describes such a
+//! value without storing it; a convolution evaluates it while it fetches its input. In the backward
+//! pass an [`OutputGradient`] does the same for the gradient behind a normalisation, and a
+//! [`Finish`] masks a new gradient and takes the sums that the normalisation before it needs, while
+//! the gradient is still in cache.
+
+mod finish;
+mod lines;
+mod moments;
+mod output_gradient;
+mod source;
+
+pub(crate) use finish::finish_pixels;
+pub use finish::{Finish, GradientSums, finish};
+pub(crate) use lines::{Lines, run_lines};
+pub use moments::{BatchMoments, measure};
+pub(crate) use moments::{PartialMoments, store_pixels};
+pub use output_gradient::{NormGradient, OutputGradient};
+pub use source::{Affine, Shortcut, Source, evaluate};
