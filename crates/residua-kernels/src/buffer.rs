@@ -34,7 +34,10 @@ impl BufferPool {
     /// zeros.
     pub fn take<E: Element>(&self, length: usize) -> Buffer<E> {
         let lines = (length * size_of::<E>()).div_ceil(LINE);
-        let mut free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut free = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         // The most recently used one is the likeliest to be in cache.
         let found = free.iter().rposition(|buffer| buffer.len() == lines);
         let lines = match found {
@@ -51,14 +54,20 @@ impl BufferPool {
 
     /// Gives unused memory back to the system.
     pub fn clear(&self) {
-        let mut free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut free = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         free.clear();
     }
 }
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let free = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let free = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         write!(formatter, "BufferPool({} free)", free.len())
     }
 }

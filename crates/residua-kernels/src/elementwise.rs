@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::simd::{Kernel, Simd};
-use crate::{InstructionSet, ShapeError};
+use crate::{Element, InstructionSet, ShapeError};
 
 /// Numbers in one task's work.
 const PART_NUMBERS: usize = 64 * 1024;
@@ -12,7 +12,7 @@ const PART_NUMBERS: usize = 64 * 1024;
 ///
 /// # Errors
 /// If the lengths differ.
-pub fn add(left: &[f32], right: &[f32], output: &mut [f32]) -> Result<(), ShapeError> {
+pub fn add<E: Element>(left: &[E], right: &[E], output: &mut [E]) -> Result<(), ShapeError> {
     zip("left", left, "right", right, output, |left, right| {
         left + right
     })
@@ -22,9 +22,9 @@ pub fn add(left: &[f32], right: &[f32], output: &mut [f32]) -> Result<(), ShapeE
 ///
 /// # Errors
 /// If the lengths differ.
-pub fn add_assign(total: &mut [f32], term: &[f32]) -> Result<(), ShapeError> {
+pub fn add_assign<E: Element>(total: &mut [E], term: &[E]) -> Result<(), ShapeError> {
     ShapeError::check_length("term", term.len(), total.len())?;
-    update(total, term, |total, term| *total += term);
+    update(total, term, |total, term| total + term);
     Ok(())
 }
 
@@ -32,7 +32,7 @@ pub fn add_assign(total: &mut [f32], term: &[f32]) -> Result<(), ShapeError> {
 ///
 /// # Errors
 /// If the lengths differ.
-pub fn add_relu(left: &[f32], right: &[f32], output: &mut [f32]) -> Result<(), ShapeError> {
+pub fn add_relu<E: Element>(left: &[E], right: &[E], output: &mut [E]) -> Result<(), ShapeError> {
     zip("left", left, "right", right, output, |left, right| {
         rectify(left + right)
     })
@@ -42,9 +42,9 @@ pub fn add_relu(left: &[f32], right: &[f32], output: &mut [f32]) -> Result<(), S
 ///
 /// # Errors
 /// If the lengths differ.
-pub fn relu(input: &[f32], output: &mut [f32]) -> Result<(), ShapeError> {
+pub fn relu<E: Element>(input: &[E], output: &mut [E]) -> Result<(), ShapeError> {
     ShapeError::check_length("output", output.len(), input.len())?;
-    update(output, input, |output, input| *output = rectify(input));
+    update(output, input, |_, input| rectify(input));
     Ok(())
 }
 
@@ -53,10 +53,10 @@ pub fn relu(input: &[f32], output: &mut [f32]) -> Result<(), ShapeError> {
 ///
 /// # Errors
 /// If the lengths differ.
-pub fn relu_backward(
-    output: &[f32],
-    output_gradient: &[f32],
-    input_gradient: &mut [f32],
+pub fn relu_backward<E: Element>(
+    output: &[E],
+    output_gradient: &[E],
+    input_gradient: &mut [E],
 ) -> Result<(), ShapeError> {
     zip(
         "output",
@@ -80,12 +80,12 @@ pub(crate) fn behind_relu(output: f32, gradient: f32) -> f32 {
     if output <= 0.0 { 0.0 } else { gradient }
 }
 
-fn zip(
+fn zip<E: Element>(
     left_name: &str,
-    left: &[f32],
+    left: &[E],
     right_name: &str,
-    right: &[f32],
-    output: &mut [f32],
+    right: &[E],
+    output: &mut [E],
     operation: impl Fn(f32, f32) -> f32 + Copy + Sync,
 ) -> Result<(), ShapeError> {
     ShapeError::check_length(left_name, left.len(), output.len())?;
@@ -108,25 +108,29 @@ fn zip(
     Ok(())
 }
 
-struct Zip<'a, F> {
-    left: &'a [f32],
-    right: &'a [f32],
-    output: &'a mut [f32],
+struct Zip<'a, E, F> {
+    left: &'a [E],
+    right: &'a [E],
+    output: &'a mut [E],
     operation: F,
 }
 
-impl<F: Fn(f32, f32) -> f32> Kernel for Zip<'_, F> {
+impl<E: Element, F: Fn(f32, f32) -> f32> Kernel for Zip<'_, E, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         for ((output, &left), &right) in self.output.iter_mut().zip(self.left).zip(self.right) {
-            *output = (self.operation)(left, right);
+            *output = E::from_f32((self.operation)(left.to_f32(), right.to_f32()));
         }
     }
 }
 
-fn update(target: &mut [f32], input: &[f32], operation: impl Fn(&mut f32, f32) + Copy + Sync) {
+fn update<E: Element>(
+    target: &mut [E],
+    input: &[E],
+    operation: impl Fn(f32, f32) -> f32 + Copy + Sync,
+) {
     let set = InstructionSet::current();
     let parts = target
         .par_chunks_mut(PART_NUMBERS)
@@ -140,19 +144,19 @@ fn update(target: &mut [f32], input: &[f32], operation: impl Fn(&mut f32, f32) +
     });
 }
 
-struct Update<'a, F> {
-    target: &'a mut [f32],
-    input: &'a [f32],
+struct Update<'a, E, F> {
+    target: &'a mut [E],
+    input: &'a [E],
     operation: F,
 }
 
-impl<F: Fn(&mut f32, f32)> Kernel for Update<'_, F> {
+impl<E: Element, F: Fn(f32, f32) -> f32> Kernel for Update<'_, E, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         for (target, &input) in self.target.iter_mut().zip(self.input) {
-            (self.operation)(target, input);
+            *target = E::from_f32((self.operation)(target.to_f32(), input.to_f32()));
         }
     }
 }

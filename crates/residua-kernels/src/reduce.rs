@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::channels::ChannelRows;
 use crate::simd::{Kernel, Simd};
-use crate::{InstructionSet, ShapeError};
+use crate::{Element, InstructionSet, ShapeError};
 
 /// Sums `input` `[..., C]` over all axes but the last into `sums` `[C]`.
 ///
@@ -13,7 +13,7 @@ use crate::{InstructionSet, ShapeError};
 ///
 /// # Errors
 /// If `sums` is empty or the length of `input` is not a multiple of its length.
-pub fn channel_sums(input: &[f32], sums: &mut [f32]) -> Result<(), ShapeError> {
+pub fn channel_sums<E: Element>(input: &[E], sums: &mut [f32]) -> Result<(), ShapeError> {
     check_channels("input", input.len(), sums.len())?;
     let set = InstructionSet::current();
     let rows = ChannelRows::new(sums.len());
@@ -57,10 +57,10 @@ pub(crate) fn add_in_order(parts: Vec<Vec<f64>>, channels: usize) -> Vec<f64> {
 
 /// Adds the rows of `block` to `sums`, which is one row; the last row may be incomplete.
 #[inline(always)]
-pub(crate) fn add_rows(block: &[f32], sums: &mut [f32]) {
+pub(crate) fn add_rows<E: Element>(block: &[E], sums: &mut [f32]) {
     for row in block.chunks(sums.len()) {
         for (sum, &number) in sums.iter_mut().zip(row) {
-            *sum += number;
+            *sum += number.to_f32();
         }
     }
 }
@@ -74,12 +74,12 @@ pub(crate) fn flush(sums: &mut [f32], totals: &mut [f64]) {
     }
 }
 
-struct PartSums<'a> {
+struct PartSums<'a, E> {
     rows: ChannelRows,
-    input: &'a [f32],
+    input: &'a [E],
 }
 
-impl Kernel for PartSums<'_> {
+impl<E: Element> Kernel for PartSums<'_, E> {
     type Output = Vec<f64>;
 
     #[inline(always)]

@@ -46,38 +46,78 @@ pub struct WeightGradientPass<'a, E> {
     pub weight_gradient: &'a mut [f32],
 }
 
-fn wide<E: Element>(v: &[E]) -> Vec<f32> { v.iter().map(|e| e.to_f32()).collect() }
+fn wide<E: Element>(v: &[E]) -> Vec<f32> {
+    v.iter().map(|e| e.to_f32()).collect()
+}
 
 /// See [`ForwardPass`].
-pub fn forward<E: Element>(geometry: &ConvolutionGeometry, pass: ForwardPass<'_, E>) -> Result<Option<BatchMoments>, ShapeError> {
-    let c = geometry.spec().in_channels; let k = geometry.spec().out_channels;
+pub fn forward<E: Element>(
+    geometry: &ConvolutionGeometry,
+    pass: ForwardPass<'_, E>,
+) -> Result<Option<BatchMoments>, ShapeError> {
+    let c = geometry.spec().in_channels;
+    let k = geometry.spec().out_channels;
     let mut input = vec![E::default(); geometry.input_length()];
     evaluate(&pass.source, c, &mut input)?;
     let mut out = vec![0.0; geometry.output_length()];
     super::forward(geometry, &wide(&input), pass.weight, pass.bias, &mut out)?;
     let mut m = PartialMoments::default();
-    store_pixels(crate::InstructionSet::current(), k, &out, pass.output, Some(&mut m));
-    if let Some(keep) = pass.keep { keep.copy_from_slice(&input); }
+    store_pixels(
+        crate::InstructionSet::current(),
+        k,
+        &out,
+        pass.output,
+        Some(&mut m),
+    );
+    if let Some(keep) = pass.keep {
+        keep.copy_from_slice(&input);
+    }
     Ok(pass.moments.then(|| BatchMoments::combine(&[m], k)))
 }
 
 /// See [`InputGradientPass`].
-pub fn input_gradient<E: Element>(geometry: &ConvolutionGeometry, pass: InputGradientPass<'_, E>) -> Result<Option<GradientSums>, ShapeError> {
-    let c = geometry.spec().in_channels; let k = geometry.spec().out_channels;
+pub fn input_gradient<E: Element>(
+    geometry: &ConvolutionGeometry,
+    pass: InputGradientPass<'_, E>,
+) -> Result<Option<GradientSums>, ShapeError> {
+    let c = geometry.spec().in_channels;
+    let k = geometry.spec().out_channels;
     let mut g = vec![E::default(); geometry.output_length()];
-    pass.gradient.load(crate::InstructionSet::current(), k, 0..g.len() / k, &mut g, k);
+    pass.gradient.load(
+        crate::InstructionSet::current(),
+        k,
+        0..g.len() / k,
+        &mut g,
+        k,
+    );
     let mut out = vec![0.0; geometry.input_length()];
     super::input_gradient(geometry, &wide(&g), pass.weight, &mut out)?;
-    for (o, n) in pass.output.iter_mut().zip(&out) { *o = E::from_f32(if pass.add_to_output { o.to_f32() + n } else { *n }); }
+    for (o, n) in pass.output.iter_mut().zip(&out) {
+        *o = E::from_f32(if pass.add_to_output {
+            o.to_f32() + n
+        } else {
+            *n
+        });
+    }
     pass.finish.map(|f| finish(&f, c, pass.output)).transpose()
 }
 
 /// See [`WeightGradientPass`].
-pub fn weight_gradient<E: Element>(geometry: &ConvolutionGeometry, pass: WeightGradientPass<'_, E>) -> Result<(), ShapeError> {
-    let c = geometry.spec().in_channels; let k = geometry.spec().out_channels;
+pub fn weight_gradient<E: Element>(
+    geometry: &ConvolutionGeometry,
+    pass: WeightGradientPass<'_, E>,
+) -> Result<(), ShapeError> {
+    let c = geometry.spec().in_channels;
+    let k = geometry.spec().out_channels;
     let mut input = vec![E::default(); geometry.input_length()];
     evaluate(&pass.source, c, &mut input)?;
     let mut g = vec![E::default(); geometry.output_length()];
-    pass.gradient.load(crate::InstructionSet::current(), k, 0..g.len() / k, &mut g, k);
+    pass.gradient.load(
+        crate::InstructionSet::current(),
+        k,
+        0..g.len() / k,
+        &mut g,
+        k,
+    );
     super::weight_gradient(geometry, &wide(&input), &wide(&g), pass.weight_gradient)
 }

@@ -8,8 +8,8 @@
 //! The gradient of a bias is [`crate::reduce::channel_sums`] of the output gradient.
 
 mod correlate;
-pub mod fused;
 mod correlation;
+pub mod fused;
 mod geometry;
 mod pack;
 mod plan;

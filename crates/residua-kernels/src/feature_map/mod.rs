@@ -19,4 +19,4 @@ pub(crate) use lines::{Lines, run_lines};
 pub use moments::{BatchMoments, measure};
 pub(crate) use moments::{PartialMoments, store_pixels};
 pub use output_gradient::{NormGradient, OutputGradient};
-pub use source::{Affine, Shortcut, Source, evaluate};
+pub use source::{Affine, Shortcut, Source, convert, evaluate};

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{Lines, Source, run_lines};
+use crate::Element;
 use crate::reduce::check_channels;
 use crate::scratch::Scratch;
-use crate::{InstructionSet, ShapeError};
-use crate::Element;
 use crate::simd::{Kernel, Simd};
+use crate::{InstructionSet, ShapeError};
 
 /// Mean and variance of each channel of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]

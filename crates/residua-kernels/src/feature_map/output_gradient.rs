@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::source::load_block;
 use super::{Lines, run_lines};
 use crate::Element;
@@ -57,6 +59,25 @@ impl<'a, E: Element> OutputGradient<'a, E> {
         Ok(())
     }
 
+    /// Writes the whole gradient, `[pixels, channels]`, to `target`.
+    ///
+    /// # Errors
+    /// If lengths do not fit.
+    pub fn evaluate(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+        self.check(target.len(), channels)?;
+        let set = InstructionSet::current();
+        let pixels_per_part = (PART_NUMBERS / channels).max(1);
+        target
+            .par_chunks_mut(pixels_per_part * channels)
+            .enumerate()
+            .for_each(|(part, target)| {
+                let first = part * pixels_per_part;
+                let pixels = first..first + target.len() / channels;
+                self.load(set, channels, pixels, target, channels);
+            });
+        Ok(())
+    }
+
     /// Writes the pixels of that range to `target`, whose pixels lie `stride` numbers apart.
     ///
     /// # Panics
@@ -92,6 +113,9 @@ impl<'a, E: Element> OutputGradient<'a, E> {
         });
     }
 }
+
+/// Numbers in one task's work.
+const PART_NUMBERS: usize = 32 * 1024;
 
 struct Load<'a, 's, E, P> {
     source: &'a OutputGradient<'s, E>,
@@ -151,7 +175,14 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
             let mut numbers = [simd.splat(0.0); COUNT];
-            load_block(simd, self.gradient, self.channels, pixel, channel, &mut numbers);
+            load_block(
+                simd,
+                self.gradient,
+                self.channels,
+                pixel,
+                channel,
+                &mut numbers,
+            );
             if let Some(norm) = &self.norm {
                 let mut values = [simd.splat(0.0); COUNT];
                 let source = norm.values.as_ptr();

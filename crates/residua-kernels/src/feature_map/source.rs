@@ -142,7 +142,8 @@ impl<E: Element> Source<'_, E> {
             None => number,
         };
         let number = at(self.affine, self.values[index].to_f32());
-        let added = |shortcut: &Shortcut<'_, E>| at(shortcut.affine, shortcut.values[index].to_f32());
+        let added =
+            |shortcut: &Shortcut<'_, E>| at(shortcut.affine, shortcut.values[index].to_f32());
         number + self.shortcut.as_ref().map_or(0.0, added)
     }
 }
@@ -166,6 +167,24 @@ pub fn evaluate<E: Element>(
             let first = part * pixels_per_part;
             let pixels = first..first + target.len() / channels;
             source.load(set, channels, pixels, target, channels);
+        });
+    Ok(())
+}
+
+/// Rounds numbers to another format.
+///
+/// # Errors
+/// If the lengths differ.
+pub fn convert<E: Element, P: Element>(numbers: &[E], target: &mut [P]) -> Result<(), ShapeError> {
+    ShapeError::check_length("target", target.len(), numbers.len())?;
+    let set = InstructionSet::current();
+    let source = Source::stored(numbers);
+    target
+        .par_chunks_mut(PART_NUMBERS)
+        .enumerate()
+        .for_each(|(part, target)| {
+            let first = part * PART_NUMBERS;
+            source.load(set, 1, first..first + target.len(), target, 1);
         });
     Ok(())
 }
@@ -237,7 +256,14 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
             let mut numbers = [simd.splat(0.0); COUNT];
-            load_block(simd, self.values, self.channels, pixel, channel, &mut numbers);
+            load_block(
+                simd,
+                self.values,
+                self.channels,
+                pixel,
+                channel,
+                &mut numbers,
+            );
             apply_affine(simd, self.affine, channel, &mut numbers);
             if let Some((values, affine)) = self.shortcut {
                 let mut added = [simd.splat(0.0); COUNT];

@@ -1,0 +1,208 @@
+//! The engine's door: precision, checks, results.
+
+use std::str::FromStr;
+
+use half::bf16;
+use residua_graph::{Graph, NodeId, Operation};
+use residua_kernels::{BufferPool, Element};
+
+use crate::backward::Backward;
+use crate::forward::{Forward, Mode};
+use crate::layout::{Layout, state_entries};
+use crate::record::{Maps, Record, Values};
+
+/// The format of feature maps and of products.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// 32-bit floating point throughout.
+    #[default]
+    F32,
+    /// bfloat16 feature maps, 32-bit parameters and sums.
+    Bf16,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// `f32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| format!("'{text}' is no precision; expected f32 or bf16"))
+    }
+}
+
+/// Runs one graph on the CPU.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    layout: Layout,
+    precision: Precision,
+    /// Elements of each tensor of the state.
+    elements: Vec<usize>,
+    pool: BufferPool,
+}
+
+/// The result of a forward pass in training mode.
+#[derive(Debug)]
+pub struct ForwardPass {
+    /// `[N, classes]`.
+    pub logits: Vec<f32>,
+    /// Statistics of the batch at each normalisation, in the order of execution.
+    pub statistics: Vec<NormStatistics>,
+    /// For [`Engine::backward`].
+    pub record: Record,
+}
+
+/// Statistics of one batch at one normalisation.
+#[derive(Debug, Clone)]
+pub struct NormStatistics {
+    /// The normalisation.
+    pub node: NodeId,
+    /// Values that went into each mean.
+    pub count: usize,
+    /// Mean of each channel.
+    pub mean: Vec<f32>,
+    /// Biased variance of each channel.
+    pub variance: Vec<f32>,
+}
+
+/// The gradient of one tensor of the state.
+#[derive(Debug, Clone)]
+pub struct Gradient {
+    /// Index among [`state_entries`].
+    pub entry: usize,
+    /// `[elements]`.
+    pub values: Vec<f32>,
+}
+
+impl Engine {
+    /// An engine for that graph.
+    pub fn new(graph: &Graph, precision: Precision) -> Self {
+        Self {
+            layout: Layout::new(graph),
+            precision,
+            elements: state_entries(graph).map(|entry| entry.elements()).collect(),
+            pool: BufferPool::default(),
+        }
+    }
+
+    /// The format of feature maps.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Whether all of a graph's operations are known here.
+    pub fn supports(graph: &Graph) -> bool {
+        // Exhaustive, so that a new operation has to be considered.
+        graph.nodes().iter().all(|node| match node.operation {
+            Operation::Input
+            | Operation::Convolution(_)
+            | Operation::BatchNorm(_)
+            | Operation::Relu
+            | Operation::MaxPool(_)
+            | Operation::GlobalAveragePool
+            | Operation::ZeroPadShortcut(_)
+            | Operation::Add
+            | Operation::Linear(_) => true,
+        })
+    }
+
+    /// A forward pass with the statistics of the batch. `images` is `[N, H, W, C]`, `state` has one
+    /// slice for each of [`state_entries`].
+    ///
+    /// # Panics
+    /// If a length differs from what the graph needs.
+    pub fn train_forward(&self, images: &[f32], batch: usize, state: &[&[f32]]) -> ForwardPass {
+        self.check(images, batch, state);
+        match self.precision {
+            Precision::F32 => self.train_in::<f32>(images, batch, state, Maps::F32),
+            Precision::Bf16 => self.train_in::<bf16>(images, batch, state, Maps::Bf16),
+        }
+    }
+
+    fn train_in<E: Element>(
+        &self,
+        images: &[f32],
+        batch: usize,
+        state: &[&[f32]],
+        wrap: fn(Values<E>) -> Maps,
+    ) -> ForwardPass {
+        let mut forward = Forward::<E>::new(&self.layout, &self.pool, state, batch, Mode::Train);
+        let logits = forward.run(images);
+        ForwardPass {
+            logits,
+            statistics: std::mem::take(&mut forward.statistics),
+            record: Record(wrap(forward.values)),
+        }
+    }
+
+    /// Logits `[N, classes]` with the running statistics.
+    ///
+    /// # Panics
+    /// If a length differs from what the graph needs.
+    pub fn infer(&self, images: &[f32], batch: usize, state: &[&[f32]]) -> Vec<f32> {
+        self.check(images, batch, state);
+        let (layout, pool) = (&self.layout, &self.pool);
+        match self.precision {
+            Precision::F32 => {
+                Forward::<f32>::new(layout, pool, state, batch, Mode::Infer).run(images)
+            }
+            Precision::Bf16 => {
+                Forward::<bf16>::new(layout, pool, state, batch, Mode::Infer).run(images)
+            }
+        }
+    }
+
+    /// The gradients of all trained tensors, in the order of [`state_entries`], from the gradient of
+    /// the logits `[N, classes]`. `state` must be that of the forward pass.
+    ///
+    /// # Panics
+    /// If a length differs from what the graph needs.
+    pub fn backward(
+        &self,
+        record: Record,
+        logits_gradient: &[f32],
+        state: &[&[f32]],
+    ) -> Vec<Gradient> {
+        match record.0 {
+            Maps::F32(values) => {
+                Backward::new(&self.layout, &self.pool, state, values).run(logits_gradient)
+            }
+            Maps::Bf16(values) => {
+                Backward::new(&self.layout, &self.pool, state, values).run(logits_gradient)
+            }
+        }
+    }
+
+    fn check(&self, images: &[f32], batch: usize, state: &[&[f32]]) {
+        let image = self.layout.graph.input_shape().elements();
+        assert_eq!(
+            images.len(),
+            batch * image,
+            "{batch} images of {image} numbers were expected"
+        );
+        let lengths = state.iter().map(|values| values.len());
+        assert!(
+            lengths.eq(self.elements.iter().copied()),
+            "the state does not have the shapes of {}",
+            self.layout.graph.name()
+        );
+    }
+}

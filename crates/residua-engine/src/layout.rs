@@ -1,0 +1,198 @@
+//! What can be known of a graph before it runs: who reads what, where state lies, which sizes
+//! operations have.
+
+use residua_graph::{Graph, NodeId, Operation, StateEntry, StateRole, Step, StepKind, fuse};
+use residua_kernels::ShapeError;
+use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
+use residua_kernels::linear::LinearGeometry;
+use residua_kernels::pooling::{AverageGeometry, MaxGeometry, PoolingSpec};
+use residua_kernels::shortcut::ShortcutGeometry;
+
+/// The tensors of a graph's state that an engine reads: all but the batch counts, in PyTorch's
+/// order.
+pub fn state_entries(graph: &Graph) -> impl Iterator<Item = StateEntry> {
+    let state = graph.state().into_iter();
+    state.filter(|entry| entry.role != StateRole::BatchCount)
+}
+
+/// A graph, analysed.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) graph: Graph,
+    pub(crate) steps: Vec<Step>,
+    /// First state entry of each node.
+    first_entry: Vec<usize>,
+    /// Steps that read each node's value, in their order.
+    readers: Vec<Vec<usize>>,
+}
+
+impl Layout {
+    pub(crate) fn new(graph: &Graph) -> Self {
+        let steps = fuse(graph, &[]);
+        let mut readers = vec![Vec::new(); graph.nodes().len()];
+        for (index, step) in steps.iter().enumerate() {
+            for input in &step.inputs {
+                readers[input.index()].push(index);
+            }
+        }
+        let mut first_entry = Vec::new();
+        let mut entries = 0;
+        for id in graph.ids() {
+            first_entry.push(entries);
+            let state = graph.state_of(id).into_iter();
+            entries += state
+                .filter(|entry| entry.role != StateRole::BatchCount)
+                .count();
+        }
+        Self {
+            graph: graph.clone(),
+            steps,
+            first_entry,
+            readers,
+        }
+    }
+
+    pub(crate) fn entry(&self, node: NodeId, index: usize) -> usize {
+        self.first_entry[node.index()] + index
+    }
+
+    /// How many steps read a value, the caller counted for the result.
+    pub(crate) fn reads(&self, node: NodeId) -> usize {
+        self.readers[node.index()].len() + usize::from(node == self.graph.output())
+    }
+
+    /// The step that reads a value, if it is the only one.
+    fn only_reader(&self, node: NodeId) -> Option<&Step> {
+        match self.readers[node.index()][..] {
+            [only] if node != self.graph.output() => Some(&self.steps[only]),
+            _ => None,
+        }
+    }
+
+    /// Whether the only reader is a convolution, which can compute the value while it reads.
+    pub(crate) fn feeds_one_convolution(&self, node: NodeId) -> bool {
+        self.only_reader(node)
+            .is_some_and(|step| self.convolution_of(step).is_some())
+    }
+
+    /// Whether the only reader is a normalisation that adds the value as its shortcut.
+    pub(crate) fn is_only_a_shortcut(&self, node: NodeId) -> bool {
+        let reader = self.only_reader(node).map(|step| step.kind);
+        matches!(reader, Some(StepKind::Norm { shortcut: Some(shortcut), .. }) if shortcut == node)
+    }
+
+    /// Whether the only reader is a normalisation, which can see the gradient through itself.
+    pub(crate) fn feeds_one_norm(&self, node: NodeId) -> bool {
+        let reader = self.only_reader(node).map(|step| step.kind);
+        matches!(reader, Some(StepKind::Norm { norm, .. })
+            if self.graph.node(norm).inputs[0] == node && !self.is_only_a_shortcut(node))
+    }
+
+    /// Whether the first reader is a convolution that reads every pixel, so that it can keep the
+    /// value for the others while it computes it.
+    pub(crate) fn first_reader_keeps(&self, node: NodeId) -> bool {
+        let first = self.readers[node.index()].first();
+        first.is_some_and(|&first| {
+            let convolution = self.convolution_of(&self.steps[first]);
+            convolution.is_some_and(|id| self.reads_every_pixel(id))
+        })
+    }
+
+    fn reads_every_pixel(&self, convolution: NodeId) -> bool {
+        match self.graph.node(convolution).operation {
+            Operation::Convolution(settings) => {
+                settings.stride == [1, 1]
+                    && self.graph.input_shape_of(convolution).spatial()
+                        == self.graph.shape_of(convolution).spatial()
+            }
+            _ => false,
+        }
+    }
+
+    fn convolution_of(&self, step: &Step) -> Option<NodeId> {
+        let is_convolution = step.kind == StepKind::Single
+            && matches!(
+                self.graph.node(step.output).operation,
+                Operation::Convolution(_)
+            );
+        is_convolution.then_some(step.output)
+    }
+
+    /// Channels of a node's value.
+    pub(crate) fn channels(&self, node: NodeId) -> usize {
+        self.graph.shape_of(node).channels()
+    }
+
+    pub(crate) fn convolution(&self, node: NodeId, batch: usize) -> ConvolutionGeometry {
+        let Operation::Convolution(settings) = self.graph.node(node).operation else {
+            unreachable!("only convolutions are asked for their geometry")
+        };
+        let input = self.graph.input_shape_of(node);
+        checked(ConvolutionGeometry::new(ConvolutionSpec {
+            batch,
+            input: input.spatial(),
+            in_channels: input.channels(),
+            out_channels: settings.out_channels,
+            kernel: settings.kernel,
+            stride: settings.stride,
+            padding: settings.padding,
+            dilation: settings.dilation,
+            groups: settings.groups,
+        }))
+    }
+
+    pub(crate) fn max_pool(&self, node: NodeId, batch: usize) -> MaxGeometry {
+        let Operation::MaxPool(settings) = self.graph.node(node).operation else {
+            unreachable!("only max pools are asked for their geometry")
+        };
+        let input = self.graph.input_shape_of(node);
+        checked(MaxGeometry::new(PoolingSpec {
+            batch,
+            input: input.spatial(),
+            channels: input.channels(),
+            kernel: settings.kernel,
+            stride: settings.stride,
+            padding: settings.padding,
+            ..PoolingSpec::default()
+        }))
+    }
+
+    pub(crate) fn global_pool(&self, node: NodeId, batch: usize) -> AverageGeometry {
+        let input = self.graph.input_shape_of(node);
+        checked(AverageGeometry::adaptive(
+            batch,
+            input.spatial(),
+            input.channels(),
+            [1, 1],
+        ))
+    }
+
+    pub(crate) fn zero_pad(&self, node: NodeId, batch: usize) -> ShortcutGeometry {
+        let Operation::ZeroPadShortcut(settings) = self.graph.node(node).operation else {
+            unreachable!("only zero-pad shortcuts are asked for their geometry")
+        };
+        let input = self.graph.input_shape_of(node);
+        checked(ShortcutGeometry::new(
+            batch,
+            input.spatial(),
+            input.channels(),
+            settings.stride,
+            [settings.before, settings.after],
+        ))
+    }
+
+    pub(crate) fn linear(&self, node: NodeId, batch: usize) -> LinearGeometry {
+        let [input, output] = [self.graph.input_shape_of(node), self.graph.shape_of(node)];
+        checked(LinearGeometry::new(
+            batch,
+            input.channels(),
+            output.channels(),
+        ))
+    }
+}
+
+/// Shapes were checked when the graph was built, and the caller's slices at the engine's door; what
+/// is wrong now is a bug.
+pub(crate) fn checked<T>(result: Result<T, ShapeError>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
