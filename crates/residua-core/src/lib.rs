@@ -2,7 +2,7 @@
 //!
 //! This crate knows nothing about networks, tensors or image files. It holds what several
 //! crates must agree on: how random numbers are addressed ([`seed`]), how an image becomes
-//! the input of a network ([`preprocessing`]), what travels with weights ([`model_record`]),
+//! the input of a network ([`preprocessing`]), in which format it computes ([`precision`]), what travels with weights ([`model_record`]),
 //! what a run leaves on disk ([`run`]), how
 //! predictions are judged ([`metrics`]), how a misspelt name is answered ([`suggest`]), and
 //! how a file is replaced without ever losing the old one ([`atomic_file`]).
@@ -22,6 +22,7 @@
 pub mod atomic_file;
 pub mod metrics;
 pub mod model_record;
+pub mod precision;
 pub mod preprocessing;
 pub mod run;
 pub mod seed;

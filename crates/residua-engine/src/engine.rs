@@ -1,8 +1,7 @@
-//! The engine's door: precision, checks, results.
-
-use std::str::FromStr;
+//! The engine's door: checks, and results.
 
 use half::bf16;
+use residua_core::precision::Precision;
 use residua_graph::{Graph, NodeId, Operation};
 use residua_kernels::{BufferPool, Element};
 
@@ -11,49 +10,10 @@ use crate::forward::{Forward, Mode};
 use crate::layout::{Layout, state_entries};
 use crate::record::{Maps, Record, Values};
 
-/// The format of feature maps and of products.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// 32-bit floating point throughout.
-    #[default]
-    F32,
-    /// bfloat16 feature maps, 32-bit parameters and sums.
-    Bf16,
-}
-
-impl Precision {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
-
-    /// `f32` or `bf16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl std::fmt::Display for Precision {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| format!("'{text}' is no precision; expected f32 or bf16"))
-    }
-}
-
 /// Runs one graph on the CPU.
 #[derive(Debug, Clone)]
 pub struct Engine {
     layout: Layout,
-    precision: Precision,
     /// Elements of each tensor of the state.
     elements: Vec<usize>,
     pool: BufferPool,
@@ -94,18 +54,17 @@ pub struct Gradient {
 
 impl Engine {
     /// An engine for that graph.
-    pub fn new(graph: &Graph, precision: Precision) -> Self {
+    pub fn new(graph: &Graph) -> Self {
         Self {
             layout: Layout::new(graph),
-            precision,
             elements: state_entries(graph).map(|entry| entry.elements()).collect(),
             pool: BufferPool::default(),
         }
     }
 
-    /// The format of feature maps.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// Gives the memory of earlier steps back to the system.
+    pub fn release_memory(&self) {
+        self.pool.clear();
     }
 
     /// Whether all of a graph's operations are known here.
@@ -129,9 +88,15 @@ impl Engine {
     ///
     /// # Panics
     /// If a length differs from what the graph needs.
-    pub fn train_forward(&self, images: &[f32], batch: usize, state: &[&[f32]]) -> ForwardPass {
+    pub fn train_forward(
+        &self,
+        precision: Precision,
+        images: &[f32],
+        batch: usize,
+        state: &[&[f32]],
+    ) -> ForwardPass {
         self.check(images, batch, state);
-        match self.precision {
+        match precision {
             Precision::F32 => self.train_in::<f32>(images, batch, state, Maps::F32),
             Precision::Bf16 => self.train_in::<bf16>(images, batch, state, Maps::Bf16),
         }
@@ -157,10 +122,16 @@ impl Engine {
     ///
     /// # Panics
     /// If a length differs from what the graph needs.
-    pub fn infer(&self, images: &[f32], batch: usize, state: &[&[f32]]) -> Vec<f32> {
+    pub fn infer(
+        &self,
+        precision: Precision,
+        images: &[f32],
+        batch: usize,
+        state: &[&[f32]],
+    ) -> Vec<f32> {
         self.check(images, batch, state);
         let (layout, pool) = (&self.layout, &self.pool);
-        match self.precision {
+        match precision {
             Precision::F32 => {
                 Forward::<f32>::new(layout, pool, state, batch, Mode::Infer).run(images)
             }

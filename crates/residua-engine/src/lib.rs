@@ -15,10 +15,10 @@
 //!     .map(|entry| vec![0.01; entry.elements()])
 //!     .collect();
 //! let state: Vec<&[f32]> = state.iter().map(Vec::as_slice).collect();
-//! let mut engine = Engine::new(&graph, Precision::F32);
+//! let engine = Engine::new(&graph);
 //!
 //! let images = vec![0.5; 2 * 32 * 32 * 3];
-//! let pass = engine.train_forward(&images, 2, &state);
+//! let pass = engine.train_forward(Precision::F32, &images, 2, &state);
 //! assert_eq!(pass.logits.len(), 2 * 10);
 //! let gradients = engine.backward(pass.record, &vec![0.1; 2 * 10], &state);
 //! assert_eq!(gradients[0].values.len(), 16 * 3 * 3 * 3);
@@ -41,6 +41,7 @@ mod norm;
 mod record;
 mod value;
 
-pub use engine::{Engine, ForwardPass, Gradient, NormStatistics, Precision};
+pub use engine::{Engine, ForwardPass, Gradient, NormStatistics};
 pub use layout::state_entries;
 pub use record::Record;
+pub use residua_core::precision::Precision;
