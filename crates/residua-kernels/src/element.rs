@@ -2,6 +2,7 @@
 
 use half::bf16;
 
+use crate::scratch::Plain;
 use crate::simd::Simd;
 
 /// A number of a feature map: `f32`, or `bf16` with half its memory.
@@ -18,7 +19,7 @@ pub(crate) mod sealed {
 
     /// What kernels need of an element; only the two formats have it.
     pub trait Storage:
-        Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+        Plain + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
     {
         /// Numbers in a word of 32 bits.
         const PER_WORD: usize;
@@ -73,6 +74,9 @@ pub(crate) trait VectorElement: sealed::Storage {
     /// `target` must be writable for that many numbers.
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
+    /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.
+    fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector;
+
     /// `addend` plus the products of the numbers in the words of `left` and `right`.
     fn multiply_words<S: Simd>(
         simd: S,
@@ -93,6 +97,11 @@ impl VectorElement for f32 {
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
         // SAFETY: the caller's promise.
         unsafe { simd.store(target, vector) }
+    }
+
+    #[inline(always)]
+    fn words<S: Simd>(_: S, first: S::Vector, _: S::Vector) -> S::Vector {
+        first
     }
 
     #[inline(always)]
@@ -117,6 +126,11 @@ impl VectorElement for bf16 {
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
         // SAFETY: the caller's promise.
         unsafe { simd.store_bf16(target, vector) }
+    }
+
+    #[inline(always)]
+    fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector {
+        simd.pair_bf16(first, second)
     }
 
     #[inline(always)]

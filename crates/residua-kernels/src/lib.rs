@@ -45,6 +45,10 @@
 // confined to `simd`, `scratch`, `parallel` and the register tiles of `convolution`.
 #![allow(unsafe_code)]
 
+// The helpers of the integration tests serve the tests of the parts, too.
+#[cfg(test)]
+extern crate self as residua_kernels;
+
 pub mod batch_norm;
 mod buffer;
 mod channels;

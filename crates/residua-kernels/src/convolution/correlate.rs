@@ -7,6 +7,7 @@ use super::pack::{PackedWeights, Panel, panels};
 use super::plan::{Chunk, Chunking, Plan};
 use super::tile::PanelWork;
 use crate::InstructionSet;
+use crate::element::VectorElement;
 use crate::parallel::DisjointWriter;
 use crate::scratch::Scratch;
 
@@ -14,13 +15,14 @@ use crate::scratch::Scratch;
 const TASKS_PER_THREAD: usize = 4;
 
 /// Computes `target` from `source` and the weight tensor of the convolution.
-pub(super) fn correlate(
+pub(super) fn correlate<P: VectorElement>(
     correlation: Correlation,
-    source: &[f32],
+    source: &[P],
     weight: &[f32],
     bias: Option<&[f32]>,
     target: &mut [f32],
 ) {
+    let correlation = correlation.in_words(P::PER_WORD);
     let set = InstructionSet::current();
     let lanes = set.lanes();
     let panels = panels(
@@ -28,7 +30,7 @@ pub(super) fn correlate(
         lanes,
         set.panel_vectors(),
     );
-    let packed = PackedWeights::new(&correlation, &panels, lanes, weight);
+    let packed = PackedWeights::new(set, &correlation, &panels, weight);
     let plan = Plan::new(correlation, Chunking::default());
     let units = plan.correlation.groups * panels.len();
     let job = Job {
@@ -52,18 +54,18 @@ pub(super) fn correlate(
         });
 }
 
-struct Job<'a> {
+struct Job<'a, P: VectorElement> {
     set: InstructionSet,
     plan: &'a Plan,
     panels: &'a [Panel],
-    packed: &'a PackedWeights,
+    packed: &'a PackedWeights<P>,
     /// `[group][padded channels]`.
     initial: Scratch,
-    source: &'a [f32],
+    source: &'a [P],
     target: DisjointWriter<'a>,
 }
 
-impl Job<'_> {
+impl<P: VectorElement> Job<'_, P> {
     /// Computes the units (panels, counted over all groups) of a chunk.
     fn run(&self, chunk: &Chunk, units: std::ops::Range<usize>) {
         let mut working_memory = Scratch::uninitialised(self.plan.window_length());
@@ -78,7 +80,7 @@ impl Job<'_> {
         }
     }
 
-    fn run_panel(&self, chunk: &Chunk, source: &[f32], group: usize, panel: &Panel) {
+    fn run_panel(&self, chunk: &Chunk, source: &[P], group: usize, panel: &Panel) {
         let correlation = &self.plan.correlation;
         let lanes = self.set.lanes();
         let width = panel.vectors * lanes;
@@ -92,10 +94,10 @@ impl Job<'_> {
             for (position, block) in phase.blocks.iter().enumerate() {
                 let segments = &phase.segments[block.clone()];
                 let steps: usize = segments.iter().map(|segment| segment.length).sum();
-                let (block_weights, rest) = weights.split_at(steps * width);
+                let (block_weights, rest) = weights.split_at(steps * width * P::PER_WORD);
                 weights = rest;
                 let work = PanelWork {
-                    source: &source[group * correlation.group_source_channels()..],
+                    source: &source[group * correlation.group_source_words() * P::PER_WORD..],
                     pixels,
                     segments,
                     weights: block_weights,

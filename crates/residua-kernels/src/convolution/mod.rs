@@ -11,8 +11,15 @@ mod correlate;
 mod correlation;
 pub mod fused;
 mod geometry;
+mod gradient_operands;
+mod gradient_plan;
+mod gradient_tile;
 mod pack;
 mod plan;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod tests;
 mod tile;
 mod weight_gradient;
 

@@ -8,8 +8,10 @@
 use std::ops::Range;
 
 use super::correlation::{Correlation, Phase};
+use super::gradient_plan::{Extent, WindowLayout};
+use crate::Element;
 
-/// A stretch of source numbers, relative to a pixel, that meets as many consecutive weights.
+/// A stretch of source words, relative to a pixel, that meets as many consecutive weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) offset: usize,
@@ -19,7 +21,9 @@ pub(super) struct Segment {
 /// Where a target pixel is, and where its source window begins, relative to the chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pixel {
+    /// In words.
     pub(super) source: usize,
+    /// In numbers.
     pub(super) target: usize,
 }
 
@@ -44,6 +48,16 @@ pub(super) struct Chunk {
     images: usize,
     first_row: usize,
     rows: usize,
+}
+
+impl Chunk {
+    /// What the chunk computes.
+    pub(super) fn extent(&self) -> Extent {
+        Extent {
+            images: self.images,
+            rows: self.rows,
+        }
+    }
 }
 
 /// A correlation, cut up.
@@ -181,6 +195,25 @@ impl Plan {
         row * correlation.target[1] * correlation.target_channels
     }
 
+    /// Where windows keep their pixels, for words of one number.
+    pub(super) fn window_layout(&self) -> WindowLayout {
+        WindowLayout {
+            output_columns: self.correlation.target[1],
+            image_stride: self.window.image_stride,
+            row_stride: self.window.row_stride,
+            pixel_stride: self.window.pixel_stride,
+            group_stride: self.correlation.group_source_words(),
+        }
+    }
+
+    /// What a full chunk of the only phase computes.
+    pub(super) fn full_extent(&self) -> Extent {
+        Extent {
+            images: self.images_per_chunk,
+            rows: self.rows_per_chunk,
+        }
+    }
+
     fn bands(&self) -> usize {
         self.correlation.phases[0].count[0].div_ceil(self.rows_per_chunk)
     }
@@ -188,7 +221,7 @@ impl Plan {
     /// Numbers that [`Self::source`] needs as working memory.
     pub(super) fn window_length(&self) -> usize {
         if self.window.copied {
-            self.images_per_chunk * self.window.image_stride
+            self.images_per_chunk * self.window.image_stride * self.correlation.numbers_per_word
         } else {
             0
         }
@@ -196,19 +229,20 @@ impl Plan {
 
     /// The source of a chunk, to which the offsets of its pixels are relative: a part of `source`,
     /// or a copy of it in `working_memory` with zeros around.
-    pub(super) fn source<'a>(
+    pub(super) fn source<'a, P: Element>(
         &self,
         chunk: &Chunk,
-        source: &'a [f32],
-        working_memory: &'a mut [f32],
-    ) -> &'a [f32] {
+        source: &'a [P],
+        working_memory: &'a mut [P],
+    ) -> &'a [P] {
         let correlation = &self.correlation;
+        let numbers_per_word = correlation.numbers_per_word;
         let first_row =
             (chunk.first_row * correlation.source_step[0]) as isize + self.window.origin[0];
         let image_length =
             correlation.source[0] * correlation.source[1] * correlation.source_channels;
         if !self.window.copied {
-            let row = first_row as usize * self.window.row_stride;
+            let row = first_row as usize * self.window.row_stride * numbers_per_word;
             let column = self.window.origin[1] as usize * correlation.source_channels;
             return &source[chunk.first_image * image_length + row + column..];
         }
@@ -217,10 +251,10 @@ impl Plan {
             .chunks_exact(image_length)
             .skip(chunk.first_image)
             .take(chunk.images);
-        for (image, target) in images.zip(working_memory.chunks_exact_mut(self.window.image_stride))
-        {
+        let image_stride = self.window.image_stride * numbers_per_word;
+        for (image, target) in images.zip(working_memory.chunks_exact_mut(image_stride)) {
             for (index, line) in target
-                .chunks_exact_mut(self.window.row_stride)
+                .chunks_exact_mut(self.window.row_stride * numbers_per_word)
                 .take(rows)
                 .enumerate()
             {
@@ -231,10 +265,10 @@ impl Plan {
     }
 
     /// Copies one row of an image into a row of the window, with zeros where there is no image.
-    fn copy_row(&self, image: &[f32], row: isize, line: &mut [f32]) {
+    fn copy_row<P: Element>(&self, image: &[P], row: isize, line: &mut [P]) {
         let [height, width] = self.correlation.source;
         if row < 0 || row as usize >= height {
-            line.fill(0.0);
+            line.fill(P::default());
             return;
         }
         let channels = self.correlation.source_channels;
@@ -244,20 +278,28 @@ impl Plan {
         let begin = first.clamp(0, width as isize) as usize;
         let end = last.clamp(begin as isize, width as isize) as usize;
         let image_row = &image[row as usize * width * channels..][..width * channels];
-        let stride = self.window.pixel_stride;
+        let stride = self.window.pixel_stride * self.correlation.numbers_per_word;
         let before = ((begin as isize - first) as usize).min(self.window.columns) * stride;
         let inside = (end - begin) * stride;
         let pixels = &image_row[begin * channels..end * channels];
-        line[..before].fill(0.0);
+        line[..before].fill(P::default());
         if stride == channels {
             line[before..before + inside].copy_from_slice(pixels);
         } else {
+            let group = self.correlation.group_source_channels();
+            let padded = self.correlation.group_source_words() * self.correlation.numbers_per_word;
             let targets = line[before..before + inside].chunks_exact_mut(stride);
             for (pixel, target) in pixels.chunks_exact(channels).zip(targets) {
-                target[..channels].copy_from_slice(pixel);
+                for (numbers, target) in pixel
+                    .chunks_exact(group)
+                    .zip(target.chunks_exact_mut(padded))
+                {
+                    target[..group].copy_from_slice(numbers);
+                    target[group..].fill(P::default());
+                }
             }
         }
-        line[before + inside..].fill(0.0);
+        line[before + inside..].fill(P::default());
     }
 }
 
@@ -280,7 +322,8 @@ impl Window {
         });
         let within =
             (0..2).all(|axis| origin[axis] >= 0 && last[axis] < correlation.source[axis] as isize);
-        let channels = correlation.source_channels;
+        let channels = correlation.source_words();
+        let whole_words = channels * correlation.numbers_per_word == correlation.source_channels;
         let spread = spread_pixels && channels.is_multiple_of(COMPETING_NUMBERS);
         Self {
             origin,
@@ -293,7 +336,7 @@ impl Window {
             },
             row_stride: 0,
             image_stride: 0,
-            copied: spread || !within,
+            copied: spread || !within || !whole_words,
         }
     }
 
@@ -352,7 +395,7 @@ impl PhasePlan {
 /// The taps of a phase as stretches of memory. Taps that are neighbours in a row join, if a pixel's
 /// channels all belong to the one group; stretches too long for the cache are cut.
 fn segments(correlation: &Correlation, phase: &Phase, window: &Window) -> Vec<Segment> {
-    let channels = correlation.group_source_channels();
+    let channels = correlation.group_source_words();
     let mut segments: Vec<Segment> = Vec::new();
     for tap in &phase.taps {
         let row = (tap.shift[0] - window.origin[0]) as usize;

@@ -73,6 +73,23 @@ pub(crate) trait Simd: Copy + Send + Sync {
         addend: Self::Vector,
     ) -> Self::Vector;
 
+    /// Words whose first bfloat16 number (in the lower half) is that of `first` and whose second is
+    /// that of `second`, rounded to nearest even.
+    fn pair_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
+
+    /// Hints that the cache line at `address`, which need not exist, will be needed soon.
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint for any address; SSE is part of x86-64.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// Reads [`Self::LANES`] numbers and widens them.
     ///
     /// # Safety
@@ -109,3 +126,6 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `target` must be writable for `count` numbers.
     unsafe fn store_first(self, count: usize, target: *mut f32, vector: Self::Vector);
 }
+
+#[cfg(test)]
+mod tests;
