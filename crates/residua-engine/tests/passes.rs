@@ -183,7 +183,7 @@ fn gradients_are_slopes_of_a_small_network() {
 #[test]
 fn gradients_are_slopes_of_residual_networks() {
     Case::named("resnet20", 16, 8).check_derivatives(0.1);
-    Case::named("resnet50", 32, 4).check_derivatives(0.1);
+    Case::named("resnet50", 64, 4).check_derivatives(0.1);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn bfloat16_follows_f32() {
             continue;
         }
         let similarity = cosine(&exact.values, &rounded.values);
-        assert!(similarity > 0.98, "entry {}: {similarity}", exact.entry);
+        assert!(similarity > 0.95, "entry {}: {similarity}", exact.entry);
     }
 }
 

@@ -143,3 +143,24 @@ impl VectorElement for bf16 {
         simd.dot_bf16(left, right, addend)
     }
 }
+
+/// Rounds the numbers of `source` to those of `target`, as many as both have.
+#[inline(always)]
+pub(crate) fn copy_numbers<S: Simd, P: VectorElement, E: VectorElement>(
+    simd: S,
+    source: &[P],
+    target: &mut [E],
+) {
+    let length = source.len().min(target.len());
+    let in_vectors = length - length % S::LANES;
+    for index in (0..in_vectors).step_by(S::LANES) {
+        // SAFETY: the vector lies within both slices.
+        unsafe {
+            let numbers = P::load(simd, source.as_ptr().add(index));
+            E::store(simd, target.as_mut_ptr().add(index), numbers);
+        }
+    }
+    for index in in_vectors..length {
+        target[index] = E::from_f32(source[index].to_f32());
+    }
+}

@@ -2,10 +2,10 @@
 //! read them.
 
 use super::gradient_plan::{Extent, GradientPlan, NOTHING, Pair};
+use crate::InstructionSet;
 use crate::element::VectorElement;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
-use crate::{Element, InstructionSet};
 
 /// Columns and pixel words that are packed together: enough to write runs of memory, few enough
 /// that their rows stay in the first-level cache.
@@ -13,12 +13,12 @@ const PACKED_TOGETHER: usize = 8;
 
 impl GradientPlan {
     /// Numbers of the packed source of a unit. Readable beyond the last word for a vector.
-    pub(super) fn source_length<P: Element>(&self, extent: Extent) -> usize {
+    pub(super) fn source_length<P: VectorElement>(&self, extent: Extent) -> usize {
         self.groups * self.channels * self.column_count(extent) * P::PER_WORD
     }
 
     /// Numbers of the packed output gradients of a unit.
-    pub(super) fn gradients_length<P: Element>(&self, extent: Extent) -> usize {
+    pub(super) fn gradients_length<P: VectorElement>(&self, extent: Extent) -> usize {
         self.groups * self.padded_channels() * self.word_count(extent) * P::PER_WORD
     }
 
@@ -170,7 +170,7 @@ impl<P: VectorElement> Kernel for PackSource<'_, P> {
 
 /// Writes words of two pixels' numbers, or of one's and zeros.
 #[inline(always)]
-fn write_words<P: Element>(first: &[P], second: Option<&[P]>, words: &mut [P]) {
+fn write_words<P: VectorElement>(first: &[P], second: Option<&[P]>, words: &mut [P]) {
     if P::PER_WORD == 1 {
         words.copy_from_slice(first);
         return;

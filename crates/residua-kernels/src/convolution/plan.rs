@@ -1,15 +1,16 @@
 //! How a correlation is cut into chunks of work, and where each chunk finds its pixels.
 //!
 //! A chunk is a few whole images or a few rows of one image, small enough that its source stays in
-//! the second-level cache. Where taps reach beyond the image, the chunk's source is first copied
-//! into a window with a border of zeros; the inner loops then know nothing of borders. All chunks
-//! share one table of pixel offsets.
+//! the second-level cache. Its source is evaluated into a window, with zeros where taps reach beyond
+//! the image; the inner loops know nothing of borders. All chunks share one table of pixel offsets.
 
 use std::ops::Range;
 
 use super::correlation::{Correlation, Phase};
 use super::gradient_plan::{Extent, WindowLayout};
-use crate::Element;
+use super::window::{Frame, LoadPixels, Rectangle, fill};
+use crate::element::VectorElement;
+use crate::scratch::Scratch;
 
 /// A stretch of source words, relative to a pixel, that meets as many consecutive weights.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +82,6 @@ struct Window {
     pixel_stride: usize,
     row_stride: usize,
     image_stride: usize,
-    /// Whether the window is a padded copy, or the source itself.
-    copied: bool,
 }
 
 /// How large chunks may be.
@@ -125,10 +124,15 @@ impl Plan {
         let window = Window::new(&correlation, chunking.spread_pixels);
         let rows = correlation.phases[0].count[0];
         let image_numbers = window.rows(&correlation, rows) * window.columns * window.pixel_stride;
-        let (images_per_chunk, rows_per_chunk) = if image_numbers > chunking.numbers && rows > 1 {
-            let row_numbers = window.columns * window.pixel_stride;
-            let rows_that_fit = (BAND_NUMBERS / row_numbers).saturating_sub(window.reach)
-                / correlation.source_step[0];
+        let target_numbers =
+            correlation.target[0] * correlation.target[1] * correlation.target_channels;
+        let too_large = image_numbers > chunking.numbers || target_numbers > 2 * chunking.numbers;
+        let (images_per_chunk, rows_per_chunk) = if too_large && rows > 1 {
+            let target_row = correlation.target[1] * correlation.target_channels;
+            let row_numbers = (window.columns * window.pixel_stride * correlation.source_step[0])
+                .max(target_row * correlation.target_step[0] / 2);
+            let reach = window.reach / correlation.source_step[0];
+            let rows_that_fit = (BAND_NUMBERS / row_numbers).saturating_sub(reach);
             // A band of fewer rows than it reads extra would mostly copy.
             (
                 1,
@@ -140,6 +144,7 @@ impl Plan {
             let pixels = correlation.target[0] * correlation.target[1];
             let images = (CHUNK_PIXELS / pixels)
                 .min(chunking.numbers / image_numbers)
+                .min(2 * chunking.numbers / target_numbers)
                 .min(correlation.batch / chunking.least_chunks);
             (images.max(1), rows)
         };
@@ -218,88 +223,64 @@ impl Plan {
         self.correlation.phases[0].count[0].div_ceil(self.rows_per_chunk)
     }
 
-    /// Numbers that [`Self::source`] needs as working memory.
+    /// Numbers of the window of a full chunk.
     pub(super) fn window_length(&self) -> usize {
-        if self.window.copied {
-            self.images_per_chunk * self.window.image_stride * self.correlation.numbers_per_word
-        } else {
-            0
-        }
+        self.images_per_chunk * self.window.image_stride * self.correlation.numbers_per_word
     }
 
-    /// The source of a chunk, to which the offsets of its pixels are relative: a part of `source`,
-    /// or a copy of it in `working_memory` with zeros around.
-    pub(super) fn source<'a, P: Element>(
+    /// Target pixels of a chunk, all images counted.
+    pub(super) fn target_pixels(&self, chunk: &Chunk) -> Range<usize> {
+        let correlation = &self.correlation;
+        let [height, width] = correlation.target;
+        let row = chunk.first_row * correlation.target_step[0];
+        let begin = (chunk.first_image * height + row) * width;
+        let rows = (chunk.rows * correlation.target_step[0]).min(height - row);
+        begin..begin + chunk.images * rows * width
+    }
+
+    /// Fills a chunk's window, in which its pixels have their offsets.
+    pub(super) fn fill<P: VectorElement>(
         &self,
         chunk: &Chunk,
-        source: &'a [P],
-        working_memory: &'a mut [P],
-    ) -> &'a [P] {
+        window: &mut [P],
+        load: &impl LoadPixels<P>,
+    ) {
         let correlation = &self.correlation;
-        let numbers_per_word = correlation.numbers_per_word;
-        let first_row =
-            (chunk.first_row * correlation.source_step[0]) as isize + self.window.origin[0];
-        let image_length =
-            correlation.source[0] * correlation.source[1] * correlation.source_channels;
-        if !self.window.copied {
-            let row = first_row as usize * self.window.row_stride * numbers_per_word;
-            let column = self.window.origin[1] as usize * correlation.source_channels;
-            return &source[chunk.first_image * image_length + row + column..];
-        }
-        let rows = self.window.rows(correlation, chunk.rows);
-        let images = source
-            .chunks_exact(image_length)
-            .skip(chunk.first_image)
-            .take(chunk.images);
-        let image_stride = self.window.image_stride * numbers_per_word;
-        for (image, target) in images.zip(working_memory.chunks_exact_mut(image_stride)) {
-            for (index, line) in target
-                .chunks_exact_mut(self.window.row_stride * numbers_per_word)
-                .take(rows)
-                .enumerate()
-            {
-                self.copy_row(image, first_row + index as isize, line);
-            }
-        }
-        working_memory
-    }
-
-    /// Copies one row of an image into a row of the window, with zeros where there is no image.
-    fn copy_row<P: Element>(&self, image: &[P], row: isize, line: &mut [P]) {
-        let [height, width] = self.correlation.source;
-        if row < 0 || row as usize >= height {
-            line.fill(P::default());
+        let first_row = (chunk.first_row * correlation.source_step[0]) as isize;
+        let frame = Frame {
+            height: correlation.source[0],
+            width: correlation.source[1],
+            channels: correlation.source_channels,
+        };
+        let rectangle = Rectangle {
+            first: [first_row + self.window.origin[0], self.window.origin[1]],
+            rows: self.window.rows(correlation, chunk.rows),
+            columns: self.window.columns,
+        };
+        let images = chunk.first_image..chunk.first_image + chunk.images;
+        let pixel_stride = self.window.pixel_stride * correlation.numbers_per_word;
+        let image_stride = self.window.image_stride * correlation.numbers_per_word;
+        let group = correlation.group_source_channels();
+        let padded = correlation.group_source_words() * correlation.numbers_per_word;
+        if group == padded || correlation.groups == 1 {
+            let strides = [pixel_stride, image_stride];
+            fill(frame, rectangle, images, strides, window, load);
             return;
         }
-        let channels = self.correlation.source_channels;
-        let first = self.window.origin[1];
-        let last = first + self.window.columns as isize;
-        // Image columns within the window.
-        let begin = first.clamp(0, width as isize) as usize;
-        let end = last.clamp(begin as isize, width as isize) as usize;
-        let image_row = &image[row as usize * width * channels..][..width * channels];
-        let stride = self.window.pixel_stride * self.correlation.numbers_per_word;
-        let before = ((begin as isize - first) as usize).min(self.window.columns) * stride;
-        let inside = (end - begin) * stride;
-        let pixels = &image_row[begin * channels..end * channels];
-        line[..before].fill(P::default());
-        if stride == channels {
-            line[before..before + inside].copy_from_slice(pixels);
-        } else {
-            let group = self.correlation.group_source_channels();
-            let padded = self.correlation.group_source_words() * self.correlation.numbers_per_word;
-            let targets = line[before..before + inside].chunks_exact_mut(stride);
-            for (pixel, target) in pixels.chunks_exact(channels).zip(targets) {
-                for (numbers, target) in pixel
-                    .chunks_exact(group)
-                    .zip(target.chunks_exact_mut(padded))
-                {
+        // Each group's channels are padded to whole words.
+        let spread = |pixels: Range<usize>, target: &mut [P], stride: usize| {
+            let channels = frame.channels;
+            let mut line = Scratch::<P>::uninitialised(pixels.len() * channels);
+            load(pixels, &mut line, channels);
+            for (pixel, target) in line.chunks_exact(channels).zip(target.chunks_mut(stride)) {
+                let targets = target.chunks_exact_mut(padded);
+                for (numbers, target) in pixel.chunks_exact(group).zip(targets) {
                     target[..group].copy_from_slice(numbers);
-                    target[group..].fill(P::default());
                 }
             }
-        }
-        line[before + inside..].fill(P::default());
+        };
+        let strides = [pixel_stride, image_stride];
+        fill(frame, rectangle, images, strides, window, &spread);
     }
 }
 
@@ -320,10 +301,7 @@ impl Window {
             });
             reached.max().unwrap_or(0)
         });
-        let within =
-            (0..2).all(|axis| origin[axis] >= 0 && last[axis] < correlation.source[axis] as isize);
         let channels = correlation.source_words();
-        let whole_words = channels * correlation.numbers_per_word == correlation.source_channels;
         let spread = spread_pixels && channels.is_multiple_of(COMPETING_NUMBERS);
         Self {
             origin,
@@ -336,23 +314,13 @@ impl Window {
             },
             row_stride: 0,
             image_stride: 0,
-            copied: spread || !within || !whole_words,
         }
     }
 
     /// Fills in the distances of rows and images, for chunks of `rows_per_chunk` rows.
     fn with_strides(mut self, correlation: &Correlation, rows_per_chunk: usize) -> Self {
-        let columns = if self.copied {
-            self.columns
-        } else {
-            correlation.source[1]
-        };
-        let rows = if self.copied {
-            self.rows(correlation, rows_per_chunk)
-        } else {
-            correlation.source[0]
-        };
-        self.row_stride = columns * self.pixel_stride;
+        let rows = self.rows(correlation, rows_per_chunk);
+        self.row_stride = self.columns * self.pixel_stride;
         self.image_stride = rows * self.row_stride;
         self
     }

@@ -3,10 +3,13 @@
 use half::bf16;
 use proptest::prelude::*;
 
-use super::correlate::correlate;
 use super::correlation::Correlation;
-use super::weight_gradient::weight_gradient;
+use super::direct::{DirectCorrelation, DirectSum};
+use super::units::{Correlate, correlate, sum_products};
 use super::{ConvolutionGeometry, ConvolutionSpec};
+use crate::element::VectorElement;
+use crate::feature_map::{OutputGradient, Source};
+use crate::parallel::DisjointWriter;
 use crate::{InstructionSet, with_instruction_set};
 use support::{Sum, assert_close, for_each_product, numbers};
 
@@ -20,6 +23,49 @@ const ROUNDINGS: f64 = 16.0;
 
 fn round(numbers: &[f32]) -> Vec<bf16> {
     numbers.iter().copied().map(bf16::from_f32).collect()
+}
+
+/// All units' results, as they are before they are rounded.
+fn run(
+    correlation: Correlation,
+    source: &[bf16],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    target: &mut [f32],
+) {
+    let set = InstructionSet::current();
+    let channels = correlation.source_channels;
+    let direct = DirectCorrelation::<bf16>::new(correlation, weight, bias);
+    let (source, writer) = (Source::stored(source), DisjointWriter::new(target));
+    correlate(
+        &direct,
+        |_, pixels, target, stride| source.load(set, channels, pixels, target, stride),
+        |unit, result| {
+            let first = direct.target_pixels(unit).start * direct.target_channels();
+            // SAFETY: units differ in their target pixels.
+            unsafe { writer.slice(first, result.len()) }.copy_from_slice(result);
+        },
+    );
+}
+
+fn weight_gradient<G: VectorElement + crate::Element>(
+    geometry: &ConvolutionGeometry,
+    input: &[bf16],
+    output_gradient: &[G],
+    target: &mut [f32],
+) {
+    let set = InstructionSet::current();
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let (source, gradient) = (
+        Source::stored(input),
+        OutputGradient::stored(output_gradient),
+    );
+    sum_products(
+        &DirectSum::<bf16>::new(geometry),
+        |pixels, target, stride| source.load(set, inputs, pixels, target, stride),
+        |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
+        target,
+    );
 }
 
 fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
@@ -49,7 +95,7 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
         with_instruction_set(set, || {
             // Stale contents must not shine through.
             let mut actual = vec![f32::NAN; geometry.output_length()];
-            correlate(
+            run(
                 Correlation::forward(geometry),
                 &input,
                 &weight,
@@ -60,7 +106,7 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
 
             let mut actual = vec![f32::NAN; geometry.input_length()];
             let backward = Correlation::input_gradient(geometry);
-            correlate(backward, &rounded_gradient, &weight, None, &mut actual);
+            run(backward, &rounded_gradient, &weight, None, &mut actual);
             let name = format!("{set} input gradient");
             assert_close(&name, &actual, &input_gradient, ROUNDINGS);
 

@@ -26,18 +26,18 @@ pub(super) trait LoadPixels<P>: Fn(Range<usize>, &mut [P], usize) {}
 
 impl<P, F: Fn(Range<usize>, &mut [P], usize)> LoadPixels<P> for F {}
 
-/// Fills `[image][row][column][pixel_stride]` of the rectangle for each image. Numbers between the
-/// channels and the stride become zero.
+/// Fills `[image][row][column][channel]` of the rectangle for each image, with `strides` from pixel
+/// to pixel and from image to image. Numbers between the channels and the pixel stride become zero.
 pub(super) fn fill<P: VectorElement>(
     frame: Frame,
     rectangle: Rectangle,
     images: Range<usize>,
-    pixel_stride: usize,
+    strides: [usize; 2],
     window: &mut [P],
     load: &impl LoadPixels<P>,
 ) {
+    let [pixel_stride, image_stride] = strides;
     let row_stride = rectangle.columns * pixel_stride;
-    let image_stride = rectangle.rows * row_stride;
     let window = &mut window[..images.len() * image_stride];
     if pixel_stride > frame.channels {
         window.fill(P::default());
@@ -50,16 +50,31 @@ pub(super) fn fill<P: VectorElement>(
     let before = ((begin - first) as usize).min(rectangle.columns);
     let columns = begin as usize..end as usize;
     let is_whole = columns.len() == frame.width && rectangle.columns == frame.width;
+    let all_rows = rectangle.first[0] == 0 && rectangle.rows == frame.height;
+    if is_whole && all_rows && image_stride == rectangle.rows * row_stride {
+        // Whole images, one after the other, are one stretch of memory.
+        let pixels = frame.height * frame.width;
+        load(
+            images.start * pixels..images.end * pixels,
+            window,
+            pixel_stride,
+        );
+        return;
+    }
     for (image, target) in images.zip(window.chunks_exact_mut(image_stride)) {
         let first_row = rectangle.first[0];
         let last_row = first_row + rectangle.rows as isize;
         if is_whole && first_row >= 0 && last_row <= frame.height as isize {
             // Whole rows, one after the other, are one stretch of memory.
             let begin = (image * frame.height + first_row as usize) * frame.width;
-            load(begin..begin + rectangle.rows * frame.width, target, pixel_stride);
+            load(
+                begin..begin + rectangle.rows * frame.width,
+                target,
+                pixel_stride,
+            );
             continue;
         }
-        for (row, line) in (first_row..).zip(target.chunks_exact_mut(row_stride)) {
+        for (row, line) in (first_row..last_row).zip(target.chunks_exact_mut(row_stride)) {
             if row < 0 || row >= frame.height as isize || columns.is_empty() {
                 line.fill(P::default());
                 continue;

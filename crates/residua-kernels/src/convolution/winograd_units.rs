@@ -163,11 +163,12 @@ impl WinogradUnits {
     /// Fills a unit's window.
     pub(super) fn fill(&self, unit: &WinogradUnit, window: &mut [f32], load: &impl LoadPixels<f32>) {
         let channels = self.source.channels;
+        let image_length = unit.shape.window_rows() * unit.shape.window_columns() * channels;
         fill(
             self.source,
             unit.rectangle,
             unit.images.clone(),
-            channels,
+            [channels, image_length],
             window,
             load,
         );

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::source::load_block;
 use super::{Lines, run_lines};
 use crate::Element;
-use crate::element::VectorElement;
+use crate::element::{VectorElement, copy_numbers};
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -134,10 +134,7 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
         let length = self.pixels.len() * self.channels;
         let gradient = &self.source.gradient[begin..begin + length];
         if self.source.norm.is_none() && self.stride == self.channels {
-            for (target, number) in self.target.iter_mut().zip(gradient) {
-                *target = P::from_f32(number.to_f32());
-            }
-            return;
+            return copy_numbers(simd, gradient, self.target);
         }
         let (pixels, channels) = (self.pixels.len(), self.channels);
         let mut pass = LoadPass::<E, P> {
