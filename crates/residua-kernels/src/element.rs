@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use crate::scratch::Plain;
+use crate::lines::Plain;
 use crate::simd::Simd;
 
 /// A number of a feature map: `f32`, or `bf16` with half its memory.

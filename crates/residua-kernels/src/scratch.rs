@@ -1,37 +1,38 @@
-//! Working memory that a thread keeps between calls, aligned to cache lines.
+//! Working memory that is kept between calls, aligned to cache lines.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
 
-use half::bf16;
+use crate::lines::{CacheLine, Plain, lines_for, numbers, numbers_mut, zeroed_lines};
 
-/// Bytes in a cache line.
-const LINE: usize = 64;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([u8; LINE]);
+/// Buffers that a thread keeps for itself, because they are likely in its cache.
+const KEPT_BY_THREAD: usize = 8;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<CacheLine>>> = const { RefCell::new(Vec::new()) };
+    static OWN: RefCell<Vec<Vec<CacheLine>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A number that any bits are a value of, so that memory can change its type.
-///
-/// # Safety
-/// Every bit pattern must be valid, without padding, and the size must divide a cache line.
-pub(crate) unsafe trait Plain: Copy + Default + 'static {}
+/// What threads do not keep: buffers are often filled by one thread and dropped by another, whose
+/// own store would grow with every call.
+static SHARED: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
 
-// SAFETY: every pattern of the 4 bytes is a number.
-unsafe impl Plain for f32 {}
-// SAFETY: every pattern of the 2 bytes is a number.
-unsafe impl Plain for bf16 {}
+/// An unused buffer of exactly so many lines. The most recently used is likely still in cache.
+fn take(free: &mut Vec<Vec<CacheLine>>, lines: usize) -> Option<Vec<CacheLine>> {
+    let found = free.iter().rposition(|buffer| buffer.len() == lines);
+    found.map(|index| free.remove(index))
+}
 
-/// A slice of numbers that begins at a cache line and returns to its thread's pool when dropped.
+fn shared() -> std::sync::MutexGuard<'static, Vec<Vec<CacheLine>>> {
+    SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A slice of numbers that begins at a cache line and is used again after it was dropped.
 ///
-/// The pool only grows to the number and sizes of the buffers in use at once, which are bounded by
-/// the size of one block of work and of one layer's weights.
+/// Sizes are rounded up to powers of two (memory that is never touched is not occupied), so the
+/// store grows to twice the sizes of the buffers in use at once, which are bounded by one block of
+/// work of each thread and by one layer's weights.
 pub(crate) struct Scratch<T: Plain = f32> {
     lines: Vec<CacheLine>,
     length: usize,
@@ -41,11 +42,11 @@ pub(crate) struct Scratch<T: Plain = f32> {
 impl<T: Plain> Scratch<T> {
     /// `length` numbers with unspecified contents: what an earlier use left there, or zero.
     pub(crate) fn uninitialised(length: usize) -> Self {
-        let mut lines = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let needed = (length * size_of::<T>()).div_ceil(LINE);
-        if lines.len() < needed {
-            lines.resize(needed, CacheLine([0; LINE]));
-        }
+        let lines = lines_for::<T>(length).next_power_of_two();
+        let lines = OWN
+            .with_borrow_mut(|own| take(own, lines))
+            .or_else(|| take(&mut shared(), lines))
+            .unwrap_or_else(|| zeroed_lines(lines));
         Self {
             lines,
             length,
@@ -64,8 +65,15 @@ impl<T: Plain> Scratch<T> {
 impl<T: Plain> Drop for Scratch<T> {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        // The pool is gone when the thread is ending; the buffer is then simply freed.
-        let _ = POOL.try_with(|pool| pool.borrow_mut().push(lines));
+        // The thread's own store is gone when the thread is ending.
+        let surplus = OWN.try_with(|own| {
+            let mut own = own.borrow_mut();
+            own.push(lines);
+            (own.len() > KEPT_BY_THREAD).then(|| own.remove(0))
+        });
+        if let Ok(Some(lines)) = surplus {
+            shared().push(lines);
+        }
     }
 }
 
@@ -73,17 +81,12 @@ impl<T: Plain> Deref for Scratch<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        let pointer = self.lines.as_ptr().cast::<T>();
-        // SAFETY: the lines are initialised bytes, of which `Plain` makes numbers, aligned for any
-        // of them, and `length` fits in the lines.
-        unsafe { std::slice::from_raw_parts(pointer, self.length) }
+        numbers(&self.lines, self.length)
     }
 }
 
 impl<T: Plain> DerefMut for Scratch<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let pointer = self.lines.as_mut_ptr().cast::<T>();
-        // SAFETY: as above; numbers have no padding, so the bytes stay initialised.
-        unsafe { std::slice::from_raw_parts_mut(pointer, self.length) }
+        numbers_mut(&mut self.lines, self.length)
     }
 }
