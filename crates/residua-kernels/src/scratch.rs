@@ -21,7 +21,7 @@ thread_local! {
 ///
 /// # Safety
 /// Every bit pattern must be valid, without padding, and the size must divide a cache line.
-pub(crate) unsafe trait Plain: Copy + Default + 'static {}
+pub unsafe trait Plain: Copy + Default + 'static {}
 
 // SAFETY: every pattern of the 4 bytes is a number.
 unsafe impl Plain for f32 {}

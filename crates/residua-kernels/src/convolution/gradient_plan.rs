@@ -36,6 +36,16 @@ pub(super) type Pair = [usize; 2];
 /// In place of a pixel that does not exist, and counts as zero.
 pub(super) const NOTHING: usize = usize::MAX;
 
+/// Columns of the packed source whose pixels are equally far apart in the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ColumnRun {
+    /// Window offsets of the first column's numbers.
+    pub(super) pair: Pair,
+    pub(super) columns: usize,
+    /// From one column to the next.
+    pub(super) pitch: usize,
+}
+
 /// Source channels of a group that lie next to each other in the packed source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChannelBlock {
@@ -69,8 +79,8 @@ pub(super) struct GradientPlan {
     pub(super) blocks: Vec<ChannelBlock>,
     /// In the order of the blocks.
     pub(super) tiles: Vec<StepTile>,
-    /// Window offsets of the numbers in each column of the packed source.
-    pub(super) columns: Vec<Pair>,
+    /// The columns of the packed source.
+    pub(super) runs: Vec<ColumnRun>,
     /// The pixels of each pixel word, counted within the unit.
     pub(super) pixels: Vec<Pair>,
     /// The column of each pixel word's first tap.
@@ -130,7 +140,7 @@ impl GradientPlan {
             panels,
             blocks: channel_blocks(channels, most_steps),
             tiles: Vec::new(),
-            columns: Vec::new(),
+            runs: Vec::new(),
             pixels: Vec::new(),
             positions: Vec::new(),
             numbers_per_word,
@@ -206,7 +216,7 @@ impl GradientPlan {
             let pair = |second| [first, if paired { second } else { NOTHING }];
             self.pixels.push(pair(second));
             let offset = offsets.get(second).copied().unwrap_or(NOTHING);
-            self.columns.push([offsets[first], pair(offset)[1]]);
+            self.push_column([offsets[first], pair(offset)[1]]);
             self.positions.push(first / self.numbers_per_word);
         }
     }
@@ -239,8 +249,10 @@ impl GradientPlan {
                     let second = first + spec.stride[1];
                     let paired = self.numbers_per_word == 2 && second < window_columns;
                     let offset = |column| line + column * self.window.pixel_stride;
-                    self.columns
-                        .push([offset(first), if paired { offset(second) } else { NOTHING }]);
+                    self.push_column([
+                        offset(first),
+                        if paired { offset(second) } else { NOTHING },
+                    ]);
                 }
             }
             for row in 0..extent.rows {
@@ -257,6 +269,31 @@ impl GradientPlan {
             }
         }
         self.grid = Some(grid);
+    }
+
+    /// Appends a column of the packed source, to the last run if it continues that.
+    fn push_column(&mut self, pair: Pair) {
+        if let Some(run) = self.runs.last_mut() {
+            let pitch = if run.columns == 1 {
+                pair[0] - run.pair[0]
+            } else {
+                run.pitch
+            };
+            let expected = run.pair.map(|offset| match offset {
+                NOTHING => NOTHING,
+                offset => offset + run.columns * pitch,
+            });
+            if pair == expected {
+                run.pitch = pitch;
+                run.columns += 1;
+                return;
+            }
+        }
+        self.runs.push(ColumnRun {
+            pair,
+            columns: 1,
+            pitch: 0,
+        });
     }
 
     fn list_tiles(&mut self, geometry: &ConvolutionGeometry, most_steps: usize) {

@@ -7,6 +7,7 @@ use half::bf16;
 
 use super::correlation::Correlation;
 use super::gradient_plan::GradientPlan;
+use super::gradient_tile::UnitOperands;
 use super::pack::{PackedWeights, panels};
 use super::plan::{Chunking, Plan};
 use super::tile::PanelWork;
@@ -17,7 +18,18 @@ use crate::parallel::DisjointWriter;
 use crate::scratch::Scratch;
 
 /// Image size, input and output channels, kernel, stride.
-const SHAPES: [(usize, [usize; 2], usize, usize); 22] = [
+type Shape = (usize, [usize; 2], usize, usize);
+
+/// Image size, channels, groups; 3×3 kernels.
+const GROUPED_SHAPES: [(usize, usize, usize); 5] = [
+    (56, 128, 32),
+    (28, 256, 32),
+    (14, 512, 32),
+    (7, 1024, 32),
+    (28, 192, 192),
+];
+
+const SHAPES: [Shape; 22] = [
     (56, [64, 256], 1, 1),
     (56, [256, 64], 1, 1),
     (14, [1024, 256], 1, 1),
@@ -85,17 +97,23 @@ fn forward<P: VectorElement>(geometry: &ConvolutionGeometry) -> ([f64; 2], f64) 
     let channels = geometry.spec().out_channels;
     let mut result = vec![0.0f32; pixels.len() * channels];
     let initial = vec![0.0; channels.next_multiple_of(set.lanes())];
+    let [inputs, outputs] = [
+        plan.correlation.group_source_words() * P::PER_WORD,
+        plan.correlation.group_target_channels(),
+    ];
+    let every_panel = (0..geometry.spec().groups)
+        .flat_map(|group| panels.iter().map(move |panel| (group, panel)));
     let seconds = time(|| {
-        for panel in &panels {
+        for (group, panel) in every_panel.clone() {
             let width = panel.vectors * set.lanes();
-            let mut weights = packed.panel(0, phase.steps, 0, panel);
+            let mut weights = packed.panel(0, phase.steps, group, panel);
             for (position, block) in phase.blocks.iter().enumerate() {
                 let segments = &phase.segments[block.clone()];
                 let steps: usize = segments.iter().map(|segment| segment.length).sum();
                 let (block_weights, rest) = weights.split_at(steps * width * P::PER_WORD);
                 weights = rest;
                 let work = PanelWork {
-                    source,
+                    source: &source[group * inputs..],
                     pixels,
                     segments,
                     weights: block_weights,
@@ -103,8 +121,9 @@ fn forward<P: VectorElement>(geometry: &ConvolutionGeometry) -> ([f64; 2], f64) 
                     vectors: panel.vectors,
                     channels: panel.channels,
                 };
+                let target = result[group * outputs + panel.first..].as_mut_ptr();
                 // SAFETY: the result has all channels of all pixels of the chunk.
-                unsafe { work.run(set, result[panel.first..].as_mut_ptr()) };
+                unsafe { work.run(set, target) };
             }
         }
     });
@@ -149,11 +168,16 @@ fn gradient<P: VectorElement>(geometry: &ConvolutionGeometry) -> ([f64; 2], [f64
         tables.pack_source(set, extent, window, &mut source);
         tables.pack_gradients(set, extent, &output_gradient, &mut gradients);
     });
+    let operands = UnitOperands {
+        extent,
+        source: &source,
+        gradients: &gradients,
+    };
     let seconds = time(|| {
-        let panels = 0..tables.panels.len();
+        let panels = 0..tables.groups * tables.panels.len();
         let tiles = 0..tables.tiles.len();
         // SAFETY: there is no other thread.
-        unsafe { tables.accumulate(set, extent, &source, &gradients, panels, tiles, &sums) };
+        unsafe { tables.accumulate(set, operands, panels, tiles, &sums) };
     });
     let operations =
         2.0 * (output_gradient.len() * geometry.taps() * geometry.group_in_channels()) as f64 / 1e9;
@@ -172,29 +196,43 @@ fn row<P: VectorElement>(name: &str, geometry: &ConvolutionGeometry) {
     );
 }
 
+fn measure(name: &str, spec: ConvolutionSpec) {
+    if !name.contains(&std::env::var("SHAPE").unwrap_or_default()) {
+        return;
+    }
+    let geometry = ConvolutionGeometry::new(spec).expect("the shapes of the lists exist");
+    println!("{name}");
+    row::<f32>("f32 ", &geometry);
+    row::<bf16>("bf16", &geometry);
+}
+
 #[test]
 #[ignore = "measures for a while"]
 fn speed() {
-    let filter = std::env::var("SHAPE").unwrap_or_default();
+    let spec = |size, channels: [usize; 2], kernel, stride| ConvolutionSpec {
+        batch: 16,
+        input: [size, size],
+        in_channels: channels[0],
+        out_channels: channels[1],
+        kernel: [kernel, kernel],
+        stride: [stride, stride],
+        padding: [kernel / 2, kernel / 2],
+        ..ConvolutionSpec::default()
+    };
     for (size, channels, kernel, stride) in SHAPES {
         let [inputs, outputs] = channels;
-        let name = format!("{size}² {inputs}→{outputs} {kernel}×{kernel} stride {stride}");
-        if !name.contains(&filter) {
-            continue;
-        }
-        let geometry = ConvolutionGeometry::new(ConvolutionSpec {
-            batch: 16,
-            input: [size, size],
-            in_channels: inputs,
-            out_channels: outputs,
-            kernel: [kernel, kernel],
-            stride: [stride, stride],
-            padding: [kernel / 2, kernel / 2],
-            ..ConvolutionSpec::default()
-        })
-        .expect("the shapes of the list exist");
-        println!("{name}");
-        row::<f32>("f32 ", &geometry);
-        row::<bf16>("bf16", &geometry);
+        measure(
+            &format!("{size}² {inputs}→{outputs} {kernel}×{kernel} stride {stride}"),
+            spec(size, channels, kernel, stride),
+        );
+    }
+    for (size, channels, groups) in GROUPED_SHAPES {
+        measure(
+            &format!("{size}² {channels} 3×3 groups {groups}"),
+            ConvolutionSpec {
+                groups,
+                ..spec(size, [channels, channels], 3, 1)
+            },
+        );
     }
 }

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::ConvolutionGeometry;
 use super::correlation::Correlation;
-use super::gradient_plan::GradientPlan;
+use super::gradient_plan::{Extent, GradientPlan};
+use super::gradient_tile::UnitOperands;
 use super::plan::{Chunking, Plan};
 use crate::InstructionSet;
 use crate::element::VectorElement;
@@ -97,7 +98,7 @@ struct Job<'a, P, G> {
 struct Operands<'a, P: VectorElement> {
     set: InstructionSet,
     tables: &'a GradientPlan,
-    extent: super::gradient_plan::Extent,
+    extent: Extent,
     source: Scratch<P>,
     gradients: Scratch<P>,
 }
@@ -129,6 +130,11 @@ impl<'a, P: VectorElement, G: VectorElement> Job<'a, P, G> {
 impl<P: VectorElement> Operands<'_, P> {
     /// Adds the shares `range` of `shares` of the sums.
     fn add(&self, range: std::ops::Range<usize>, shares: usize, sums: &DisjointWriter<'_>) {
+        let operands = UnitOperands {
+            extent: self.extent,
+            source: &self.source,
+            gradients: &self.gradients,
+        };
         let panels = self.tables.groups * self.tables.panels.len();
         let tiles = self.tables.tiles.len();
         // Panels and, where they are too few, tiles.
@@ -139,15 +145,8 @@ impl<P: VectorElement> Operands<'_, P> {
             let tiles = tiles * split / splits..tiles * (split + 1) / splits;
             // SAFETY: shares differ in their panels or their tiles; a part has its own sums.
             unsafe {
-                self.tables.accumulate(
-                    self.set,
-                    self.extent,
-                    &self.source,
-                    &self.gradients,
-                    panel..panel + 1,
-                    tiles,
-                    sums,
-                );
+                self.tables
+                    .accumulate(self.set, operands, panel..panel + 1, tiles, sums);
             }
         }
     }
