@@ -50,15 +50,10 @@ impl GradientPlan {
         let length = self.source_length::<P>(extent);
         assert_eq!(packed.len(), length, "packed source");
         let columns = self.column_count(extent);
-        let paired = if self.last_is_complete::<P>(extent) {
-            columns
-        } else {
-            columns - 1
-        };
         set.run(PackSource {
             plan: self,
             columns,
-            paired,
+            complete: self.complete(extent, columns),
             window,
             packed,
         });
@@ -83,28 +78,23 @@ impl GradientPlan {
         let length = self.pixel_count(extent) * channels;
         assert_eq!(gradients.len(), length, "output gradients");
         assert_eq!(set.lanes(), self.lanes, "lanes of the plan");
+        let words = self.word_count(extent);
         set.run(PackGradients {
             plan: self,
-            pixels: &self.pixels[..self.word_count(extent)],
-            complete: self.last_is_complete::<P>(extent),
+            pixels: &self.pixels[..words],
+            complete: self.complete(extent, words),
             channels,
             gradients,
             packed,
         });
-    }
-
-    /// Whether the last pixel word has the pixels that the plan lists. That of an odd unit without
-    /// rows has no second pixel, though a larger unit's has.
-    fn last_is_complete<P: Element>(&self, extent: Extent) -> bool {
-        self.taps > 1 || self.pixel_count(extent).is_multiple_of(P::PER_WORD)
     }
 }
 
 struct PackSource<'a, P> {
     plan: &'a GradientPlan,
     columns: usize,
-    /// Columns before the first that has lost its second pixel.
-    paired: usize,
+    /// Columns before the first that lacks its second pixel.
+    complete: usize,
     window: &'a [P],
     packed: &'a mut [P],
 }
@@ -126,11 +116,13 @@ impl<P: VectorElement> Kernel for PackSource<'_, P> {
                 if run.pair[1] != NOTHING {
                     run.pair[1] += offset;
                 }
-                let incomplete = (column + run.columns).saturating_sub(self.paired);
-                run.columns -= incomplete;
-                self.pack_run(simd, group, column, &run, &mut words);
+                let all = run.columns;
+                run.columns = all.min(self.complete.saturating_sub(column));
+                if run.columns > 0 {
+                    self.pack_run(simd, group, column, &run, &mut words);
+                }
                 column += run.columns;
-                // No more than the last column of the unit.
+                let incomplete = all - run.columns;
                 if incomplete > 0 {
                     run.pair = [run.pair[0] + run.columns * run.pitch, NOTHING];
                     run.columns = incomplete;
@@ -262,7 +254,8 @@ fn write_words<S: Simd, P: VectorElement>(
 struct PackGradients<'a, P, G> {
     plan: &'a GradientPlan,
     pixels: &'a [Pair],
-    complete: bool,
+    /// Words before the first that lacks its second pixel.
+    complete: usize,
     /// Of a pixel of `gradients`.
     channels: usize,
     gradients: &'a [G],
@@ -305,7 +298,6 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
         target: usize,
     ) {
         let width = panel.vectors * S::LANES;
-        let last = self.pixels.len() - 1;
         let zeros = [G::default(); TILE_VECTORS * MOST_LANES];
         assert!(width <= zeros.len());
         let targets = &mut self.packed[target * P::PER_WORD..];
@@ -313,7 +305,7 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
         for (word, target) in words.zip(targets) {
             let [pixel, second] = self.pixels[word];
             let first = &self.gradients[pixel * self.channels + channel..][..panel.channels];
-            let nothing = second == NOTHING || (word == last && !self.complete);
+            let nothing = second == NOTHING || word >= self.complete;
             let second = if P::PER_WORD == 1 || nothing {
                 &zeros[..panel.channels]
             } else {

@@ -13,9 +13,9 @@ use crate::element::VectorElement;
 use crate::parallel::DisjointWriter;
 use crate::simd::{Kernel, Simd};
 
-/// Pixel words that are multiplied before a tile's sums go back to memory. Their gradients, 16 KiB,
-/// stay in the first-level cache from tile to tile.
-const TILE_WORDS: usize = 128;
+/// Pixel words that are multiplied before a tile's sums go back to memory: many, because the sums of
+/// a wide layer are far away. Their gradients, 32 KiB, stream from the second-level cache.
+const TILE_WORDS: usize = 256;
 
 /// A unit's operands, as [`GradientPlan::pack_source`] and [`GradientPlan::pack_gradients`] left
 /// them.

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::correlate::correlate;
 use super::correlation::Correlation;
-use super::weight_gradient::weight_gradient;
+use super::plan::Chunking;
+use super::weight_gradient::{weight_gradient, weight_gradient_in};
 use super::{ConvolutionGeometry, ConvolutionSpec};
 use crate::{InstructionSet, with_instruction_set};
 use support::{Sum, assert_close, for_each_product, numbers};
@@ -71,6 +72,16 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
 
             let mut from_bf16 = vec![f32::NAN; geometry.weight_length()];
             weight_gradient(geometry, &input, &rounded_gradient, &mut from_bf16);
+            let whole = Chunking {
+                numbers: 64 * 1024,
+                least_chunks: 1,
+                spread_pixels: false,
+            };
+            let mut of_images = vec![f32::NAN; geometry.weight_length()];
+            weight_gradient_in(geometry, whole, &input, &output_gradient, &mut of_images);
+            let name = format!("{set} weight gradient of units of images");
+            assert_close(&name, &of_images, &weight_sums, ROUNDINGS);
+
             assert_eq!(
                 from_bf16, from_f32,
                 "{set} weight gradient of rounded numbers"
@@ -81,7 +92,7 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
 
 prop_compose! {
     fn geometries()(
-        batch in 1usize..4,
+        batch in 1usize..6,
         input in [1usize..12, 1usize..12],
         group_channels in (prop_oneof![1usize..6, 14usize..40], prop_oneof![1usize..6, 14usize..72]),
         groups in prop_oneof![3 => Just(1usize), 1 => 2usize..5],
@@ -135,6 +146,8 @@ fn planned_shapes_match_the_reference() {
         square(1, 59, [24, 8], 3, 2, 1),
         square(1, 61, [30, 8], 1, 2, 1),
         square(1, 58, [3, 20], 7, 2, 1),
+        square(65, 5, [33, 17], 3, 1, 1),
+        square(65, 5, [3, 17], 3, 2, 1),
         square(35, 4, [20, 17], 3, 1, 1),
         square(33, 5, [8, 17], 3, 2, 1),
         square(2, 3, [900, 65], 1, 1, 1),

@@ -32,13 +32,24 @@ pub(super) fn weight_gradient<P: VectorElement, G: VectorElement>(
     output_gradient: &[G],
     weight_gradient: &mut [f32],
 ) {
-    let set = InstructionSet::current();
     let least_chunks = (PARTIAL_NUMBERS / geometry.weight_length()).clamp(1, TASKS);
     let chunking = Chunking {
         numbers: CHUNK_NUMBERS,
         least_chunks,
         spread_pixels: false,
     };
+    weight_gradient_in(geometry, chunking, input, output_gradient, weight_gradient);
+}
+
+/// The same with given chunks.
+pub(super) fn weight_gradient_in<P: VectorElement, G: VectorElement>(
+    geometry: &ConvolutionGeometry,
+    chunking: Chunking,
+    input: &[P],
+    output_gradient: &[G],
+    weight_gradient: &mut [f32],
+) {
+    let set = InstructionSet::current();
     let plan = Plan::new(Correlation::forward(geometry), chunking);
     let tables = GradientPlan::new(
         geometry,
