@@ -77,7 +77,23 @@ pub(crate) trait VectorElement: sealed::Storage {
     /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.
     fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector;
 
-    /// `addend` plus the products of the numbers in the words of `left` and `right`.
+    /// The same of numbers that were read from elements of type `G`, which `bf16` need not be
+    /// rounded again.
+    #[inline(always)]
+    fn words_from<G: VectorElement, S: Simd>(
+        simd: S,
+        first: S::Vector,
+        second: S::Vector,
+    ) -> S::Vector {
+        if Self::PER_WORD == 2 && G::PER_WORD == 2 {
+            simd.join_bf16(first, second)
+        } else {
+            Self::words(simd, first, second)
+        }
+    }
+
+    /// `addend` plus the products of the numbers in the words of `left`, perhaps one word that was
+    /// broadcast, and `right`.
     fn multiply_words<S: Simd>(
         simd: S,
         left: S::Vector,
@@ -140,7 +156,8 @@ impl VectorElement for bf16 {
         right: S::Vector,
         addend: S::Vector,
     ) -> S::Vector {
-        simd.dot_bf16(left, right, addend)
+        // The instruction can broadcast its second operand from memory.
+        simd.dot_bf16(right, left, addend)
     }
 }
 

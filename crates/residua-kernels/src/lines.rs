@@ -51,7 +51,10 @@ pub(crate) fn zeroed_lines(count: usize) -> Vec<CacheLine> {
 /// # Panics
 /// If there are fewer.
 pub(crate) fn numbers<T: Plain>(lines: &[CacheLine], length: usize) -> &[T] {
-    assert!(lines_for::<T>(length) <= lines.len(), "numbers beyond the lines");
+    assert!(
+        lines_for::<T>(length) <= lines.len(),
+        "numbers beyond the lines"
+    );
     // SAFETY: the lines are initialised bytes, of which `Plain` makes numbers, aligned for any of
     // them; the length was just checked.
     unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), length) }
@@ -62,7 +65,10 @@ pub(crate) fn numbers<T: Plain>(lines: &[CacheLine], length: usize) -> &[T] {
 /// # Panics
 /// If there are fewer.
 pub(crate) fn numbers_mut<T: Plain>(lines: &mut [CacheLine], length: usize) -> &mut [T] {
-    assert!(lines_for::<T>(length) <= lines.len(), "numbers beyond the lines");
+    assert!(
+        lines_for::<T>(length) <= lines.len(),
+        "numbers beyond the lines"
+    );
     // SAFETY: as above; numbers have no padding, so the bytes stay initialised.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), length) }
 }

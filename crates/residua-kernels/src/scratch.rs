@@ -25,7 +25,9 @@ fn take(free: &mut Vec<Vec<CacheLine>>, lines: usize) -> Option<Vec<CacheLine>> 
 }
 
 fn shared() -> std::sync::MutexGuard<'static, Vec<Vec<CacheLine>>> {
-    SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    SHARED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A slice of numbers that begins at a cache line and is used again after it was dropped.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::ConvolutionGeometry;
 use super::correlation::Correlation;
 use super::gradient_plan::{Extent, GradientPlan};
+use super::gradient_tile::UnitOperands;
 use super::pack::{PackedWeights, Panel, panels};
 use super::plan::{Chunk, Chunking, Plan};
 use super::tile::PanelWork;
@@ -164,13 +165,18 @@ const CHUNK_NUMBERS: usize = 256 * 1024;
 
 impl<P: VectorElement> DirectSum<P> {
     pub(super) fn new(geometry: &ConvolutionGeometry) -> Self {
-        let set = InstructionSet::current();
         let least_chunks = (PARTIAL_NUMBERS / geometry.weight_length()).clamp(1, MOST_CHUNKS);
         let chunking = Chunking {
             numbers: CHUNK_NUMBERS,
             least_chunks,
             spread_pixels: false,
         };
+        Self::in_chunks(geometry, chunking)
+    }
+
+    /// The same with given chunks.
+    pub(super) fn in_chunks(geometry: &ConvolutionGeometry, chunking: Chunking) -> Self {
+        let set = InstructionSet::current();
         let plan = Plan::new(Correlation::forward(geometry), chunking);
         let tables = GradientPlan::new(
             geometry,
@@ -255,15 +261,13 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
             // SAFETY: shares differ in their panels or their tiles, and the caller promises that
             // nobody else has this share.
             unsafe {
-                self.tables.accumulate(
-                    set,
-                    operands.extent,
-                    &operands.source,
-                    &operands.gradients,
-                    panel..panel + 1,
-                    tiles,
-                    sums,
-                );
+                let operands = UnitOperands {
+                    extent: operands.extent,
+                    source: &operands.source,
+                    gradients: &operands.gradients,
+                };
+                self.tables
+                    .accumulate(set, operands, panel..panel + 1, tiles, sums);
             }
         }
     }

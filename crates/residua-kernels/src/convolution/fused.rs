@@ -7,6 +7,8 @@ use super::ConvolutionGeometry;
 use super::correlation::Correlation;
 use super::direct::{DirectCorrelation, DirectSum};
 use super::units::{Correlate, SumProducts, correlate, sum_products};
+use super::winograd::Direction;
+use super::winograd_units::{WinogradCorrelation, WinogradSum, WinogradUnits};
 use crate::feature_map::{
     BatchMoments, Finish, GradientSums, OutputGradient, PartialMoments, PartialSums, Source,
     UnitGradient, copy_pixels, finish_pixels, store_pixels,
@@ -86,8 +88,13 @@ pub fn forward<E: Element>(
             )));
         }
     }
-    let correlation = || Correlation::forward(geometry);
-    let direct = DirectCorrelation::<E>::new(correlation(), pass.weight, pass.bias);
+    if WinogradUnits::suit(geometry) {
+        let direction = Direction::Forward;
+        let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, pass.bias);
+        return Ok(run_forward(geometry, &winograd, pass));
+    }
+    let correlation = Correlation::forward(geometry);
+    let direct = DirectCorrelation::<E>::new(correlation, pass.weight, pass.bias);
     Ok(run_forward(geometry, &direct, pass))
 }
 
@@ -145,8 +152,13 @@ pub fn input_gradient<E: Element>(
     if let Some(finish) = &pass.finish {
         finish.check(geometry.input_length(), spec.in_channels)?;
     }
-    let correlation = || Correlation::input_gradient(geometry);
-    let direct = DirectCorrelation::<E>::new(correlation(), pass.weight, None);
+    if WinogradUnits::suit(geometry) {
+        let direction = Direction::InputGradient;
+        let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
+        return Ok(run_input_gradient(geometry, &winograd, pass));
+    }
+    let correlation = Correlation::input_gradient(geometry);
+    let direct = DirectCorrelation::<E>::new(correlation, pass.weight, None);
     Ok(run_input_gradient(geometry, &direct, pass))
 }
 
@@ -204,6 +216,10 @@ pub fn weight_gradient<E: Element>(
         .check(geometry.output_length(), spec.out_channels)?;
     let length = pass.weight_gradient.len();
     ShapeError::check_length("weight gradient", length, geometry.weight_length())?;
+    if WinogradUnits::suit(geometry) {
+        run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
+        return Ok(());
+    }
     run_weight_gradient(geometry, &DirectSum::<E>::new(geometry), pass);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! A unit's source and output gradients in the order in which the weight gradient's register tiles
 //! read them.
 
-use super::gradient_plan::{Extent, GradientPlan, NOTHING, Pair};
+use super::gradient_plan::{ColumnRun, Extent, GradientPlan, NOTHING, Pair, TILE_VECTORS};
+use super::pack::Panel;
 use crate::InstructionSet;
 use crate::element::VectorElement;
 use crate::scratch::Scratch;
@@ -10,9 +11,11 @@ use crate::simd::{Kernel, Simd};
 /// Columns and pixel words that are packed together: enough to write runs of memory, few enough
 /// that their rows stay in the first-level cache.
 const PACKED_TOGETHER: usize = 8;
+/// At least the lanes of any instruction set.
+const MOST_LANES: usize = 16;
 
 impl GradientPlan {
-    /// Numbers of the packed source of a unit. Readable beyond the last word for a vector.
+    /// Numbers of the packed source of a unit.
     pub(super) fn source_length<P: VectorElement>(&self, extent: Extent) -> usize {
         self.groups * self.channels * self.column_count(extent) * P::PER_WORD
     }
@@ -27,6 +30,11 @@ impl GradientPlan {
         self.panels.iter().map(|panel| panel.vectors).sum::<usize>() * self.lanes
     }
 
+    /// Output channels of a group.
+    pub(super) fn group_out_channels(&self) -> usize {
+        self.panels.iter().map(|panel| panel.channels).sum()
+    }
+
     /// Packs a unit's window as words `[group][channel block][column][channel]`.
     ///
     /// # Panics
@@ -39,26 +47,13 @@ impl GradientPlan {
         window: &[P],
         packed: &mut [P],
     ) {
-        assert_eq!(
-            packed.len(),
-            self.source_length::<P>(extent),
-            "packed source"
-        );
-        let columns = &self.columns[..self.column_count(extent)];
-        let last = columns
-            .iter()
-            .flatten()
-            .filter(|&&offset| offset != NOTHING);
-        let furthest = last.max().copied().unwrap_or(0)
-            + (self.groups - 1) * self.window.group_stride
-            + self.channels;
-        assert!(furthest <= window.len(), "columns beyond the window");
-        // The last pixel word of an odd unit has no second pixel, though a larger unit's has.
-        let complete = self.taps > 1 || self.pixel_count(extent).is_multiple_of(P::PER_WORD);
+        let length = self.source_length::<P>(extent);
+        assert_eq!(packed.len(), length, "packed source");
+        let columns = self.column_count(extent);
         set.run(PackSource {
             plan: self,
             columns,
-            complete,
+            complete: self.complete(extent, columns),
             window,
             packed,
         });
@@ -77,36 +72,29 @@ impl GradientPlan {
         gradients: &[G],
         packed: &mut [P],
     ) {
-        assert_eq!(
-            packed.len(),
-            self.gradients_length::<P>(extent),
-            "packed gradients"
-        );
+        let length = self.gradients_length::<P>(extent);
+        assert_eq!(packed.len(), length, "packed gradients");
         let channels = self.groups * self.group_out_channels();
-        assert_eq!(
-            gradients.len(),
-            self.pixel_count(extent) * channels,
-            "output gradients"
-        );
+        let length = self.pixel_count(extent) * channels;
+        assert_eq!(gradients.len(), length, "output gradients");
+        assert_eq!(set.lanes(), self.lanes, "lanes of the plan");
+        let words = self.word_count(extent);
         set.run(PackGradients {
             plan: self,
-            pixels: &self.pixels[..self.word_count(extent)],
-            complete: self.taps > 1 || self.pixel_count(extent).is_multiple_of(P::PER_WORD),
+            pixels: &self.pixels[..words],
+            complete: self.complete(extent, words),
+            channels,
             gradients,
             packed,
         });
-    }
-
-    /// Output channels of a group.
-    pub(super) fn group_out_channels(&self) -> usize {
-        self.panels.iter().map(|panel| panel.channels).sum()
     }
 }
 
 struct PackSource<'a, P> {
     plan: &'a GradientPlan,
-    columns: &'a [Pair],
-    complete: bool,
+    columns: usize,
+    /// Columns before the first that lacks its second pixel.
+    complete: usize,
     window: &'a [P],
     packed: &'a mut [P],
 }
@@ -115,51 +103,99 @@ impl<P: VectorElement> Kernel for PackSource<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         let plan = self.plan;
-        // Words of a few columns, padded so that whole vectors can be read from any of them.
-        let line = plan.channels + S::LANES;
-        let mut words = Scratch::<P>::uninitialised(PACKED_TOGETHER * line * P::PER_WORD);
-        let all = self.columns.len();
-        let single_block = plan.blocks.len() == 1;
+        let mut words = Scratch::zeroed(PACKED_TOGETHER * plan.channels * P::PER_WORD);
         for group in 0..plan.groups {
-            let group_words = group * plan.channels * all;
-            for first in (0..all).step_by(PACKED_TOGETHER) {
-                let columns = &self.columns[first..all.min(first + PACKED_TOGETHER)];
-                for (index, &[offset, second]) in columns.iter().enumerate() {
-                    let from = |offset: usize| {
-                        &self.window[offset + group * plan.window.group_stride..][..plan.channels]
-                    };
-                    let incomplete = !self.complete && first + index + 1 == all;
-                    let second = (second != NOTHING && !incomplete).then(|| from(second));
-                    let target = if single_block {
-                        let begin = group_words + (first + index) * plan.channels;
-                        &mut self.packed[begin * P::PER_WORD..]
-                    } else {
-                        &mut words[index * line * P::PER_WORD..]
-                    };
-                    let target = &mut target[..plan.channels * P::PER_WORD];
-                    write_words(from(offset), second, target);
+            let mut column = 0;
+            for run in &plan.runs {
+                let mut run = *run;
+                run.columns = run.columns.min(self.columns - column);
+                let offset = group * plan.window.group_stride;
+                run.pair[0] += offset;
+                if run.pair[1] != NOTHING {
+                    run.pair[1] += offset;
                 }
-                if single_block {
-                    continue;
+                let all = run.columns;
+                run.columns = all.min(self.complete.saturating_sub(column));
+                if run.columns > 0 {
+                    self.pack_run(simd, group, column, &run, &mut words);
                 }
-                for block in &plan.blocks {
-                    let begin = group_words + block.first * all + first * block.channels;
-                    let target = &mut self.packed[begin * P::PER_WORD..]
-                        [..columns.len() * block.channels * P::PER_WORD];
-                    let source = words.as_ptr().cast::<f32>();
-                    for index in 0..columns.len() {
-                        for lane in (0..block.channels).step_by(S::LANES) {
-                            let count = S::LANES.min(block.channels - lane);
-                            // SAFETY: `words` has `line` words per column, LANES more than there
-                            // are channels; `target` has the block's channels for each column.
-                            unsafe {
-                                let source = source.add(index * line + block.first + lane);
-                                let target = target.as_mut_ptr().cast::<f32>();
-                                let target = target.add(index * block.channels + lane);
-                                simd.store_first(count, target, simd.load(source));
-                            }
+                column += run.columns;
+                let incomplete = all - run.columns;
+                if incomplete > 0 {
+                    run.pair = [run.pair[0] + run.columns * run.pitch, NOTHING];
+                    run.columns = incomplete;
+                    self.pack_run(simd, group, column, &run, &mut words);
+                    column += incomplete;
+                }
+                if column == self.columns {
+                    break;
+                }
+            }
+            assert_eq!(column, self.columns, "unit beyond the plan");
+        }
+    }
+}
+
+impl<P: VectorElement> PackSource<'_, P> {
+    /// Packs the columns of `run` as those from `column` on.
+    #[inline(always)]
+    fn pack_run<S: Simd>(
+        &mut self,
+        simd: S,
+        group: usize,
+        column: usize,
+        run: &ColumnRun,
+        words: &mut [P],
+    ) {
+        let channels = self.plan.channels;
+        let group_words = group * channels * self.columns;
+        if let [_] = self.plan.blocks[..] {
+            let target = &mut self.packed[(group_words + column * channels) * P::PER_WORD..];
+            if run.pitch == channels {
+                let count = run.columns * channels;
+                write_words(simd, self.window, run.pair, count, target);
+            } else {
+                let targets = target.chunks_exact_mut(channels * P::PER_WORD);
+                for (index, target) in targets.take(run.columns).enumerate() {
+                    let pair = shifted(run.pair, index * run.pitch);
+                    write_words(simd, self.window, pair, channels, target);
+                }
+            }
+            return;
+        }
+        for first in (0..run.columns).step_by(PACKED_TOGETHER) {
+            let count = PACKED_TOGETHER.min(run.columns - first);
+            let pair = shifted(run.pair, first * run.pitch);
+            // Words of one number are in the window already.
+            let (source, pitch) = if P::PER_WORD == 1 {
+                let length = (count - 1) * run.pitch + channels;
+                (&self.window[pair[0]..][..length], run.pitch)
+            } else {
+                let targets = words.chunks_exact_mut(channels * P::PER_WORD);
+                for (index, target) in targets.take(count).enumerate() {
+                    let pair = shifted(pair, index * run.pitch);
+                    write_words(simd, self.window, pair, channels, target);
+                }
+                (&words[..count * channels * P::PER_WORD], channels)
+            };
+            for block in &self.plan.blocks {
+                let begin = group_words + block.first * self.columns;
+                let begin = begin + (column + first) * block.channels;
+                let target =
+                    &mut self.packed[begin * P::PER_WORD..][..count * block.channels * P::PER_WORD];
+                for index in 0..count {
+                    for lane in (0..block.channels).step_by(S::LANES) {
+                        let lanes = S::LANES.min(block.channels - lane);
+                        // SAFETY: `source` has all channels, `target` the block's, of `count`
+                        // columns.
+                        unsafe {
+                            let source = source.as_ptr().cast::<f32>();
+                            let source = source.add(index * pitch + block.first + lane);
+                            let target = target.as_mut_ptr().cast::<f32>();
+                            let target = target.add(index * block.channels + lane);
+                            simd.store_first(lanes, target, simd.load_first(lanes, source));
                         }
                     }
                 }
@@ -168,26 +204,49 @@ impl<P: VectorElement> Kernel for PackSource<'_, P> {
     }
 }
 
-/// Writes words of two pixels' numbers, or of one's and zeros.
+/// The pair `distance` numbers further.
 #[inline(always)]
-fn write_words<P: VectorElement>(first: &[P], second: Option<&[P]>, words: &mut [P]) {
-    if P::PER_WORD == 1 {
-        words.copy_from_slice(first);
-        return;
-    }
-    let words = words.chunks_exact_mut(P::PER_WORD);
-    match second {
-        Some(second) => {
-            for ((word, &first), &second) in words.zip(first).zip(second) {
-                word[0] = first;
-                word[1] = second;
-            }
+fn shifted([first, second]: Pair, distance: usize) -> Pair {
+    let second = if second == NOTHING {
+        NOTHING
+    } else {
+        second + distance
+    };
+    [first + distance, second]
+}
+
+/// Writes `count` words of the numbers that begin at the two offsets of `window`.
+#[inline(always)]
+fn write_words<S: Simd, P: VectorElement>(
+    simd: S,
+    window: &[P],
+    [first, second]: Pair,
+    count: usize,
+    target: &mut [P],
+) {
+    let target = &mut target[..count * P::PER_WORD];
+    let first = &window[first..][..count];
+    let second = match second {
+        NOTHING => None,
+        second => Some(&window[second..][..count]),
+    };
+    let whole = count - count % S::LANES;
+    for index in (0..whole).step_by(S::LANES) {
+        // SAFETY: both slices have `count` numbers, the target as many words.
+        unsafe {
+            let first = P::load(simd, first.as_ptr().add(index));
+            let second = match second {
+                Some(second) => P::load(simd, second.as_ptr().add(index)),
+                None => simd.splat(0.0),
+            };
+            let words = P::words_from::<P, S>(simd, first, second);
+            simd.store(target.as_mut_ptr().cast::<f32>().add(index), words);
         }
-        None => {
-            for (word, &first) in words.zip(first) {
-                word[0] = first;
-                word[1] = P::default();
-            }
+    }
+    for index in whole..count {
+        target[index * P::PER_WORD] = first[index];
+        if P::PER_WORD == 2 {
+            target[index * 2 + 1] = second.map_or(P::default(), |second| second[index]);
         }
     }
 }
@@ -195,7 +254,10 @@ fn write_words<P: VectorElement>(first: &[P], second: Option<&[P]>, words: &mut 
 struct PackGradients<'a, P, G> {
     plan: &'a GradientPlan,
     pixels: &'a [Pair],
-    complete: bool,
+    /// Words before the first that lacks its second pixel.
+    complete: usize,
+    /// Of a pixel of `gradients`.
+    channels: usize,
     gradients: &'a [G],
     packed: &'a mut [P],
 }
@@ -204,61 +266,67 @@ impl<P: VectorElement, G: VectorElement> Kernel for PackGradients<'_, P, G> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(mut self, simd: S) {
         let plan = self.plan;
         let group_channels = plan.group_out_channels();
-        let channels = plan.groups * group_channels;
-        let zeros = [G::default(); MOST_LANES];
-        let all = self.pixels.len();
         let padded = plan.padded_channels();
+        let all = self.pixels.len();
         for first in (0..all).step_by(PACKED_TOGETHER) {
-            let pixels = &self.pixels[first..all.min(first + PACKED_TOGETHER)];
+            let count = PACKED_TOGETHER.min(all - first);
             for group in 0..plan.groups {
                 for panel in &plan.panels {
+                    let channel = group * group_channels + panel.first;
                     let width = panel.vectors * S::LANES;
-                    let first_channel = group * group_channels + panel.first;
-                    let begin = (group * padded + panel.first) * all + first * width;
-                    let target = &mut self.packed[begin * P::PER_WORD..]
-                        [..pixels.len() * width * P::PER_WORD];
-                    let lines = target.chunks_exact_mut(width * P::PER_WORD);
-                    for ((index, &[pixel, second]), line) in pixels.iter().enumerate().zip(lines) {
-                        let incomplete = !self.complete && first + index + 1 == all;
-                        let second = (second != NOTHING && !incomplete).then_some(second);
-                        for lane in (0..width).step_by(S::LANES) {
-                            let count = S::LANES.min(panel.channels - lane);
-                            let read = |pixel: usize| {
-                                let begin = pixel * channels + first_channel + lane;
-                                read_first(simd, &self.gradients[begin..][..count])
-                            };
-                            let second = if P::PER_WORD == 2 { second } else { None };
-                            let second = match second {
-                                Some(second) => read(second),
-                                None => read_first(simd, &zeros[..S::LANES]),
-                            };
-                            let words = P::words(simd, read(pixel), second);
-                            // SAFETY: the line has `width` words, a multiple of LANES.
-                            unsafe { simd.store(line.as_mut_ptr().cast::<f32>().add(lane), words) };
-                        }
-                    }
+                    let target = (group * padded + panel.first) * all + first * width;
+                    self.pack_panel(simd, panel, channel, first..first + count, target);
                 }
             }
         }
     }
 }
 
-/// At least the lanes of any instruction set.
-const MOST_LANES: usize = 16;
-
-/// Reads the numbers, at most a vector, and zeros in the lanes behind.
-#[inline(always)]
-fn read_first<S: Simd, G: VectorElement>(simd: S, numbers: &[G]) -> S::Vector {
-    if numbers.len() == S::LANES {
-        // SAFETY: just checked.
-        return unsafe { G::load(simd, numbers.as_ptr()) };
+impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
+    /// Packs the panel, which begins at `channel`, of some pixel words to the words from `target`
+    /// on.
+    #[inline(always)]
+    fn pack_panel<S: Simd>(
+        &mut self,
+        simd: S,
+        panel: &Panel,
+        channel: usize,
+        words: std::ops::Range<usize>,
+        target: usize,
+    ) {
+        let width = panel.vectors * S::LANES;
+        let zeros = [G::default(); TILE_VECTORS * MOST_LANES];
+        assert!(width <= zeros.len());
+        let targets = &mut self.packed[target * P::PER_WORD..];
+        let targets = targets.chunks_exact_mut(width * P::PER_WORD);
+        for (word, target) in words.zip(targets) {
+            let [pixel, second] = self.pixels[word];
+            let first = &self.gradients[pixel * self.channels + channel..][..panel.channels];
+            let nothing = second == NOTHING || word >= self.complete;
+            let second = if P::PER_WORD == 1 || nothing {
+                &zeros[..panel.channels]
+            } else {
+                &self.gradients[second * self.channels + channel..][..panel.channels]
+            };
+            let mut padded = [zeros; 2];
+            let [mut first, mut second] = [first, second];
+            if panel.channels < width {
+                padded[0][..panel.channels].copy_from_slice(first);
+                padded[1][..panel.channels].copy_from_slice(second);
+                [first, second] = [&padded[0], &padded[1]];
+            }
+            for lane in (0..width).step_by(S::LANES) {
+                // SAFETY: both slices have at least `width` numbers, the target as many words.
+                unsafe {
+                    let first = G::load(simd, first.as_ptr().add(lane));
+                    let second = G::load(simd, second.as_ptr().add(lane));
+                    let words = P::words_from::<G, S>(simd, first, second);
+                    simd.store(target.as_mut_ptr().cast::<f32>().add(lane), words);
+                }
+            }
+        }
     }
-    let mut padded = [G::default(); MOST_LANES];
-    padded[..numbers.len()].copy_from_slice(numbers);
-    assert!(S::LANES <= MOST_LANES);
-    // SAFETY: the array has a vector's numbers.
-    unsafe { G::load(simd, padded.as_ptr()) }
 }

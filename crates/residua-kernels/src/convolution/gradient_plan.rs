@@ -1,8 +1,9 @@
 //! The tables of a weight gradient: which source words meet which output gradients in which sums.
 //!
-//! The inner product runs over *pixel words*: a target pixel in `f32`, two neighbouring ones in
-//! `bf16`. A kernel of several taps pairs pixels of a row, the last one perhaps with nothing. A
-//! single tap knows no rows: it pairs the pixels of a whole unit.
+//! The inner product runs over *pixel words*: a target pixel in `f32`, two in `bf16`. A kernel of
+//! several taps pairs the pixels of two images, if units have an even number of them, and otherwise
+//! neighbours in a row, the last one perhaps with nothing. A single tap knows neither rows nor
+//! images: it pairs the pixels of a whole unit.
 
 use super::ConvolutionGeometry;
 use super::pack::{Panel, panels};
@@ -35,6 +36,16 @@ pub(super) type Pair = [usize; 2];
 
 /// In place of a pixel that does not exist, and counts as zero.
 pub(super) const NOTHING: usize = usize::MAX;
+
+/// Columns of the packed source whose pixels are equally far apart in the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ColumnRun {
+    /// Window offsets of the first column's numbers.
+    pub(super) pair: Pair,
+    pub(super) columns: usize,
+    /// From one column to the next.
+    pub(super) pitch: usize,
+}
 
 /// Source channels of a group that lie next to each other in the packed source.
 #[derive(Clone, Copy, Debug)]
@@ -69,15 +80,15 @@ pub(super) struct GradientPlan {
     pub(super) blocks: Vec<ChannelBlock>,
     /// In the order of the blocks.
     pub(super) tiles: Vec<StepTile>,
-    /// Window offsets of the numbers in each column of the packed source.
-    pub(super) columns: Vec<Pair>,
+    /// The columns of the packed source.
+    pub(super) runs: Vec<ColumnRun>,
     /// The pixels of each pixel word, counted within the unit.
     pub(super) pixels: Vec<Pair>,
     /// The column of each pixel word's first tap.
     pub(super) positions: Vec<usize>,
     numbers_per_word: usize,
     output_columns: usize,
-    /// Columns per image row and rows per unit, where there are several taps.
+    /// Where there are several taps.
     grid: Option<Grid>,
 }
 
@@ -97,6 +108,10 @@ struct Grid {
     row_reach: usize,
     row_stride: usize,
     columns: usize,
+    /// Images whose pixels share words.
+    images_per_word: usize,
+    /// Neighbouring output pixels of a row that share a word.
+    pixels_per_word: usize,
 }
 
 impl Grid {
@@ -130,7 +145,7 @@ impl GradientPlan {
             panels,
             blocks: channel_blocks(channels, most_steps),
             tiles: Vec::new(),
-            columns: Vec::new(),
+            runs: Vec::new(),
             pixels: Vec::new(),
             positions: Vec::new(),
             numbers_per_word,
@@ -165,18 +180,40 @@ impl GradientPlan {
     /// Columns of the packed source that a unit has.
     pub(super) fn column_count(&self, extent: Extent) -> usize {
         match &self.grid {
-            Some(grid) => extent.images * grid.rows(extent.rows) * grid.columns,
+            Some(grid) => {
+                let images = extent.images.div_ceil(grid.images_per_word);
+                images * grid.rows(extent.rows) * grid.columns
+            }
             None => self.word_count(extent),
         }
     }
 
     /// Pixel words that a unit has.
     pub(super) fn word_count(&self, extent: Extent) -> usize {
-        let rows = extent.images * extent.rows;
-        if self.grid.is_some() {
-            rows * self.output_columns.div_ceil(self.numbers_per_word)
-        } else {
-            self.pixel_count(extent).div_ceil(self.numbers_per_word)
+        match &self.grid {
+            Some(grid) => {
+                let rows = extent.images.div_ceil(grid.images_per_word) * extent.rows;
+                rows * self.output_columns.div_ceil(grid.pixels_per_word)
+            }
+            None => self.pixel_count(extent).div_ceil(self.numbers_per_word),
+        }
+    }
+
+    /// Of `count` columns or pixel words of a unit, those that have the pixels that the plan lists:
+    /// the last pixel or image of an odd unit lacks its partner, though a larger unit's has it.
+    pub(super) fn complete(&self, extent: Extent, count: usize) -> usize {
+        match &self.grid {
+            Some(grid) => {
+                let images = extent.images.div_ceil(grid.images_per_word);
+                count / images * (extent.images / grid.images_per_word)
+            }
+            None if self
+                .pixel_count(extent)
+                .is_multiple_of(self.numbers_per_word) =>
+            {
+                count
+            }
+            None => count - 1,
         }
     }
 
@@ -206,7 +243,7 @@ impl GradientPlan {
             let pair = |second| [first, if paired { second } else { NOTHING }];
             self.pixels.push(pair(second));
             let offset = offsets.get(second).copied().unwrap_or(NOTHING);
-            self.columns.push([offsets[first], pair(offset)[1]]);
+            self.push_column([offsets[first], pair(offset)[1]]);
             self.positions.push(first / self.numbers_per_word);
         }
     }
@@ -215,8 +252,13 @@ impl GradientPlan {
     fn list_rows(&mut self, geometry: &ConvolutionGeometry, extent: Extent) {
         let spec = geometry.spec();
         let reach = [0, 1].map(|axis| (spec.kernel[axis] - 1) * spec.dilation[axis]);
-        let word_stride = self.numbers_per_word * spec.stride[1];
-        let words = self.output_columns.div_ceil(self.numbers_per_word);
+        let pairs_images = self.numbers_per_word == 2 && extent.images.is_multiple_of(2);
+        let [images_per_word, pixels_per_word] = match pairs_images {
+            true => [2, 1],
+            false => [1, self.numbers_per_word],
+        };
+        let word_stride = pixels_per_word * spec.stride[1];
+        let words = self.output_columns.div_ceil(pixels_per_word);
         // A kernel of one element on an axis meets only multiples of the stride.
         let step = [spec.stride[0], word_stride];
         let step = [0, 1].map(|axis| match spec.kernel[axis] {
@@ -228,35 +270,72 @@ impl GradientPlan {
             row_reach: reach[0],
             row_stride: spec.stride[0],
             columns: ((words - 1) * word_stride + reach[1]) / step[1] + 1,
+            images_per_word,
+            pixels_per_word,
         };
         let window_columns = (self.output_columns - 1) * spec.stride[1] + reach[1] + 1;
-        for image in 0..extent.images {
+        for image in (0..extent.images).step_by(images_per_word) {
             for row in 0..grid.rows(extent.rows) {
                 let line =
                     image * self.window.image_stride + row * step[0] * self.window.row_stride;
                 for column in 0..grid.columns {
-                    let first = column * step[1];
-                    let second = first + spec.stride[1];
-                    let paired = self.numbers_per_word == 2 && second < window_columns;
-                    let offset = |column| line + column * self.window.pixel_stride;
-                    self.columns
-                        .push([offset(first), if paired { offset(second) } else { NOTHING }]);
+                    let first = line + column * step[1] * self.window.pixel_stride;
+                    let neighbour = column * step[1] + spec.stride[1];
+                    let second = if pairs_images {
+                        first + self.window.image_stride
+                    } else if pixels_per_word == 2 && neighbour < window_columns {
+                        line + neighbour * self.window.pixel_stride
+                    } else {
+                        NOTHING
+                    };
+                    self.push_column([first, second]);
                 }
             }
             for row in 0..extent.rows {
-                let line = image * grid.rows(extent.rows) + row * spec.stride[0] / step[0];
+                let line = image / images_per_word * grid.rows(extent.rows)
+                    + row * spec.stride[0] / step[0];
                 for word in 0..words {
-                    let column = word * self.numbers_per_word;
+                    let column = word * pixels_per_word;
                     let pixel = (image * extent.rows + row) * self.output_columns + column;
-                    let paired = self.numbers_per_word == 2 && column + 1 < self.output_columns;
-                    self.pixels
-                        .push([pixel, if paired { pixel + 1 } else { NOTHING }]);
+                    let second = if pairs_images {
+                        pixel + extent.rows * self.output_columns
+                    } else if pixels_per_word == 2 && column + 1 < self.output_columns {
+                        pixel + 1
+                    } else {
+                        NOTHING
+                    };
+                    self.pixels.push([pixel, second]);
                     self.positions
                         .push(line * grid.columns + word * word_stride / step[1]);
                 }
             }
         }
         self.grid = Some(grid);
+    }
+
+    /// Appends a column of the packed source, to the last run if it continues that.
+    fn push_column(&mut self, pair: Pair) {
+        if let Some(run) = self.runs.last_mut() {
+            let pitch = if run.columns == 1 {
+                pair[0] - run.pair[0]
+            } else {
+                run.pitch
+            };
+            let expected = run.pair.map(|offset| match offset {
+                NOTHING => NOTHING,
+                offset => offset + run.columns * pitch,
+            });
+            if pair == expected {
+                run.pitch = pitch;
+                run.columns += 1;
+                return;
+            }
+        }
+        self.runs.push(ColumnRun {
+            pair,
+            columns: 1,
+            pitch: 0,
+        });
     }
 
     fn list_tiles(&mut self, geometry: &ConvolutionGeometry, most_steps: usize) {

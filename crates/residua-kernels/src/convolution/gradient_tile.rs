@@ -13,16 +13,25 @@ use crate::element::VectorElement;
 use crate::parallel::DisjointWriter;
 use crate::simd::{Kernel, Simd};
 
-/// Pixel words that are multiplied before a tile's sums go back to memory. Their gradients, 16 KiB,
-/// stay in the first-level cache from tile to tile.
-const TILE_WORDS: usize = 128;
+/// Pixel words that are multiplied before a tile's sums go back to memory: many, because the sums of
+/// a wide layer are far away. Their gradients, 32 KiB, stream from the second-level cache.
+const TILE_WORDS: usize = 256;
+
+/// A unit's operands, as [`GradientPlan::pack_source`] and [`GradientPlan::pack_gradients`] left
+/// them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnitOperands<'a, P> {
+    pub(super) extent: Extent,
+    pub(super) source: &'a [P],
+    pub(super) gradients: &'a [P],
+}
 
 impl GradientPlan {
     /// Adds a unit's products to the partial sums `[group][panel][step][vectors * lanes]`, for the
     /// `panels` (counted over all groups) and the `tiles`, which together may be a part of them all.
     ///
     /// # Panics
-    /// If an operand has not the length that the plan gives it for `extent`, the sums are fewer
+    /// If an operand has not the length that the plan gives it for its extent, the sums are fewer
     /// than [`Self::sums_length`], or a range is beyond the plan.
     ///
     /// # Safety
@@ -30,13 +39,16 @@ impl GradientPlan {
     pub(super) unsafe fn accumulate<P: VectorElement>(
         &self,
         set: InstructionSet,
-        extent: Extent,
-        source: &[P],
-        gradients: &[P],
+        operands: UnitOperands<'_, P>,
         panels: Range<usize>,
         tiles: Range<usize>,
         sums: &DisjointWriter<'_>,
     ) {
+        let UnitOperands {
+            extent,
+            source,
+            gradients,
+        } = operands;
         assert_eq!(
             source.len(),
             self.source_length::<P>(extent),
@@ -117,9 +129,12 @@ impl<P: VectorElement> Kernel for PanelTiles<'_, P> {
 impl<P: VectorElement> PanelTiles<'_, P> {
     #[inline(always)]
     fn all_tiles<S: Simd, const VECTORS: usize>(&self, simd: S) {
-        for (index, positions) in self.positions.chunks(TILE_WORDS).enumerate() {
-            let gradients = index * TILE_WORDS * VECTORS * S::LANES;
-            let gradients = &self.gradients[gradients * P::PER_WORD..]
+        let all = self.positions.len();
+        let count = all.div_ceil(TILE_WORDS);
+        for index in 0..count {
+            let first = all * index / count;
+            let positions = &self.positions[first..all * (index + 1) / count];
+            let gradients = &self.gradients[first * VECTORS * S::LANES * P::PER_WORD..]
                 [..positions.len() * VECTORS * S::LANES * P::PER_WORD];
             for tile in self.tiles {
                 match tile.steps {

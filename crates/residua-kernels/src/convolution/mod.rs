@@ -24,6 +24,8 @@ mod tests;
 mod tile;
 mod units;
 mod window;
+mod winograd;
+mod winograd_units;
 
 pub use geometry::{ConvolutionGeometry, ConvolutionSpec};
 

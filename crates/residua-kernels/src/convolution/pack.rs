@@ -121,6 +121,10 @@ impl<P: VectorElement> PackedWeights<P> {
 const MINIMUM_JOB: usize = 16 * 1024;
 /// Numbers that are transposed together: half of a first-level cache.
 const BLOCK_NUMBERS: usize = 4 * 1024;
+/// Rows of the tensor that are fetched ahead.
+const ROWS_AHEAD: usize = 6;
+/// Numbers in a cache line.
+const LINE_NUMBERS: usize = 16;
 
 /// One panel of one phase and group.
 struct PackPanel<'a, P> {
@@ -156,7 +160,7 @@ impl<P: VectorElement> Kernel for PackPanel<'_, P> {
             if present < block.source_channels {
                 numbers.fill(0.0);
             }
-            block.transpose(&self, first_channel, present, &mut numbers);
+            block.transpose(simd, &self, first_channel, present, &mut numbers);
             let count = words_at_once.min(words - first_word);
             for tap in 0..taps {
                 let lines = &numbers[tap * block.source_channels * width..];
@@ -178,8 +182,9 @@ struct Block<P> {
 impl<P: VectorElement> Block<P> {
     /// Gathers `count` source channels, reading along the tensor's memory.
     #[inline(always)]
-    fn transpose(
+    fn transpose<S: Simd>(
         &self,
+        simd: S,
         work: &PackPanel<'_, P>,
         first_channel: usize,
         count: usize,
@@ -188,38 +193,41 @@ impl<P: VectorElement> Block<P> {
         let strides = work.correlation.weight_strides;
         let weight =
             &work.weight[work.panel.first * strides.target + first_channel * strides.source..];
-        let tap_numbers = self.source_channels * self.width;
-        if strides.target > strides.source {
-            for target in 0..work.panel.channels {
-                for (tap, lines) in work
-                    .phase
-                    .taps
-                    .iter()
-                    .zip(numbers.chunks_exact_mut(tap_numbers))
-                {
-                    let row = &weight[target * strides.target + tap.position..];
-                    let lines = lines[target..].iter_mut().step_by(self.width);
-                    let row = row.iter().step_by(strides.source).take(count);
-                    for (number, &value) in lines.zip(row) {
-                        *number = value;
-                    }
-                }
-            }
+        let channels = work.panel.channels;
+        // A row of memory holds all taps of one target channel, or of one source channel.
+        let (rows, row_stride, row_width) = if strides.target > strides.source {
+            (channels, strides.target, 1)
         } else {
-            for source in 0..count {
-                for (tap, lines) in work
-                    .phase
-                    .taps
-                    .iter()
-                    .zip(numbers.chunks_exact_mut(tap_numbers))
-                {
-                    let row = &weight[source * strides.source + tap.position..];
-                    let line = &mut lines[source * self.width..][..work.panel.channels];
-                    for (number, &value) in line.iter_mut().zip(row.iter().step_by(strides.target))
-                    {
-                        *number = value;
-                    }
-                }
+            (count, strides.source, self.width)
+        };
+        let (columns, column_stride, column_width) = if strides.target > strides.source {
+            (count, strides.source, self.width)
+        } else {
+            (channels, strides.target, 1)
+        };
+        // Where a row's numbers are and where they go; rows differ by a constant.
+        let mut moves = Vec::with_capacity(columns * work.phase.taps.len());
+        for column in 0..columns {
+            for (index, tap) in work.phase.taps.iter().enumerate() {
+                let target = index * self.source_channels * self.width + column * column_width;
+                moves.push((column * column_stride + tap.position, target));
+            }
+        }
+        let last_tap = work.phase.taps.iter().map(|tap| tap.position).max();
+        let Some(last_tap) = last_tap else { return };
+        let length = (columns - 1) * column_stride + last_tap + 1;
+        for row in 0..rows {
+            let source = &weight[row * row_stride..][..length];
+            let target = &mut numbers[row * row_width..];
+            for &(from, to) in &moves {
+                target[to] = source[from];
+            }
+            // A row may lie in a page of its own, which no hardware fetches ahead.
+            let ahead = weight
+                .as_ptr()
+                .wrapping_add((row + ROWS_AHEAD) * row_stride);
+            for line in (0..length).step_by(LINE_NUMBERS) {
+                simd.prefetch(ahead.wrapping_add(line));
             }
         }
     }

@@ -192,14 +192,6 @@ impl Plan {
         }
     }
 
-    /// Where in the target tensor the chunk begins.
-    pub(super) fn target_base(&self, chunk: &Chunk) -> usize {
-        let correlation = &self.correlation;
-        let row = chunk.first_image * correlation.target[0]
-            + chunk.first_row * correlation.target_step[0];
-        row * correlation.target[1] * correlation.target_channels
-    }
-
     /// Where windows keep their pixels, for words of one number.
     pub(super) fn window_layout(&self) -> WindowLayout {
         WindowLayout {

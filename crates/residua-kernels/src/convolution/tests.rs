@@ -5,12 +5,12 @@ use proptest::prelude::*;
 
 use super::correlation::Correlation;
 use super::direct::{DirectCorrelation, DirectSum};
+use super::plan::Chunking;
 use super::units::{Correlate, correlate, sum_products};
 use super::{ConvolutionGeometry, ConvolutionSpec};
-use crate::element::VectorElement;
 use crate::feature_map::{OutputGradient, Source};
 use crate::parallel::DisjointWriter;
-use crate::{InstructionSet, with_instruction_set};
+use crate::{Element, InstructionSet, with_instruction_set};
 use support::{Sum, assert_close, for_each_product, numbers};
 
 #[path = "../../tests/support/mod.rs"]
@@ -48,7 +48,8 @@ fn run(
     );
 }
 
-fn weight_gradient<G: VectorElement + crate::Element>(
+fn weight_gradient<G: Element>(
+    sum: DirectSum<bf16>,
     geometry: &ConvolutionGeometry,
     input: &[bf16],
     output_gradient: &[G],
@@ -56,12 +57,10 @@ fn weight_gradient<G: VectorElement + crate::Element>(
 ) {
     let set = InstructionSet::current();
     let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
-    let (source, gradient) = (
-        Source::stored(input),
-        OutputGradient::stored(output_gradient),
-    );
+    let source = Source::stored(input);
+    let gradient = OutputGradient::stored(output_gradient);
     sum_products(
-        &DirectSum::<bf16>::new(geometry),
+        &sum,
         |pixels, target, stride| source.load(set, inputs, pixels, target, stride),
         |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
         target,
@@ -111,12 +110,35 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
             assert_close(&name, &actual, &input_gradient, ROUNDINGS);
 
             let mut from_f32 = vec![f32::NAN; geometry.weight_length()];
-            weight_gradient(geometry, &input, &output_gradient, &mut from_f32);
+            weight_gradient(
+                DirectSum::new(geometry),
+                geometry,
+                &input,
+                &output_gradient,
+                &mut from_f32,
+            );
             let name = format!("{set} weight gradient");
             assert_close(&name, &from_f32, &weight_sums, ROUNDINGS);
 
             let mut from_bf16 = vec![f32::NAN; geometry.weight_length()];
-            weight_gradient(geometry, &input, &rounded_gradient, &mut from_bf16);
+            weight_gradient(
+                DirectSum::new(geometry),
+                geometry,
+                &input,
+                &rounded_gradient,
+                &mut from_bf16,
+            );
+            let whole = Chunking {
+                numbers: 64 * 1024,
+                least_chunks: 1,
+                spread_pixels: false,
+            };
+            let mut of_images = vec![f32::NAN; geometry.weight_length()];
+            let sum = DirectSum::in_chunks(geometry, whole);
+            weight_gradient(sum, geometry, &input, &output_gradient, &mut of_images);
+            let name = format!("{set} weight gradient of units of images");
+            assert_close(&name, &of_images, &weight_sums, ROUNDINGS);
+
             assert_eq!(
                 from_bf16, from_f32,
                 "{set} weight gradient of rounded numbers"
@@ -127,7 +149,7 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
 
 prop_compose! {
     fn geometries()(
-        batch in 1usize..4,
+        batch in 1usize..6,
         input in [1usize..12, 1usize..12],
         group_channels in (prop_oneof![1usize..6, 14usize..40], prop_oneof![1usize..6, 14usize..72]),
         groups in prop_oneof![3 => Just(1usize), 1 => 2usize..5],
@@ -181,6 +203,8 @@ fn planned_shapes_match_the_reference() {
         square(1, 59, [24, 8], 3, 2, 1),
         square(1, 61, [30, 8], 1, 2, 1),
         square(1, 58, [3, 20], 7, 2, 1),
+        square(65, 5, [33, 17], 3, 1, 1),
+        square(65, 5, [3, 17], 3, 2, 1),
         square(35, 4, [20, 17], 3, 1, 1),
         square(33, 5, [8, 17], 3, 2, 1),
         square(2, 3, [900, 65], 1, 1, 1),

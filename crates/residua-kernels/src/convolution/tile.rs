@@ -105,7 +105,11 @@ impl<P: VectorElement> CheckedPanelWork<'_, P> {
     #[inline(always)]
     fn tiles<S: Simd, const VECTORS: usize>(&self, simd: S) {
         let most = (S::ACCUMULATORS / VECTORS).min(MOST_PIXELS);
-        for pixels in self.work.pixels.chunks(most) {
+        let all = self.work.pixels.len();
+        // Of nearly equal size: a tile of one pixel would read the weights for a few products only.
+        let count = all.div_ceil(most);
+        for index in 0..count {
+            let pixels = &self.work.pixels[all * index / count..all * (index + 1) / count];
             match pixels.len() {
                 1 => self.tile::<S, VECTORS, 1>(simd, pixels),
                 2 => self.tile::<S, VECTORS, 2>(simd, pixels),

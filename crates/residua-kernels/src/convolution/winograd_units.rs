@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use super::ConvolutionGeometry;
+use super::units::{Correlate, SumProducts};
 use super::window::{Frame, LoadPixels, Rectangle, fill};
-use super::winograd::{UnitShape, tiles_per_unit};
-
-/// Rows and columns of output in a tile.
-const TILE: usize = 4;
+use super::winograd::{
+    Direction, ProductPlan, TILE, TransformedTiles, TransformedWeights, UnitShape, tiles_per_unit,
+};
+use crate::InstructionSet;
+use crate::parallel::DisjointWriter;
 
 /// Units that a batch is cut into at least, where it has the tiles, so that threads finish together.
 const LEAST_UNITS: usize = 16;
@@ -103,7 +105,9 @@ impl WinogradUnits {
         let [tile_rows, tile_columns] = target.map(|size| size.div_ceil(TILE));
         let image_tiles = tile_rows * tile_columns;
         // Small batches are cut finer.
-        let tiles = tiles.min((batch * image_tiles).div_ceil(LEAST_UNITS)).max(1);
+        let tiles = tiles
+            .min((batch * image_tiles).div_ceil(LEAST_UNITS))
+            .max(1);
         let (images_per_unit, rows_per_unit) = if image_tiles > tiles {
             let rows = (tiles / tile_columns).max(1);
             // Bands of equal height.
@@ -129,6 +133,17 @@ impl WinogradUnits {
 
     pub(super) fn count(&self) -> usize {
         self.batch.div_ceil(self.images_per_unit) * self.bands()
+    }
+
+    /// The shape of a unit that is complete.
+    fn largest(&self) -> UnitShape {
+        UnitShape {
+            images: self.images_per_unit,
+            rows: self.rows_per_unit,
+            columns: self.target[1],
+            in_channels: self.source.channels,
+            out_channels: self.target_channels,
+        }
     }
 
     /// The unit of that index, in the order of memory.
@@ -161,7 +176,12 @@ impl WinogradUnits {
     }
 
     /// Fills a unit's window.
-    pub(super) fn fill(&self, unit: &WinogradUnit, window: &mut [f32], load: &impl LoadPixels<f32>) {
+    pub(super) fn fill(
+        &self,
+        unit: &WinogradUnit,
+        window: &mut [f32],
+        load: &impl LoadPixels<f32>,
+    ) {
         let channels = self.source.channels;
         let image_length = unit.shape.window_rows() * unit.shape.window_columns() * channels;
         fill(
@@ -172,5 +192,139 @@ impl WinogradUnits {
             window,
             load,
         );
+    }
+}
+
+/// A forward convolution or an input gradient.
+pub(super) struct WinogradCorrelation {
+    units: WinogradUnits,
+    weights: TransformedWeights,
+    bias: Option<Vec<f32>>,
+}
+
+impl WinogradCorrelation {
+    /// Plans the pass and transforms the weight tensor of the convolution.
+    pub(super) fn new(
+        geometry: &ConvolutionGeometry,
+        direction: Direction,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let spec = geometry.spec();
+        Self {
+            units: match direction {
+                Direction::Forward => WinogradUnits::forward(geometry),
+                Direction::InputGradient => WinogradUnits::input_gradient(geometry),
+            },
+            weights: TransformedWeights::new(
+                direction,
+                weight,
+                spec.out_channels,
+                spec.in_channels,
+            ),
+            bias: bias.map(<[f32]>::to_vec),
+        }
+    }
+}
+
+impl Correlate for WinogradCorrelation {
+    type Number = f32;
+
+    fn units(&self) -> usize {
+        self.units.count()
+    }
+
+    fn window_length(&self) -> usize {
+        self.units.largest().window_length()
+    }
+
+    fn target_channels(&self) -> usize {
+        self.units.target_channels
+    }
+
+    fn target_pixels(&self, unit: usize) -> Range<usize> {
+        self.units.unit(unit).target
+    }
+
+    fn fill(&self, unit: usize, window: &mut [f32], load: &impl LoadPixels<f32>) {
+        self.units.fill(&self.units.unit(unit), window, load);
+    }
+
+    fn correlate(&self, set: InstructionSet, unit: usize, window: &[f32], result: &mut [f32]) {
+        let shape = self.units.unit(unit).shape;
+        let bias = self.bias.as_deref();
+        super::winograd::correlate(set, &shape, &self.weights, bias, window, result);
+    }
+}
+
+/// A weight gradient.
+pub(super) struct WinogradSum {
+    units: WinogradUnits,
+    plan: ProductPlan,
+}
+
+impl WinogradSum {
+    pub(super) fn new(geometry: &ConvolutionGeometry) -> Self {
+        let spec = geometry.spec();
+        Self {
+            units: WinogradUnits::forward(geometry),
+            plan: ProductPlan::new(spec.in_channels, spec.out_channels),
+        }
+    }
+}
+
+impl SumProducts for WinogradSum {
+    type Number = f32;
+    type Operands = TransformedTiles;
+
+    fn units(&self) -> usize {
+        self.units.count()
+    }
+
+    fn window_length(&self) -> usize {
+        self.units.largest().window_length()
+    }
+
+    fn output_channels(&self) -> usize {
+        self.units.target_channels
+    }
+
+    fn output_pixels(&self, unit: usize) -> Range<usize> {
+        self.units.unit(unit).target
+    }
+
+    fn sums_length(&self) -> usize {
+        self.plan.sums_length()
+    }
+
+    fn fill(&self, unit: usize, window: &mut [f32], load: &impl LoadPixels<f32>) {
+        self.units.fill(&self.units.unit(unit), window, load);
+    }
+
+    fn prepare(
+        &self,
+        set: InstructionSet,
+        unit: usize,
+        window: &[f32],
+        gradients: &[f32],
+    ) -> TransformedTiles {
+        let shape = self.units.unit(unit).shape;
+        self.plan.transform(set, &shape, window, gradients)
+    }
+
+    unsafe fn add(
+        &self,
+        set: InstructionSet,
+        operands: &TransformedTiles,
+        share: usize,
+        shares: usize,
+        sums: &DisjointWriter<'_>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { self.plan.add(set, operands, share, shares, sums) };
+    }
+
+    fn finish(&self, parts: &[&[f32]], weight_gradient: &mut [f32]) {
+        self.plan.finish(parts, weight_gradient);
     }
 }

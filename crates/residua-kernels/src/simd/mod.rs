@@ -2,7 +2,8 @@
 //!
 //! A [`Kernel`] is generic over [`Simd`]; `InstructionSet::run` instantiates it inside a function
 //! that enables the instructions. Everything that a kernel calls in its inner loops must be
-//! `#[inline(always)]`, otherwise it is compiled without them. That includes plain loops: inside a
+//! `#[inline(always)]`, otherwise it is compiled without them; a closure that is called in two places
+//! may not be inlined, so it must not use vectors. That includes plain loops: inside a
 //! kernel the compiler vectorises them for the set at hand, which is all that memory-bound
 //! operations need.
 
@@ -76,6 +77,9 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Words whose first bfloat16 number (in the lower half) is that of `first` and whose second is
     /// that of `second`, rounded to nearest even.
     fn pair_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
+
+    /// The same of vectors whose numbers are bfloat16 already.
+    fn join_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
 
     /// Hints that the cache line at `address`, which need not exist, will be needed soon.
     #[inline(always)]

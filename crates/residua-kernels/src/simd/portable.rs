@@ -105,6 +105,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn join_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector {
+        let word = |lane: usize| second[lane].to_bits() & 0xffff_0000 | first[lane].to_bits() >> 16;
+        std::array::from_fn(|lane| f32::from_bits(word(lane)))
+    }
+
+    #[inline(always)]
     unsafe fn load_bf16(self, source: *const bf16) -> Self::Vector {
         // SAFETY: the caller promises LANES readable numbers.
         unsafe { source.cast::<[bf16; LANES]>().read() }.map(bf16::to_f32)

@@ -163,10 +163,12 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
         unsafe {
             let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
             let (left, right) = (_mm512_castps_si512(left), _mm512_castps_si512(right));
-            let low = |words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words));
-            let high = |words| _mm512_castsi512_ps(_mm512_and_si512(words, high));
-            let sum = _mm512_fmadd_ps(low(left), low(right), addend);
-            _mm512_fmadd_ps(high(left), high(right), sum)
+            let left_low = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(left));
+            let right_low = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(right));
+            let left_high = _mm512_castsi512_ps(_mm512_and_si512(left, high));
+            let right_high = _mm512_castsi512_ps(_mm512_and_si512(right, high));
+            let sum = _mm512_fmadd_ps(left_low, right_low, addend);
+            _mm512_fmadd_ps(left_high, right_high, sum)
         }
     }
 
@@ -174,18 +176,28 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
     fn pair_bf16(self, first: __m512, second: __m512) -> __m512 {
         // SAFETY: the token proves that the machine has the instructions.
         unsafe {
-            let words = if BF16 {
-                let narrow = |vector| {
-                    let rounded = _mm512_cvtneps_pbh(vector);
-                    _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(rounded))
-                };
-                _mm512_or_si512(_mm512_slli_epi32::<16>(narrow(second)), narrow(first))
+            let [first, second] = if BF16 {
+                let first = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(first));
+                let second = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(second));
+                let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(second));
+                [_mm512_cvtepu16_epi32(first), second]
             } else {
                 let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
                 let second = _mm512_and_si512(self.rounded_bits(second), high);
-                _mm512_or_si512(second, _mm512_srli_epi32::<16>(self.rounded_bits(first)))
+                [_mm512_srli_epi32::<16>(self.rounded_bits(first)), second]
             };
-            _mm512_castsi512_ps(words)
+            _mm512_castsi512_ps(_mm512_or_si512(first, second))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, first: __m512, second: __m512) -> __m512 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let second = _mm512_and_si512(_mm512_castps_si512(second), high);
+            let first = _mm512_srli_epi32::<16>(_mm512_castps_si512(first));
+            _mm512_castsi512_ps(_mm512_or_si512(first, second))
         }
     }
 
@@ -331,10 +343,12 @@ impl Simd for Avx2 {
         unsafe {
             let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
             let (left, right) = (_mm256_castps_si256(left), _mm256_castps_si256(right));
-            let low = |words| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words));
-            let high = |words| _mm256_castsi256_ps(_mm256_and_si256(words, high));
-            let sum = _mm256_fmadd_ps(low(left), low(right), addend);
-            _mm256_fmadd_ps(high(left), high(right), sum)
+            let left_low = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(left));
+            let right_low = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(right));
+            let left_high = _mm256_castsi256_ps(_mm256_and_si256(left, high));
+            let right_high = _mm256_castsi256_ps(_mm256_and_si256(right, high));
+            let sum = _mm256_fmadd_ps(left_low, right_low, addend);
+            _mm256_fmadd_ps(left_high, right_high, sum)
         }
     }
 
@@ -346,6 +360,17 @@ impl Simd for Avx2 {
             let second = _mm256_and_si256(self.rounded_bits(second), high);
             let first = _mm256_srli_epi32::<16>(self.rounded_bits(first));
             _mm256_castsi256_ps(_mm256_or_si256(second, first))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, first: __m256, second: __m256) -> __m256 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let second = _mm256_and_si256(_mm256_castps_si256(second), high);
+            let first = _mm256_srli_epi32::<16>(_mm256_castps_si256(first));
+            _mm256_castsi256_ps(_mm256_or_si256(first, second))
         }
     }
 
