@@ -243,11 +243,19 @@ fn write_words<S: Simd, P: VectorElement>(
             simd.store(target.as_mut_ptr().cast::<f32>().add(index), words);
         }
     }
-    for index in whole..count {
-        target[index * P::PER_WORD] = first[index];
-        if P::PER_WORD == 2 {
-            target[index * 2 + 1] = second.map_or(P::default(), |second| second[index]);
+    if P::PER_WORD == 1 {
+        // SAFETY: `count` numbers of both, of which the last ones are left.
+        unsafe {
+            let source = first.as_ptr().cast::<f32>().add(whole);
+            let target = target.as_mut_ptr().cast::<f32>().add(whole);
+            let left = simd.load_first(count - whole, source);
+            simd.store_first(count - whole, target, left);
         }
+        return;
+    }
+    for index in whole..count {
+        target[index * 2] = first[index];
+        target[index * 2 + 1] = second.map_or(P::default(), |second| second[index]);
     }
 }
 
@@ -300,33 +308,67 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
         let width = panel.vectors * S::LANES;
         let zeros = [G::default(); TILE_VECTORS * MOST_LANES];
         assert!(width <= zeros.len());
+        // Lanes behind the panel's channels read the next ones, which the mask then removes.
+        let mut present = [0.0; TILE_VECTORS * MOST_LANES];
+        present[..panel.channels].fill(1.0);
+        let [mut first_padded, mut second_padded] = [zeros; 2];
+        let partial = panel.channels < width;
         let targets = &mut self.packed[target * P::PER_WORD..];
         let targets = targets.chunks_exact_mut(width * P::PER_WORD);
         for (word, target) in words.zip(targets) {
             let [pixel, second] = self.pixels[word];
-            let first = &self.gradients[pixel * self.channels + channel..][..panel.channels];
+            let begin = pixel * self.channels + channel;
+            let first = line(
+                self.gradients,
+                begin,
+                panel.channels,
+                width,
+                &mut first_padded,
+            );
             let nothing = second == NOTHING || word >= self.complete;
             let second = if P::PER_WORD == 1 || nothing {
-                &zeros[..panel.channels]
+                &zeros[..width]
             } else {
-                &self.gradients[second * self.channels + channel..][..panel.channels]
+                let begin = second * self.channels + channel;
+                line(
+                    self.gradients,
+                    begin,
+                    panel.channels,
+                    width,
+                    &mut second_padded,
+                )
             };
-            let mut padded = [zeros; 2];
-            let [mut first, mut second] = [first, second];
-            if panel.channels < width {
-                padded[0][..panel.channels].copy_from_slice(first);
-                padded[1][..panel.channels].copy_from_slice(second);
-                [first, second] = [&padded[0], &padded[1]];
-            }
             for lane in (0..width).step_by(S::LANES) {
-                // SAFETY: both slices have at least `width` numbers, the target as many words.
+                // SAFETY: both slices and `present` have `width` numbers, the target as many words.
                 unsafe {
-                    let first = G::load(simd, first.as_ptr().add(lane));
-                    let second = G::load(simd, second.as_ptr().add(lane));
+                    let mut first = G::load(simd, first.as_ptr().add(lane));
+                    let mut second = G::load(simd, second.as_ptr().add(lane));
+                    if partial {
+                        let present = simd.load(present.as_ptr().add(lane));
+                        first = simd.where_positive(present, first);
+                        second = simd.where_positive(present, second);
+                    }
                     let words = P::words_from::<G, S>(simd, first, second);
                     simd.store(target.as_mut_ptr().cast::<f32>().add(lane), words);
                 }
             }
         }
     }
+}
+
+/// `width` gradients from `begin` on, of which `channels` matter. At the end of the slice, where
+/// there are fewer, they are copied to `padded`.
+#[inline(always)]
+fn line<'a, G: Element>(
+    gradients: &'a [G],
+    begin: usize,
+    channels: usize,
+    width: usize,
+    padded: &'a mut [G],
+) -> &'a [G] {
+    if begin + width <= gradients.len() {
+        return &gradients[begin..begin + width];
+    }
+    padded[..channels].copy_from_slice(&gradients[begin..begin + channels]);
+    &padded[..width]
 }
