@@ -359,7 +359,7 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
 /// `width` gradients from `begin` on, of which `channels` matter. At the end of the slice, where
 /// there are fewer, they are copied to `padded`.
 #[inline(always)]
-fn line<'a, G: Element>(
+fn line<'a, G: VectorElement>(
     gradients: &'a [G],
     begin: usize,
     channels: usize,
