@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use crate::atomic_file;
 use crate::metrics::ClassificationSummary;
+use crate::precision::Precision;
 
 /// The names of the files in a run folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,6 +278,9 @@ pub enum Event {
         data: String,
         /// Trainable parameters.
         parameters: u64,
+        /// The format of feature maps in training.
+        #[serde(default)]
+        precision: Precision,
         /// Training images.
         train_images: u64,
         /// Validation images.
@@ -451,6 +455,9 @@ pub struct RunMetrics {
     pub classes: Vec<String>,
     /// Trainable parameters.
     pub parameters: u64,
+    /// The format of feature maps in training.
+    #[serde(default)]
+    pub precision: Precision,
     /// Epochs trained.
     pub epochs: u64,
     /// Epoch of the best checkpoint.

@@ -30,6 +30,7 @@ mod autodiff;
 mod backend;
 mod flex;
 mod functions;
+mod host;
 mod options;
 pub mod reference;
 
@@ -38,6 +39,7 @@ pub use functions::{
     BatchNormOutput, adam_w_step, batch_norm, channel_affine, convolution, global_average_pool,
     linear, max_pool, sgd_step, zero_pad_shortcut,
 };
+pub use host::{HostValues, is_host};
 pub use options::{ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions};
 /// The rules of the optimiser steps.
 pub use residua_kernels::optimiser::{AdamW, Sgd};

@@ -1,5 +1,6 @@
 //! Every setting of a run, as it is saved in `config.toml`.
 
+use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::suggest;
 use residua_data::{Augmentation, DataSpec, RandomCrop};
@@ -35,6 +36,10 @@ pub struct TrainConfig {
     /// sees one piece at a time; everything else is as without.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// The format of feature maps in training; evaluations are always in `f32`. Anything else
+    /// is there on the CPU only.
+    #[serde(default)]
+    pub precision: Precision,
     /// Gradients of a larger global norm are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -87,6 +92,7 @@ impl TrainConfig {
             epochs: if builtin { 15 } else { 30 },
             batch_size: if builtin || !small { 32 } else { 128 },
             accumulate: 1,
+            precision: Precision::F32,
             clip_norm: None,
             checkpoint_every: None,
             validation_fraction: None,
@@ -176,7 +182,9 @@ impl TrainConfig {
                 self.epochs
             ));
         }
-        self.validate_batch_memory()?;
+        let Preprocessing { height, width, .. } = self.preprocessing;
+        let channels = self.preprocessing.channels();
+        check_batch_memory(self.batch_size, [height, width, channels])?;
         if self.accumulate > self.batch_size {
             return refuse(format!(
                 "accumulate is {}, more than the batch_size of {}; a batch cannot be computed \
@@ -215,25 +223,23 @@ impl TrainConfig {
     }
 }
 
-impl TrainConfig {
-    /// A batch that no machine holds is refused before it ends the process.
-    fn validate_batch_memory(&self) -> Result<(), TrainError> {
-        /// 4 GiB of 32-bit values: for the images alone; the layers take many times as much.
-        const MOST_VALUES: usize = 1 << 30;
-        let Preprocessing { height, width, .. } = self.preprocessing;
-        let channels = self.preprocessing.channels();
-        let values = [height, width, channels]
-            .into_iter()
-            .fold(self.batch_size, usize::saturating_mul);
-        if values <= MOST_VALUES {
-            return Ok(());
-        }
-        Err(TrainError::Config(format!(
-            "a batch of {} images of {height}×{width} pixels does not fit into memory; \
-             use a smaller batch_size or input size",
-            self.batch_size
-        )))
+/// A batch that no machine holds is refused before it ends the process.
+pub(crate) fn check_batch_memory(
+    batch: usize,
+    [height, width, channels]: [usize; 3],
+) -> Result<(), TrainError> {
+    /// 4 GiB of 32-bit values: for the images alone; the layers take many times as much.
+    const MOST_VALUES: usize = 1 << 30;
+    let values = [height, width, channels]
+        .into_iter()
+        .fold(batch, usize::saturating_mul);
+    if values <= MOST_VALUES {
+        return Ok(());
     }
+    Err(TrainError::Config(format!(
+        "a batch of {batch} images of {height}×{width} pixels does not fit into memory; \
+         use a smaller batch_size or input size"
+    )))
 }
 
 /// A catalog network for images prepared like this.
@@ -372,6 +378,19 @@ mod tests {
     }
 
     #[test]
+    fn a_precision_is_written_and_a_configuration_without_one_means_f32() {
+        let text = builtin();
+        assert!(text.contains("precision = \"f32\"\n"), "{text}");
+        let older = text.replace("precision = \"f32\"\n", "");
+        let read = TrainConfig::from_toml(&older, &[]).unwrap();
+        assert_eq!(read.precision, Precision::F32);
+        assert_eq!(
+            with(&["precision=bf16"]).unwrap().precision,
+            Precision::Bf16
+        );
+    }
+
+    #[test]
     fn wrong_keys_are_answered_with_the_nearest() {
         let message = with(&["optimizer.learning_rate=1"]).unwrap_err();
         assert_eq!(
@@ -423,6 +442,7 @@ mod tests {
                 "schedule.warmup_fraction is 2; expected",
             ),
             ("data=nowhere", "\"nowhere\" names no data"),
+            ("precision=f16", "expected `f32` or `bf16`"),
             (
                 "optimiser.momentum=5",
                 "optimiser.momentum is 5; expected at least 0 and less than 1",

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use residua_core::metrics::MetricError;
+use residua_core::precision::Precision;
 use residua_core::run::RunError;
 use residua_data::DataError;
 use residua_graph::catalog::CatalogError;
@@ -19,6 +20,15 @@ pub enum TrainError {
     /// A setting is wrong.
     #[error("{0}")]
     Config(String),
+    /// The device has no such precision.
+    #[error(
+        "precision {precision} is there on the CPU only; compute on it (--device cpu) or in f32 \
+         (--precision f32)"
+    )]
+    PrecisionNeedsCpu {
+        /// The precision.
+        precision: Precision,
+    },
     /// The network is unknown or cannot be built.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -120,6 +130,7 @@ impl TrainError {
             ),
             Self::Weights(_) => true,
             Self::Config(_)
+            | Self::PrecisionNeedsCpu { .. }
             | Self::Catalog(_)
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },

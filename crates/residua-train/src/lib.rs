@@ -22,6 +22,7 @@
 //! # Ok::<(), residua_train::TrainError>(())
 //! ```
 
+mod benchmark;
 mod checkpoint;
 mod config;
 mod data;
@@ -29,15 +30,22 @@ mod error;
 mod evaluation;
 mod execution;
 mod initialise;
+mod learner;
 mod loss;
 mod network;
 mod observer;
 mod optimiser;
 mod pieces;
+mod quantile;
 mod run_log;
 mod schedule;
 mod trainer;
+mod training_pass;
 
+pub use benchmark::{
+    BenchmarkCase, BenchmarkMode, BenchmarkOptions, DEFAULT_SECONDS, LEAST_STEPS, Measurement,
+    default_batch, measure, operations, peak_memory_bytes,
+};
 /// Where tensors live and are computed; Burn's.
 pub use burn::tensor::Device;
 pub use checkpoint::{
@@ -47,9 +55,13 @@ pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
 pub use evaluation::{Evaluation, RankedClass, evaluate, rank_classes};
 pub use initialise::initial_values;
+pub use learner::{Divergence, Learned, Learner, LearnerSettings};
 pub use loss::LossConfig;
-pub use network::{Network, NonFinite, TrainingPass};
+pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
 pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+/// The format of feature maps in training.
+pub use residua_core::precision::Precision;
 pub use schedule::{Anneal, Schedule, ScheduleConfig};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
+pub use training_pass::TrainingPass;

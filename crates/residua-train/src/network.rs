@@ -1,18 +1,27 @@
 //! A graph with values: the state of a network on a device.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use residua_core::precision::Precision;
 use residua_core::seed::SeedStream;
+use residua_engine::Engine;
 use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
+use residua_ops::{HostValues, is_host};
 use residua_weights::{NamedTensor, TensorFile, Values, fit};
 
 use crate::error::TrainError;
-use crate::execution::{Execution, NormStatistics, Value};
+use crate::execution::{Execution, Value};
 use crate::initialise::initial_values;
+use crate::training_pass::TrainingPass;
 
 /// A network on a device, ready to be trained or evaluated.
 ///
 /// Every tensor of the state is kept flat, in PyTorch's element order, so that optimisers,
 /// checkpoints and averages treat all alike; the execution gives it its shape.
+///
+/// On the CPU an [`Engine`] computes whole passes; on other devices the operations run one by one
+/// on Burn's tape.
 #[derive(Debug, Clone)]
 pub struct Network {
     graph: Graph,
@@ -23,15 +32,10 @@ pub struct Network {
     values: Vec<Tensor<1>>,
     batches: i64,
     device: Device,
-}
-
-/// The result of a forward pass that gradients can flow through.
-#[derive(Debug)]
-pub struct TrainingPass {
-    /// `[N, classes]`, on the tape.
-    pub logits: Tensor<2>,
-    leaves: Vec<(usize, Tensor<1>)>,
-    statistics: Vec<NormStatistics>,
+    /// Computes instead of the tape; clones of the network share it and its memory.
+    engine: Option<Arc<Engine>>,
+    /// Of training passes; anything but `f32` needs the engine.
+    precision: Precision,
 }
 
 impl Network {
@@ -106,7 +110,20 @@ impl Network {
             first_entry,
             batches: 0,
             device: device.clone(),
+            engine: (is_host(device) && Engine::supports(&graph))
+                .then(|| Arc::new(Engine::new(&graph))),
+            precision: Precision::F32,
             graph,
+        }
+    }
+
+    /// The same network computing on Burn's tape on every device, in `f32`. Slower on the CPU; it
+    /// is there to compare with.
+    pub fn on_tape(self) -> Self {
+        Self {
+            engine: None,
+            precision: Precision::F32,
+            ..self
         }
     }
 
@@ -118,6 +135,28 @@ impl Network {
     /// The device that holds the values.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The format of feature maps in [`Network::train_pass`]: `f32` unless set otherwise.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Changes the format of feature maps in training.
+    ///
+    /// # Errors
+    /// [`TrainError::PrecisionNeedsCpu`].
+    pub fn set_precision(&mut self, precision: Precision) -> Result<(), TrainError> {
+        self.require(precision)?;
+        self.precision = precision;
+        Ok(())
+    }
+
+    fn require(&self, precision: Precision) -> Result<(), TrainError> {
+        match self.engine {
+            Some(_) => Ok(()),
+            None => tape_computes(precision),
+        }
     }
 
     /// The tensors of the state, in PyTorch's order, without batch counts.
@@ -133,6 +172,24 @@ impl Network {
     /// Replaces the values of an entry.
     pub fn set_values(&mut self, entry: usize, values: Tensor<1>) {
         self.values[entry] = values;
+    }
+
+    /// Replaces each trained tensor by what `change` makes of it. `change` gets the only handle
+    /// to the tensor, so that it can work in place.
+    pub(crate) fn change_trained(
+        &mut self,
+        mut change: impl FnMut(usize, &StateEntry, Tensor<1>) -> Tensor<1>,
+    ) {
+        let values = std::mem::take(&mut self.values).into_iter();
+        let entries = self.entries.iter().enumerate();
+        let changed = entries.zip(values).map(|((index, entry), values)| {
+            if entry.role.is_trainable() {
+                change(index, entry, values)
+            } else {
+                values
+            }
+        });
+        self.values = changed.collect();
     }
 
     /// The whole state under PyTorch's names.
@@ -151,33 +208,55 @@ impl Network {
 
     /// Logits with the running statistics, off the tape.
     ///
+    /// Always in `f32`, also where training computes in another precision, so that the same
+    /// weights are worth the same wherever they are evaluated.
+    ///
     /// # Shapes
     /// `[N, H, W, C]` → `[N, classes]`.
     pub fn evaluate(&self, images: Tensor<4>) -> Tensor<2> {
-        Execution::new(self, &self.values, false)
-            .run(images, &mut |_, _| {})
-            .logits
+        match &self.engine {
+            Some(engine) => self.infer(engine, Precision::F32, &images),
+            None => {
+                Execution::new(self, &self.values, false)
+                    .run(images, &mut |_, _| {})
+                    .logits
+            }
+        }
     }
 
-    /// Logits with the statistics of the batch, on the tape. The running statistics do not
-    /// change until [`Network::absorb_statistics`].
+    /// [`Network::evaluate`] with feature maps in another precision.
+    ///
+    /// # Errors
+    /// [`TrainError::PrecisionNeedsCpu`].
+    pub fn evaluate_in(
+        &self,
+        precision: Precision,
+        images: Tensor<4>,
+    ) -> Result<Tensor<2>, TrainError> {
+        self.require(precision)?;
+        Ok(match &self.engine {
+            Some(engine) => self.infer(engine, precision, &images),
+            None => self.evaluate(images),
+        })
+    }
+
+    fn infer(&self, engine: &Engine, precision: Precision, images: &Tensor<4>) -> Tensor<2> {
+        let [batch, ..] = images.dims();
+        let state = self.lent_state();
+        let logits = engine.infer(precision, &lent(images), batch, &slices(&state));
+        let classes = self.graph.output_shape().channels();
+        Tensor::from_data(TensorData::new(logits, [batch, classes]), &self.device)
+    }
+
+    /// Logits with the statistics of the batch, from which gradients can be computed. The running
+    /// statistics do not change until [`Network::absorb_statistics`].
     ///
     /// # Shapes
     /// `images`: `[N, H, W, C]`.
     pub fn train_pass(&self, images: Tensor<4>) -> TrainingPass {
-        let mut leaves = Vec::new();
-        let mut values = self.values.clone();
-        for (index, entry) in self.entries.iter().enumerate() {
-            if entry.role.is_trainable() {
-                values[index] = values[index].clone().autodiff().require_grad();
-                leaves.push((index, values[index].clone()));
-            }
-        }
-        let outcome = Execution::new(self, &values, true).run(images, &mut |_, _| {});
-        TrainingPass {
-            logits: outcome.logits,
-            leaves,
-            statistics: outcome.statistics,
+        match &self.engine {
+            Some(engine) => TrainingPass::with_engine(engine, self, &images),
+            None => TrainingPass::on_tape(self, images),
         }
     }
 
@@ -204,7 +283,7 @@ impl Network {
 
     /// Brings the running statistics up to date with those of a batch.
     pub fn absorb_statistics(&mut self, pass: &TrainingPass) {
-        for norm in &pass.statistics {
+        for norm in pass.statistics() {
             let keep = f64::from(1.0 - norm.momentum);
             let take = f64::from(norm.momentum);
             // The running variance is the unbiased one, as PyTorch's.
@@ -221,6 +300,11 @@ impl Network {
         self.batches += 1;
     }
 
+    /// The memory of all entries, for an engine.
+    pub(crate) fn lent_state(&self) -> Vec<HostValues> {
+        self.values.iter().map(lent).collect()
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -230,20 +314,19 @@ impl Network {
     }
 }
 
-impl TrainingPass {
-    /// The gradients of a loss computed from the logits: for each trainable entry its index
-    /// and its gradient, `[elements]`.
-    pub fn gradients(&self, loss: &Tensor<1>) -> Vec<(usize, Tensor<1>)> {
-        let mut gradients = loss.backward();
-        let leaves = self.leaves.iter();
-        leaves
-            .map(|(index, leaf)| {
-                let gradient = leaf.grad_remove(&mut gradients);
-                // A parameter that the result does not depend on has a gradient of zero.
-                let gradient = gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like());
-                (*index, gradient.inner())
-            })
-            .collect()
+/// Whether a device has a precision; an error before anything else is done.
+pub(crate) fn check_precision(precision: Precision, device: &Device) -> Result<(), TrainError> {
+    if is_host(device) {
+        Ok(())
+    } else {
+        tape_computes(precision)
+    }
+}
+
+fn tape_computes(precision: Precision) -> Result<(), TrainError> {
+    match precision {
+        Precision::F32 => Ok(()),
+        Precision::Bf16 => Err(TrainError::PrecisionNeedsCpu { precision }),
     }
 }
 
@@ -260,6 +343,16 @@ pub enum NonFinite {
 
 fn is_finite<const D: usize>(tensor: Tensor<D>) -> bool {
     host_values(&tensor).iter().all(|value| value.is_finite())
+}
+
+/// The memory of a tensor that an engine reads.
+pub(crate) fn lent<const D: usize>(tensor: &Tensor<D>) -> HostValues {
+    HostValues::of(tensor).expect("a network with an engine and its images are 32-bit on the CPU")
+}
+
+/// A state as engines take it.
+pub(crate) fn slices(state: &[HostValues]) -> Vec<&[f32]> {
+    state.iter().map(|values| &**values).collect()
 }
 
 /// The values of a tensor in row-major order.

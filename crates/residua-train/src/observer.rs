@@ -1,5 +1,6 @@
 //! What somebody who watches a run is told.
 
+use residua_core::precision::Precision;
 use residua_data::UnreadableImage;
 
 /// What is about to be trained.
@@ -9,6 +10,8 @@ pub struct Plan {
     pub model: String,
     /// Trainable parameters.
     pub parameters: u64,
+    /// The format of feature maps in training.
+    pub precision: Precision,
     /// Training images.
     pub train_images: u64,
     /// Validation images.

@@ -43,7 +43,7 @@ pub enum OptimiserConfig {
 
 impl OptimiserConfig {
     /// SGD with the momentum and decay that most CIFAR recipes use, Nesterov included.
-    pub fn sgd(learning_rate: f64) -> Self {
+    pub const fn sgd(learning_rate: f64) -> Self {
         Self::Sgd {
             learning_rate,
             momentum: 0.9,

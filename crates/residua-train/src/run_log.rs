@@ -33,6 +33,7 @@ impl RunLog {
             model: plan.model.clone(),
             data: config.data.to_string(),
             parameters: plan.parameters,
+            precision: plan.precision,
             train_images: plan.train_images,
             validation_images: plan.validation_images,
             steps: plan.steps,

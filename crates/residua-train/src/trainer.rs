@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use residua_core::atomic_file;
-use residua_core::metrics::{ClassificationSummary, most_likely};
+use residua_core::metrics::ClassificationSummary;
 use residua_core::model_record::ModelRecord;
 use residua_core::run::{Destination, RunError, RunFolder, RunMetrics};
 use residua_core::seed::SeedStream;
@@ -25,10 +25,10 @@ use crate::config::TrainConfig;
 use crate::data::RunData;
 use crate::error::TrainError;
 use crate::evaluation::{evaluate, images};
-use crate::network::{Network, host_values};
+use crate::learner::{Divergence, Learner, LearnerSettings};
+use crate::network::{Network, check_precision};
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
-use crate::optimiser::{Memory, Optimiser, Update, clip_factor, global_norm};
-use crate::pieces::pieces;
+use crate::quantile::median;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
 
@@ -63,10 +63,8 @@ pub struct Trainer {
     folder: RunFolder,
     log: RunLog,
     data: RunData,
-    network: Network,
+    learner: Learner,
     record: ModelRecord,
-    optimiser: Optimiser,
-    memories: Vec<(usize, Memory)>,
     schedule: Schedule,
     state: TrainingState,
     last_summary: Option<ClassificationSummary>,
@@ -84,17 +82,18 @@ impl Trainer {
         observer: &mut (dyn Observer + Sync),
     ) -> Result<Self, TrainError> {
         config.validate()?;
+        check_precision(config.precision, &options.device)?;
         let data = open_data(&config, &options, observer)?;
         let graph = config.graph(data.classes.len())?;
         let seed = SeedStream::new(config.seed);
-        let network = Network::initialise(graph, seed, &options.device);
+        let mut network = Network::initialise(graph, seed, &options.device);
+        network.set_precision(config.precision)?;
         let record = ModelRecord::new(
             &config.model,
             data.classes.clone(),
             config.preprocessing.clone(),
         );
-        let optimiser = Optimiser::new(config.optimiser);
-        let memories = initial_memories(&optimiser, &network);
+        let learner = Learner::new(network, LearnerSettings::from(&config));
         let text = config.to_toml()?;
         let folder = RunFolder::create(destination)?;
         atomic_file::replace_with(&folder.config(), text.as_bytes())
@@ -112,10 +111,8 @@ impl Trainer {
             folder,
             log,
             data,
-            network,
+            learner,
             record,
-            optimiser,
-            memories,
             state,
             last_summary: None,
         };
@@ -136,6 +133,7 @@ impl Trainer {
         observer: &mut (dyn Observer + Sync),
     ) -> Result<Self, TrainError> {
         let config = read_config(&folder)?;
+        check_precision(config.precision, &options.device)?;
         if !folder.last_checkpoint().is_file() {
             return Err(TrainError::NoCheckpoint {
                 run: folder.root().to_owned(),
@@ -143,7 +141,7 @@ impl Trainer {
         }
         let data = open_data(&config, &options, observer)?;
         let LoadedTraining {
-            network,
+            mut network,
             record,
             state,
             memories,
@@ -159,7 +157,8 @@ impl Trainer {
                 config.data, data.classes, record.classes
             )));
         }
-        if state.config != config.to_toml()? {
+        // Read again rather than compared as text: an older version may have written fewer keys.
+        if TrainConfig::from_toml(&state.config, &[]).ok().as_ref() != Some(&config) {
             return Err(TrainError::Config(format!(
                 "{} was changed since the run was started; restore it to continue, or start a \
                  new run from it with --config",
@@ -174,17 +173,16 @@ impl Trainer {
             )));
         }
         check_position(&state, data.train.batches_per_epoch() as u64, &folder)?;
+        network.set_precision(config.precision)?;
         let mut trainer = Self {
             schedule: schedule(&config, &data),
-            optimiser: Optimiser::new(config.optimiser),
+            learner: Learner::with_memories(network, LearnerSettings::from(&config), memories),
             log: RunLog::open(&folder)?,
             config,
             options,
             folder,
             data,
-            network,
             record,
-            memories,
             state,
             last_summary: None,
         };
@@ -248,89 +246,20 @@ impl Trainer {
     /// One optimiser update.
     fn train_step(&mut self, batch: HostBatch) -> Result<(), TrainError> {
         let rate = self.schedule.rate(self.state.step);
-        let gradients = self.gradients(batch, rate)?;
-        let factor = self.config.clip_norm.map_or(1.0, |limit| {
-            let tensors: Vec<Tensor<1>> = gradients.iter().map(|(_, g)| g.clone()).collect();
-            clip_factor(global_norm(&tensors), limit)
-        });
-        self.state.step += 1;
-        for ((entry, gradient), (owner, memory)) in gradients.into_iter().zip(&mut self.memories) {
-            debug_assert_eq!(entry, *owner);
-            let gradient = if factor < 1.0 {
-                gradient.mul_scalar(factor)
-            } else {
-                gradient
-            };
-            let update = Update {
-                parameter: self.network.values(entry).clone(),
-                gradient,
-                memory: std::mem::take(memory),
-                is_norm_or_bias: self.network.entries()[entry].role.is_norm_or_bias(),
-                learning_rate: rate,
-                step: self.state.step,
-            };
-            let (values, remembered) = self.optimiser.apply(update);
-            self.network.set_values(entry, values);
-            *memory = remembered;
-        }
+        let step = self.state.step + 1;
+        let learned = self
+            .learner
+            .learn(batch, rate, step)
+            .map_err(|divergence| self.diverged(divergence, step, rate))?;
+        self.state.step = step;
+        let sums = &mut self.state.epoch;
+        sums.images += learned.images;
+        sums.loss += learned.loss;
+        sums.correct += learned.correct;
         Ok(())
     }
 
-    /// The gradients of the mean loss of a batch, computed piece by piece.
-    fn gradients(
-        &mut self,
-        batch: HostBatch,
-        learning_rate: f64,
-    ) -> Result<Vec<(usize, Tensor<1>)>, TrainError> {
-        let total = batch.labels.len();
-        let piece_size = total.div_ceil(self.config.accumulate);
-        let mut sums: Option<Vec<(usize, Tensor<1>)>> = None;
-        for piece in pieces(batch, piece_size) {
-            let share = piece.labels.len() as f64 / total as f64;
-            let gradients = self.piece_gradients(piece, share, learning_rate)?;
-            sums = Some(match sums {
-                None => gradients,
-                Some(sums) => {
-                    let pairs = sums.into_iter().zip(gradients);
-                    pairs
-                        .map(|((entry, sum), (_, gradient))| (entry, sum + gradient))
-                        .collect()
-                }
-            });
-        }
-        Ok(sums.unwrap_or_default())
-    }
-
-    /// Forward and backward pass of a piece whose loss counts with weight `share`.
-    fn piece_gradients(
-        &mut self,
-        piece: HostBatch,
-        share: f64,
-        learning_rate: f64,
-    ) -> Result<Vec<(usize, Tensor<1>)>, TrainError> {
-        let labels = piece.labels.clone();
-        let images = images(&self.network, piece);
-        let pass = self.network.train_pass(images.clone());
-        let device = self.options.device.clone();
-        let loss = self
-            .config
-            .loss
-            .compute(pass.logits.clone(), &labels, &device);
-        let value = f64::from(host_values(&loss)[0]);
-        if !value.is_finite() {
-            return Err(self.diverged(value, learning_rate, images));
-        }
-        let logits = host_values(&pass.logits.clone().inner());
-        let sums = &mut self.state.epoch;
-        sums.images += labels.len() as u64;
-        sums.loss += value * labels.len() as f64;
-        sums.correct += count_correct(&logits, &labels);
-        let gradients = pass.gradients(&loss.mul_scalar(share));
-        self.network.absorb_statistics(&pass);
-        Ok(gradients)
-    }
-
-    fn diverged(&self, loss: f64, learning_rate: f64, images: Tensor<4>) -> TrainError {
+    fn diverged(&self, divergence: Divergence, step: u64, learning_rate: f64) -> TrainError {
         let checkpoint = self.folder.last_checkpoint();
         let kept = if checkpoint.is_file() {
             format!("The last checkpoint is kept: {}", checkpoint.display())
@@ -338,11 +267,11 @@ impl Trainer {
             "There was no checkpoint yet".to_owned()
         };
         TrainError::NonFiniteLoss {
-            loss,
-            step: self.state.step + 1,
+            loss: divergence.loss,
+            step,
             epoch: self.state.finished_epochs + 1,
             learning_rate,
-            place: self.network.first_non_finite(images),
+            place: divergence.place,
             kept,
         }
     }
@@ -353,12 +282,14 @@ impl Trainer {
         let first_batch = || self.data.validation.epoch(0).next()?.ok();
         match (error, first_batch()) {
             (TrainError::Metric { .. }, Some(batch)) => {
-                let rate = self.schedule.rate(self.state.step.saturating_sub(1));
-                let mut error = self.diverged(f64::NAN, rate, images(&self.network, batch));
-                if let TrainError::NonFiniteLoss { step, .. } = &mut error {
-                    *step = self.state.step;
-                }
-                error
+                let network = self.learner.network();
+                let divergence = Divergence {
+                    loss: f64::NAN,
+                    place: network.first_non_finite(images(network, batch)),
+                };
+                let step = self.state.step;
+                let rate = self.schedule.rate(step.saturating_sub(1));
+                self.diverged(divergence, step, rate)
             }
             (error, _) => error,
         }
@@ -368,8 +299,12 @@ impl Trainer {
     fn finish_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let total = self.data.validation.split().len() as u64;
         let mut on_progress = |done| observer.validating(done, total);
-        let evaluation = evaluate(&self.network, &self.data.validation, &mut on_progress)
-            .map_err(|error| self.diverged_in_validation(error))?;
+        let evaluation = evaluate(
+            self.learner.network(),
+            &self.data.validation,
+            &mut on_progress,
+        )
+        .map_err(|error| self.diverged_in_validation(error))?;
         let sums = std::mem::take(&mut self.state.epoch);
         let epoch = self.state.finished_epochs + 1;
         let accuracy = evaluation.summary.accuracy;
@@ -388,7 +323,7 @@ impl Trainer {
         if is_best {
             self.state.best = Some(Best { epoch, accuracy });
             let path = self.folder.best_checkpoint();
-            save_weights(&path, &self.network, &self.record, self.state.step)?;
+            save_weights(&path, self.learner.network(), &self.record, self.state.step)?;
             self.log.saved(self.state.step, "best")?;
         }
         self.save_last()?;
@@ -413,7 +348,8 @@ impl Trainer {
             data: self.config.data.to_string(),
             split: self.data.validation_split.to_string(),
             classes: self.data.classes.clone(),
-            parameters: self.network.graph().trainable_parameters(),
+            parameters: self.learner.network().graph().trainable_parameters(),
+            precision: self.config.precision,
             epochs: self.config.epochs,
             best_epoch: best.epoch,
             last_accuracy: self.state.last_accuracy,
@@ -448,11 +384,11 @@ impl Trainer {
     fn save_last(&mut self) -> Result<(), TrainError> {
         save_training(
             &self.folder.last_checkpoint(),
-            &self.network,
+            self.learner.network(),
             &self.record,
             &self.state,
             &self.config.optimiser,
-            &self.memories,
+            self.learner.memories(),
         )?;
         self.log.saved(self.state.step, "last")
     }
@@ -468,7 +404,8 @@ impl Trainer {
     fn plan(&self) -> Plan {
         Plan {
             model: self.config.model.clone(),
-            parameters: self.network.graph().trainable_parameters(),
+            parameters: self.learner.network().graph().trainable_parameters(),
+            precision: self.config.precision,
             train_images: self.data.train.split().len() as u64,
             validation_images: self.data.validation.split().len() as u64,
             validation_split: self.data.validation_split.to_string(),
@@ -542,14 +479,6 @@ fn check_position(
     })
 }
 
-fn initial_memories(optimiser: &Optimiser, network: &Network) -> Vec<(usize, Memory)> {
-    let entries = network.entries().iter().enumerate();
-    let trained = entries.filter(|(_, entry)| entry.role.is_trainable());
-    trained
-        .map(|(index, _)| (index, optimiser.initial_memory(network.values(index))))
-        .collect()
-}
-
 fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
     let steps_per_epoch = data.train.batches_per_epoch() as u64;
     Schedule::new(
@@ -558,13 +487,6 @@ fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
         steps_per_epoch * config.epochs,
         steps_per_epoch,
     )
-}
-
-fn count_correct(logits: &[f32], labels: &[u32]) -> u64 {
-    let classes = logits.len() / labels.len().max(1);
-    let rows = logits.chunks(classes.max(1)).zip(labels);
-    let correct = rows.filter(|(row, label)| most_likely(row) == Some(**label as usize));
-    correct.count() as u64
 }
 
 fn epoch_report(
@@ -584,38 +506,9 @@ fn epoch_report(
     }
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        count if count % 2 == 1 => sorted[count / 2],
-        count => (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0,
-    }
-}
-
 fn write_error(folder: &RunFolder, source: std::io::Error) -> TrainError {
     TrainError::Run(RunError::Io {
         path: folder.config(),
         source,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn correct_classifications_are_counted() {
-        let logits = [0.1, 0.9, 0.5, 0.2, 0.3, 0.3];
-        assert_eq!(count_correct(&logits, &[1, 0, 0]), 3);
-        assert_eq!(count_correct(&logits, &[0, 0, 1]), 1);
-    }
-
-    #[test]
-    fn the_median_is_between_the_middle_values() {
-        assert_eq!(median(&[]), 0.0);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
 }

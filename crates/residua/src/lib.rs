@@ -4,7 +4,8 @@
 //!
 //! - [`graph`]: networks as data, the catalog of named networks
 //! - [`data`]: image folders and CIFAR files to augmented batches
-//! - [`train`]: training, evaluation and prediction on Burn
+//! - [`train`]: training, evaluation, prediction and measurement
+//! - [`engine`]: whole networks on the CPU, without Burn
 //! - [`weights`]: weight files and how they fit a network
 //! - [`ops`]: the differentiable operations
 //! - [`core`]: metrics, preprocessing, the run folder
@@ -19,6 +20,7 @@
 
 pub use residua_core as core;
 pub use residua_data as data;
+pub use residua_engine as engine;
 pub use residua_graph as graph;
 pub use residua_ops as ops;
 pub use residua_train as train;

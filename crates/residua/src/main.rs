@@ -35,6 +35,8 @@ enum Command {
     Models(commands::models::ModelsArgs),
     /// Look at a data set before training on it
     Data(commands::data::DataArgs),
+    /// Measure how fast networks train and infer
+    Bench(commands::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Data(args) => commands::data::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

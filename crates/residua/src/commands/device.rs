@@ -1,7 +1,7 @@
-//! Where a command computes.
+//! Where a command computes, and how precisely.
 
 use clap::{Args, ValueEnum};
-use residua::train::Device;
+use residua::train::{Device, Precision};
 
 use crate::failure::{Failure, Status};
 
@@ -22,6 +22,24 @@ pub(crate) struct LoadingArgs {
     /// Threads that read and prepare images ahead of the computation
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) workers: usize,
+}
+
+/// A [`Precision`] as an option's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionName {
+    /// 32-bit floating point
+    F32,
+    /// bfloat16 feature maps; parameters, sums and statistics are 32-bit
+    Bf16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// The devices of this build.

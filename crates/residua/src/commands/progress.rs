@@ -100,10 +100,11 @@ impl Observer for TrainingProgress {
     fn started(&mut self, plan: &Plan) {
         self.checking.finish_and_clear();
         self.say(&format!(
-            "{}: {} parameters, {}\n{} training and {} {} images; {}, {}",
+            "{}: {} parameters, {}, precision {}\n{} training and {} {} images; {}, {}",
             plan.model,
             grouped(plan.parameters),
             counted(plan.classes as u64, "class", "classes"),
+            plan.precision,
             grouped(plan.train_images),
             grouped(plan.validation_images),
             plan.validation_split,

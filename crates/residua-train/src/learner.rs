@@ -1,0 +1,216 @@
+//! What learns from one batch: a network, an optimiser, a loss.
+
+use burn::tensor::Tensor;
+use residua_core::metrics::most_likely;
+use residua_data::HostBatch;
+
+use crate::config::TrainConfig;
+use crate::evaluation::images;
+use crate::loss::LossConfig;
+use crate::network::{Network, NonFinite, host_values};
+use crate::optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+use crate::pieces::pieces;
+
+/// How a network learns from a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LearnerSettings {
+    /// What is made small.
+    pub loss: LossConfig,
+    /// How.
+    pub optimiser: OptimiserConfig,
+    /// Gradients of a larger global norm are scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Pieces in which a batch is computed, at least 1.
+    pub accumulate: usize,
+}
+
+impl From<&TrainConfig> for LearnerSettings {
+    fn from(config: &TrainConfig) -> Self {
+        Self {
+            loss: config.loss,
+            optimiser: config.optimiser,
+            clip_norm: config.clip_norm,
+            accumulate: config.accumulate,
+        }
+    }
+}
+
+/// A network and what changes it, one batch after the other.
+#[derive(Debug, Clone)]
+pub struct Learner {
+    network: Network,
+    settings: LearnerSettings,
+    optimiser: Optimiser,
+    memories: Vec<(usize, Memory)>,
+}
+
+/// What a batch was like before the network learned from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Learned {
+    /// Its images.
+    pub images: u64,
+    /// Sum of their losses.
+    pub loss: f64,
+    /// How many were classified correctly.
+    pub correct: u64,
+}
+
+/// A loss that is NaN or infinite, so that nothing can be learned from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Divergence {
+    /// The loss.
+    pub loss: f64,
+    /// Where a value was first not finite.
+    pub place: Option<NonFinite>,
+}
+
+/// The gradient of each trained entry, `[elements]`.
+type Gradients = Vec<(usize, Tensor<1>)>;
+
+impl Learner {
+    /// Begins to train a network.
+    pub fn new(network: Network, settings: LearnerSettings) -> Self {
+        let optimiser = Optimiser::new(settings.optimiser);
+        let entries = network.entries().iter().enumerate();
+        let trained = entries.filter(|(_, entry)| entry.role.is_trainable());
+        let memories = trained
+            .map(|(index, _)| (index, optimiser.initial_memory(network.values(index))))
+            .collect();
+        Self::with_memories(network, settings, memories)
+    }
+
+    /// Goes on with a network and what the optimiser remembers of each trained entry.
+    pub(crate) fn with_memories(
+        network: Network,
+        settings: LearnerSettings,
+        memories: Vec<(usize, Memory)>,
+    ) -> Self {
+        Self {
+            optimiser: Optimiser::new(settings.optimiser),
+            network,
+            settings,
+            memories,
+        }
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What the optimiser remembers of each trained entry.
+    pub(crate) fn memories(&self) -> &[(usize, Memory)] {
+        &self.memories
+    }
+
+    /// One update of all parameters and running statistics: number `step`, counted from 1.
+    ///
+    /// # Errors
+    /// A loss that is not finite; no parameter has changed then.
+    pub fn learn(
+        &mut self,
+        batch: HostBatch,
+        learning_rate: f64,
+        step: u64,
+    ) -> Result<Learned, Divergence> {
+        let (learned, gradients) = self.gradients(batch)?;
+        let factor = self.settings.clip_norm.map_or(1.0, |limit| {
+            let tensors: Vec<Tensor<1>> = gradients.iter().map(|(_, g)| g.clone()).collect();
+            clip_factor(global_norm(&tensors), limit)
+        });
+        let mut pairs = gradients.into_iter().zip(&mut self.memories);
+        let optimiser = &self.optimiser;
+        self.network.change_trained(|index, entry, parameter| {
+            let ((_, gradient), (_, memory)) = pairs
+                .next()
+                .filter(|((of, _), (owner, _))| (*of, *owner) == (index, index))
+                .expect("gradients and memories are in the order of the trained entries");
+            let gradient = if factor < 1.0 {
+                gradient.mul_scalar(factor)
+            } else {
+                gradient
+            };
+            let (values, remembered) = optimiser.apply(Update {
+                parameter,
+                gradient,
+                memory: std::mem::take(memory),
+                is_norm_or_bias: entry.role.is_norm_or_bias(),
+                learning_rate,
+                step,
+            });
+            *memory = remembered;
+            values
+        });
+        Ok(learned)
+    }
+
+    /// The gradients of the mean loss of a batch, computed piece by piece.
+    fn gradients(&mut self, batch: HostBatch) -> Result<(Learned, Gradients), Divergence> {
+        let total = batch.labels.len();
+        let piece_size = total.div_ceil(self.settings.accumulate);
+        let mut learned = Learned::default();
+        let mut sums: Option<Gradients> = None;
+        for piece in pieces(batch, piece_size) {
+            let share = piece.labels.len() as f64 / total as f64;
+            let gradients = self.piece_gradients(piece, share, &mut learned)?;
+            sums = Some(match sums {
+                None => gradients,
+                Some(sums) => {
+                    let pairs = sums.into_iter().zip(gradients);
+                    pairs
+                        .map(|((entry, sum), (_, gradient))| (entry, sum + gradient))
+                        .collect()
+                }
+            });
+        }
+        Ok((learned, sums.unwrap_or_default()))
+    }
+
+    /// Forward and backward pass of a piece whose loss counts with weight `share`.
+    fn piece_gradients(
+        &mut self,
+        piece: HostBatch,
+        share: f64,
+        learned: &mut Learned,
+    ) -> Result<Gradients, Divergence> {
+        let labels = piece.labels.clone();
+        let images = images(&self.network, piece);
+        let pass = self.network.train_pass(images.clone());
+        let logits = pass.logits.clone();
+        let loss = self
+            .settings
+            .loss
+            .compute(logits.clone(), &labels, self.network.device());
+        let value = f64::from(host_values(&loss)[0]);
+        if !value.is_finite() {
+            return Err(Divergence {
+                loss: value,
+                place: self.network.first_non_finite(images),
+            });
+        }
+        learned.images += labels.len() as u64;
+        learned.loss += value * labels.len() as f64;
+        learned.correct += count_correct(&host_values(&logits.inner()), &labels);
+        self.network.absorb_statistics(&pass);
+        Ok(pass.gradients(&loss.mul_scalar(share)))
+    }
+}
+
+fn count_correct(logits: &[f32], labels: &[u32]) -> u64 {
+    let classes = logits.len() / labels.len().max(1);
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    let correct = rows.filter(|(row, label)| most_likely(row) == Some(**label as usize));
+    correct.count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correct_classifications_are_counted() {
+        let logits = [0.1, 0.9, 0.5, 0.2, 0.3, 0.3];
+        assert_eq!(count_correct(&logits, &[1, 0, 0]), 3);
+        assert_eq!(count_correct(&logits, &[0, 0, 1]), 1);
+    }
+}
