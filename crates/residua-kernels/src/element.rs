@@ -18,6 +18,7 @@ pub(crate) mod sealed {
     use super::*;
 
     /// What kernels need of an element; only the two formats have it.
+    #[expect(unreachable_pub, reason = "a supertrait of a public trait")]
     pub trait Storage:
         Plain + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
     {

@@ -8,6 +8,7 @@ use super::source::load_block;
 use super::{Lines, run_lines};
 use crate::Element;
 use crate::element::{VectorElement, copy_numbers};
+use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -64,6 +65,7 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     /// # Errors
     /// If lengths do not fit.
     pub fn evaluate(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+        check_channels("target", target.len(), channels)?;
         self.check(target.len(), channels)?;
         let set = InstructionSet::current();
         let pixels_per_part = (PART_NUMBERS / channels).max(1);

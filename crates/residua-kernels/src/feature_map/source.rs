@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{Lines, run_lines};
 use crate::Element;
 use crate::element::{VectorElement, copy_numbers};
+use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -157,6 +158,7 @@ pub fn evaluate<E: Element>(
     channels: usize,
     target: &mut [E],
 ) -> Result<(), ShapeError> {
+    check_channels("target", target.len(), channels)?;
     source.check(target.len(), channels)?;
     let set = InstructionSet::current();
     let pixels_per_part = (PART_NUMBERS / channels).max(1);
