@@ -6,13 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
 use crate::Element;
-
-/// Bytes in a cache line.
-const LINE: usize = 64;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([u8; LINE]);
+use crate::lines::{CacheLine, lines_for, numbers, numbers_mut, zeroed_lines};
 
 /// Buffers that nobody uses at the moment.
 ///
@@ -33,7 +27,7 @@ impl BufferPool {
     /// A buffer of `length` elements with unspecified contents: what an earlier use left there, or
     /// zeros.
     pub fn take<E: Element>(&self, length: usize) -> Buffer<E> {
-        let lines = (length * size_of::<E>()).div_ceil(LINE);
+        let lines = lines_for::<E>(length);
         let mut free = self
             .0
             .lock()
@@ -42,7 +36,7 @@ impl BufferPool {
         let found = free.iter().rposition(|buffer| buffer.len() == lines);
         let lines = match found {
             Some(index) => free.remove(index),
-            None => vec![CacheLine([0; LINE]); lines],
+            None => zeroed_lines(lines),
         };
         Buffer {
             lines,
@@ -88,16 +82,13 @@ impl<E: Element> Deref for Buffer<E> {
     type Target = [E];
 
     fn deref(&self) -> &[E] {
-        // SAFETY: the lines hold at least `length` elements, all initialised; every bit pattern is
-        // a valid `f32` or `bf16`, the only elements, and lines are aligned better than these.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.length) }
+        numbers(&self.lines, self.length)
     }
 }
 
 impl<E: Element> DerefMut for Buffer<E> {
     fn deref_mut(&mut self) -> &mut [E] {
-        // SAFETY: as above; the buffer is borrowed exclusively.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.length) }
+        numbers_mut(&mut self.lines, self.length)
     }
 }
 
@@ -110,6 +101,7 @@ impl<E> fmt::Debug for Buffer<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::LINE;
 
     #[test]
     fn buffers_are_aligned_and_used_again() {

@@ -2,6 +2,7 @@
 
 use half::bf16;
 
+use crate::lines::Plain;
 use crate::simd::Simd;
 
 /// A number of a feature map: `f32`, or `bf16` with half its memory.
@@ -17,8 +18,9 @@ pub(crate) mod sealed {
     use super::*;
 
     /// What kernels need of an element; only the two formats have it.
+    #[expect(unreachable_pub, reason = "a supertrait of a public trait")]
     pub trait Storage:
-        Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
+        Plain + Copy + Default + PartialEq + std::fmt::Debug + Send + Sync + 'static
     {
         /// Numbers in a word of 32 bits.
         const PER_WORD: usize;
@@ -73,7 +75,26 @@ pub(crate) trait VectorElement: sealed::Storage {
     /// `target` must be writable for that many numbers.
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
-    /// `addend` plus the products of the numbers in the words of `left` and `right`.
+    /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.
+    fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector;
+
+    /// The same of numbers that were read from elements of type `G`, which `bf16` need not be
+    /// rounded again.
+    #[inline(always)]
+    fn words_from<G: VectorElement, S: Simd>(
+        simd: S,
+        first: S::Vector,
+        second: S::Vector,
+    ) -> S::Vector {
+        if Self::PER_WORD == 2 && G::PER_WORD == 2 {
+            simd.join_bf16(first, second)
+        } else {
+            Self::words(simd, first, second)
+        }
+    }
+
+    /// `addend` plus the products of the numbers in the words of `left`, perhaps one word that was
+    /// broadcast, and `right`.
     fn multiply_words<S: Simd>(
         simd: S,
         left: S::Vector,
@@ -93,6 +114,11 @@ impl VectorElement for f32 {
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
         // SAFETY: the caller's promise.
         unsafe { simd.store(target, vector) }
+    }
+
+    #[inline(always)]
+    fn words<S: Simd>(_: S, first: S::Vector, _: S::Vector) -> S::Vector {
+        first
     }
 
     #[inline(always)]
@@ -120,12 +146,39 @@ impl VectorElement for bf16 {
     }
 
     #[inline(always)]
+    fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector {
+        simd.pair_bf16(first, second)
+    }
+
+    #[inline(always)]
     fn multiply_words<S: Simd>(
         simd: S,
         left: S::Vector,
         right: S::Vector,
         addend: S::Vector,
     ) -> S::Vector {
-        simd.dot_bf16(left, right, addend)
+        // The instruction can broadcast its second operand from memory.
+        simd.dot_bf16(right, left, addend)
+    }
+}
+
+/// Rounds the numbers of `source` to those of `target`, as many as both have.
+#[inline(always)]
+pub(crate) fn copy_numbers<S: Simd, P: VectorElement, E: VectorElement>(
+    simd: S,
+    source: &[P],
+    target: &mut [E],
+) {
+    let length = source.len().min(target.len());
+    let in_vectors = length - length % S::LANES;
+    for index in (0..in_vectors).step_by(S::LANES) {
+        // SAFETY: the vector lies within both slices.
+        unsafe {
+            let numbers = P::load(simd, source.as_ptr().add(index));
+            E::store(simd, target.as_mut_ptr().add(index), numbers);
+        }
+    }
+    for index in in_vectors..length {
+        target[index] = E::from_f32(source[index].to_f32());
     }
 }

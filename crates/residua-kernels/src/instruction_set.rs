@@ -94,6 +94,19 @@ impl InstructionSet {
         }
     }
 
+    /// The sum of accumulators that a register tile may hold.
+    pub(crate) fn accumulators(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(_) => Avx512Bf16::ACCUMULATORS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => Avx512::ACCUMULATORS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => Avx2::ACCUMULATORS,
+            Level::Portable => Portable::ACCUMULATORS,
+        }
+    }
+
     /// Runs `kernel` compiled for this set.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {

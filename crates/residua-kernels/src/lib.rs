@@ -42,8 +42,13 @@
 //! which order, depends on the sizes alone. Different instruction sets round differently.
 
 // Vector intrinsics, unaligned loads and writes of several threads to one slice need it. It is
-// confined to `simd`, `scratch`, `parallel` and the register tiles of `convolution`.
+// confined to `simd`, `lines`, `parallel`, `element`, `feature_map` and the register tiles of
+// `convolution`.
 #![allow(unsafe_code)]
+
+// The helpers of the integration tests serve the tests of the parts, too.
+#[cfg(test)]
+extern crate self as residua_kernels;
 
 pub mod batch_norm;
 mod buffer;
@@ -55,6 +60,7 @@ mod error;
 pub mod feature_map;
 mod instruction_set;
 pub mod linear;
+mod lines;
 pub mod optimiser;
 mod parallel;
 pub mod pooling;

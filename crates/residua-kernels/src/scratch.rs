@@ -1,70 +1,94 @@
-//! Working memory that a thread keeps between calls, aligned to cache lines.
+//! Working memory that is kept between calls, aligned to cache lines.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
 
-/// Numbers in a cache line.
-const LINE: usize = 16;
+use crate::lines::{CacheLine, Plain, lines_for, numbers, numbers_mut, zeroed_lines};
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([f32; LINE]);
+/// Buffers that a thread keeps for itself, because they are likely in its cache.
+const KEPT_BY_THREAD: usize = 8;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<CacheLine>>> = const { RefCell::new(Vec::new()) };
+    static OWN: RefCell<Vec<Vec<CacheLine>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A slice of `f32` that begins at a cache line and returns to its thread's pool when dropped.
+/// What threads do not keep: buffers are often filled by one thread and dropped by another, whose
+/// own store would grow with every call.
+static SHARED: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
+
+/// An unused buffer of exactly so many lines. The most recently used is likely still in cache.
+fn take(free: &mut Vec<Vec<CacheLine>>, lines: usize) -> Option<Vec<CacheLine>> {
+    let found = free.iter().rposition(|buffer| buffer.len() == lines);
+    found.map(|index| free.remove(index))
+}
+
+fn shared() -> std::sync::MutexGuard<'static, Vec<Vec<CacheLine>>> {
+    SHARED
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A slice of numbers that begins at a cache line and is used again after it was dropped.
 ///
-/// The pool only grows to the number and sizes of the buffers in use at once, which are bounded by
-/// the size of one block of work and of one layer's weights.
-pub(crate) struct Scratch {
+/// Sizes are rounded up to powers of two (memory that is never touched is not occupied), so the
+/// store grows to twice the sizes of the buffers in use at once, which are bounded by one block of
+/// work of each thread and by one layer's weights.
+pub(crate) struct Scratch<T: Plain = f32> {
     lines: Vec<CacheLine>,
     length: usize,
+    number: PhantomData<T>,
 }
 
-impl Scratch {
+impl<T: Plain> Scratch<T> {
     /// `length` numbers with unspecified contents: what an earlier use left there, or zero.
     pub(crate) fn uninitialised(length: usize) -> Self {
-        let mut lines = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-        if lines.len() < length.div_ceil(LINE) {
-            lines.resize(length.div_ceil(LINE), CacheLine([0.0; LINE]));
+        let lines = lines_for::<T>(length).next_power_of_two();
+        let lines = OWN
+            .with_borrow_mut(|own| take(own, lines))
+            .or_else(|| take(&mut shared(), lines))
+            .unwrap_or_else(|| zeroed_lines(lines));
+        Self {
+            lines,
+            length,
+            number: PhantomData,
         }
-        Self { lines, length }
     }
 
     /// `length` zeros.
     pub(crate) fn zeroed(length: usize) -> Self {
         let mut scratch = Self::uninitialised(length);
-        scratch.fill(0.0);
+        scratch.fill(T::default());
         scratch
     }
 }
 
-impl Drop for Scratch {
+impl<T: Plain> Drop for Scratch<T> {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        // The pool is gone when the thread is ending; the buffer is then simply freed.
-        let _ = POOL.try_with(|pool| pool.borrow_mut().push(lines));
+        // The thread's own store is gone when the thread is ending.
+        let surplus = OWN.try_with(|own| {
+            let mut own = own.borrow_mut();
+            own.push(lines);
+            (own.len() > KEPT_BY_THREAD).then(|| own.remove(0))
+        });
+        if let Ok(Some(lines)) = surplus {
+            shared().push(lines);
+        }
     }
 }
 
-impl Deref for Scratch {
-    type Target = [f32];
+impl<T: Plain> Deref for Scratch<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        let pointer = self.lines.as_ptr().cast::<f32>();
-        // SAFETY: `CacheLine` is exactly LINE initialised f32 without padding, and `length` fits in
-        // the lines.
-        unsafe { std::slice::from_raw_parts(pointer, self.length) }
+    fn deref(&self) -> &[T] {
+        numbers(&self.lines, self.length)
     }
 }
 
-impl DerefMut for Scratch {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        let pointer = self.lines.as_mut_ptr().cast::<f32>();
-        // SAFETY: `CacheLine` is exactly LINE initialised f32 without padding, and `length` fits in
-        // the lines.
-        unsafe { std::slice::from_raw_parts_mut(pointer, self.length) }
+impl<T: Plain> DerefMut for Scratch<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        numbers_mut(&mut self.lines, self.length)
     }
 }

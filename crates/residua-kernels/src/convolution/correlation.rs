@@ -54,6 +54,8 @@ pub(super) struct Correlation {
     pub(super) target_step: [usize; 2],
     pub(super) phases: Vec<Phase>,
     pub(super) weight_strides: WeightStrides,
+    /// Source channels in a word, the unit of the inner product; see [`Self::in_words`].
+    pub(super) numbers_per_word: usize,
 }
 
 impl Correlation {
@@ -90,6 +92,7 @@ impl Correlation {
                 target: geometry.group_in_channels() * geometry.taps(),
                 source: geometry.taps(),
             },
+            numbers_per_word: 1,
         }
         .flattened()
     }
@@ -127,8 +130,26 @@ impl Correlation {
                 target: geometry.taps(),
                 source: geometry.group_in_channels() * geometry.taps(),
             },
+            numbers_per_word: 1,
         }
         .flattened()
+    }
+
+    /// The same with words of `numbers_per_word` neighbouring source channels. A group's last word
+    /// is filled up with a zero.
+    pub(super) fn in_words(mut self, numbers_per_word: usize) -> Self {
+        self.numbers_per_word = numbers_per_word;
+        self
+    }
+
+    /// Words of one group of the source.
+    pub(super) fn group_source_words(&self) -> usize {
+        self.group_source_channels().div_ceil(self.numbers_per_word)
+    }
+
+    /// Words of a source pixel.
+    pub(super) fn source_words(&self) -> usize {
+        self.groups * self.group_source_words()
     }
 
     /// Channels of one group of the source.

@@ -1,7 +1,20 @@
-//! Convolution passes that evaluate their input as they read it and finish their result while it is in cache.
+//! Convolution passes that evaluate their input as they read it and finish their result while it is
+//! in cache.
+
+use std::ops::Range;
+
 use super::ConvolutionGeometry;
-use crate::feature_map::*;
-use crate::{Element, ShapeError};
+use super::correlation::Correlation;
+use super::direct::{DirectCorrelation, DirectSum};
+use super::units::{Correlate, SumProducts, correlate, sum_products};
+use super::winograd::Direction;
+use super::winograd_units::{WinogradCorrelation, WinogradSum, WinogradUnits};
+use crate::feature_map::{
+    BatchMoments, Finish, GradientSums, OutputGradient, PartialMoments, PartialSums, Source,
+    UnitGradient, copy_pixels, finish_pixels, store_pixels,
+};
+use crate::parallel::DisjointWriter;
+use crate::{Element, InstructionSet, ShapeError};
 
 /// A forward pass.
 #[derive(Debug)]
@@ -46,78 +59,183 @@ pub struct WeightGradientPass<'a, E> {
     pub weight_gradient: &'a mut [f32],
 }
 
-fn wide<E: Element>(v: &[E]) -> Vec<f32> {
-    v.iter().map(|e| e.to_f32()).collect()
-}
-
-/// See [`ForwardPass`].
+/// Convolves; see [`ForwardPass`]. The moments are those of the output, if they were asked for.
+///
+/// # Errors
+/// If a slice's length differs from the geometry's, or the source is to be kept by a convolution
+/// that does not read each pixel once in the place of an output pixel.
 pub fn forward<E: Element>(
     geometry: &ConvolutionGeometry,
     pass: ForwardPass<'_, E>,
 ) -> Result<Option<BatchMoments>, ShapeError> {
-    let c = geometry.spec().in_channels;
-    let k = geometry.spec().out_channels;
-    let mut input = vec![E::default(); geometry.input_length()];
-    evaluate(&pass.source, c, &mut input)?;
-    let mut out = vec![0.0; geometry.output_length()];
-    super::forward(geometry, &wide(&input), pass.weight, pass.bias, &mut out)?;
-    let mut m = PartialMoments::default();
-    store_pixels(
-        crate::InstructionSet::current(),
-        k,
-        &out,
-        pass.output,
-        Some(&mut m),
-    );
-    if let Some(keep) = pass.keep {
-        keep.copy_from_slice(&input);
+    let spec = geometry.spec();
+    pass.source
+        .check(geometry.input_length(), spec.in_channels)?;
+    ShapeError::check_length("weight", pass.weight.len(), geometry.weight_length())?;
+    ShapeError::check_length("output", pass.output.len(), geometry.output_length())?;
+    if let Some(bias) = pass.bias {
+        ShapeError::check_length("bias", bias.len(), spec.out_channels)?;
     }
-    Ok(pass.moments.then(|| BatchMoments::combine(&[m], k)))
+    if let Some(keep) = &pass.keep {
+        ShapeError::check_length("keep", keep.len(), geometry.input_length())?;
+        if spec.stride != [1, 1] || spec.input != geometry.output() {
+            return Err(ShapeError::new(format!(
+                "a source of {:?} pixels cannot be kept by a convolution to {:?} pixels with \
+                 stride {:?}",
+                spec.input,
+                geometry.output(),
+                spec.stride,
+            )));
+        }
+    }
+    if WinogradUnits::suit(geometry) {
+        let direction = Direction::Forward;
+        let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, pass.bias);
+        return Ok(run_forward(geometry, &winograd, pass));
+    }
+    let correlation = Correlation::forward(geometry);
+    let direct = DirectCorrelation::<E>::new(correlation, pass.weight, pass.bias);
+    Ok(run_forward(geometry, &direct, pass))
 }
 
-/// See [`InputGradientPass`].
+fn run_forward<E: Element, C: Correlate>(
+    geometry: &ConvolutionGeometry,
+    correlation: &C,
+    pass: ForwardPass<'_, E>,
+) -> Option<BatchMoments> {
+    let set = InstructionSet::current();
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let keep = pass.keep.map(DisjointWriter::new);
+    let output = DisjointWriter::new(pass.output);
+    let source = &pass.source;
+    let load = |unit: usize, pixels: Range<usize>, target: &mut [C::Number], stride: usize| {
+        source.load(set, inputs, pixels.clone(), target, stride);
+        if let Some(keep) = &keep {
+            // The source pixels in the places of the unit's target pixels are its own to keep.
+            let own = correlation.target_pixels(unit);
+            let own = pixels.start.max(own.start)..pixels.end.min(own.end);
+            if !own.is_empty() {
+                let loaded = &target[(own.start - pixels.start) * stride..];
+                // SAFETY: units differ in their target pixels, so nobody else has these.
+                let kept = unsafe { keep.slice(own.start * inputs, own.len() * inputs) };
+                copy_pixels(set, inputs, loaded, stride, kept);
+            }
+        }
+    };
+    let store = |unit: usize, result: &[f32]| {
+        let pixels = correlation.target_pixels(unit);
+        // SAFETY: units differ in their target pixels, so nobody else has these.
+        let target = unsafe { output.slice(pixels.start * outputs, result.len()) };
+        let mut moments = PartialMoments::default();
+        let asked = pass.moments.then_some(&mut moments);
+        store_pixels(set, outputs, result, target, asked);
+        moments
+    };
+    let parts = correlate(correlation, load, store);
+    pass.moments.then(|| BatchMoments::combine(&parts, outputs))
+}
+
+/// The gradient with respect to the input; see [`InputGradientPass`]. The sums are those of its
+/// `finish`.
+///
+/// # Errors
+/// If a slice's length differs from the geometry's.
 pub fn input_gradient<E: Element>(
     geometry: &ConvolutionGeometry,
     pass: InputGradientPass<'_, E>,
 ) -> Result<Option<GradientSums>, ShapeError> {
-    let c = geometry.spec().in_channels;
-    let k = geometry.spec().out_channels;
-    let mut g = vec![E::default(); geometry.output_length()];
-    pass.gradient.load(
-        crate::InstructionSet::current(),
-        k,
-        0..g.len() / k,
-        &mut g,
-        k,
-    );
-    let mut out = vec![0.0; geometry.input_length()];
-    super::input_gradient(geometry, &wide(&g), pass.weight, &mut out)?;
-    for (o, n) in pass.output.iter_mut().zip(&out) {
-        *o = E::from_f32(if pass.add_to_output {
-            o.to_f32() + n
-        } else {
-            *n
-        });
+    let spec = geometry.spec();
+    pass.gradient
+        .check(geometry.output_length(), spec.out_channels)?;
+    ShapeError::check_length("weight", pass.weight.len(), geometry.weight_length())?;
+    ShapeError::check_length("input gradient", pass.output.len(), geometry.input_length())?;
+    if let Some(finish) = &pass.finish {
+        finish.check(geometry.input_length(), spec.in_channels)?;
     }
-    pass.finish.map(|f| finish(&f, c, pass.output)).transpose()
+    if WinogradUnits::suit(geometry) {
+        let direction = Direction::InputGradient;
+        let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
+        return Ok(run_input_gradient(geometry, &winograd, pass));
+    }
+    let correlation = Correlation::input_gradient(geometry);
+    let direct = DirectCorrelation::<E>::new(correlation, pass.weight, None);
+    Ok(run_input_gradient(geometry, &direct, pass))
 }
 
-/// See [`WeightGradientPass`].
+fn run_input_gradient<E: Element, C: Correlate>(
+    geometry: &ConvolutionGeometry,
+    correlation: &C,
+    pass: InputGradientPass<'_, E>,
+) -> Option<GradientSums> {
+    let set = InstructionSet::current();
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let output = DisjointWriter::new(pass.output);
+    let gradient = &pass.gradient;
+    let nothing = Finish {
+        mask: None,
+        norms: &[],
+    };
+    let finish = pass.finish.as_ref().unwrap_or(&nothing);
+    let load = |_, pixels: Range<usize>, target: &mut [C::Number], stride: usize| {
+        gradient.load(set, outputs, pixels, target, stride);
+    };
+    let store = |unit: usize, result: &[f32]| {
+        let first_pixel = correlation.target_pixels(unit).start;
+        // SAFETY: units differ in their target pixels, so nobody else has these.
+        let target = unsafe { output.slice(first_pixel * inputs, result.len()) };
+        let mut sums = PartialSums::default();
+        let unit = UnitGradient {
+            channels: inputs,
+            first_pixel,
+            result: Some(result),
+            add_to_target: pass.add_to_output,
+            target,
+        };
+        finish_pixels(set, finish, unit, &mut sums);
+        sums
+    };
+    let parts = correlate(correlation, load, store);
+    let norms = finish.norms.len();
+    pass.finish
+        .is_some()
+        .then(|| GradientSums::combine(&parts, inputs, norms))
+}
+
+/// The gradient with respect to the weight; see [`WeightGradientPass`].
+///
+/// # Errors
+/// If a slice's length differs from the geometry's.
 pub fn weight_gradient<E: Element>(
     geometry: &ConvolutionGeometry,
     pass: WeightGradientPass<'_, E>,
 ) -> Result<(), ShapeError> {
-    let c = geometry.spec().in_channels;
-    let k = geometry.spec().out_channels;
-    let mut input = vec![E::default(); geometry.input_length()];
-    evaluate(&pass.source, c, &mut input)?;
-    let mut g = vec![E::default(); geometry.output_length()];
-    pass.gradient.load(
-        crate::InstructionSet::current(),
-        k,
-        0..g.len() / k,
-        &mut g,
-        k,
+    let spec = geometry.spec();
+    pass.source
+        .check(geometry.input_length(), spec.in_channels)?;
+    pass.gradient
+        .check(geometry.output_length(), spec.out_channels)?;
+    let length = pass.weight_gradient.len();
+    ShapeError::check_length("weight gradient", length, geometry.weight_length())?;
+    if WinogradUnits::suit(geometry) {
+        run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
+        return Ok(());
+    }
+    run_weight_gradient(geometry, &DirectSum::<E>::new(geometry), pass);
+    Ok(())
+}
+
+fn run_weight_gradient<E: Element, S: SumProducts>(
+    geometry: &ConvolutionGeometry,
+    sum: &S,
+    pass: WeightGradientPass<'_, E>,
+) {
+    let set = InstructionSet::current();
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let (source, gradient) = (&pass.source, &pass.gradient);
+    sum_products(
+        sum,
+        |pixels, target, stride| source.load(set, inputs, pixels, target, stride),
+        |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
+        pass.weight_gradient,
     );
-    super::weight_gradient(geometry, &wide(&input), &wide(&g), pass.weight_gradient)
 }

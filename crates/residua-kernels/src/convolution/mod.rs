@@ -2,24 +2,35 @@
 //!
 //! Images are `[N, H, W, C]`, weights `[out, in / groups, kernel height, kernel width]` as PyTorch
 //! stores them. Every size is supported by the same code: any stride, padding, dilation and number
-//! of groups. No patch matrix is made: register tiles read the image in place, or a zero-bordered
-//! copy of the part at hand.
+//! of groups. No patch matrix is made: register tiles read a zero-bordered copy of the part of the
+//! image at hand.
 //!
 //! The gradient of a bias is [`crate::reduce::channel_sums`] of the output gradient.
 
-mod correlate;
 mod correlation;
+mod direct;
 pub mod fused;
 mod geometry;
+mod gradient_operands;
+mod gradient_plan;
+mod gradient_sums;
+mod gradient_tile;
 mod pack;
 mod plan;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod tests;
 mod tile;
-mod weight_gradient;
+mod units;
+mod window;
+mod winograd;
+mod winograd_units;
 
 pub use geometry::{ConvolutionGeometry, ConvolutionSpec};
 
 use crate::ShapeError;
-use correlation::Correlation;
+use crate::feature_map::{OutputGradient, Source};
 
 /// Convolves `input` `[N, H, W, C]` into `output` `[N, H', W', K]`.
 ///
@@ -32,14 +43,15 @@ pub fn forward(
     bias: Option<&[f32]>,
     output: &mut [f32],
 ) -> Result<(), ShapeError> {
-    ShapeError::check_length("input", input.len(), geometry.input_length())?;
-    ShapeError::check_length("weight", weight.len(), geometry.weight_length())?;
-    ShapeError::check_length("output", output.len(), geometry.output_length())?;
-    if let Some(bias) = bias {
-        ShapeError::check_length("bias", bias.len(), geometry.spec().out_channels)?;
-    }
-    correlate::correlate(Correlation::forward(geometry), input, weight, bias, output);
-    Ok(())
+    let pass = fused::ForwardPass {
+        source: Source::stored(input),
+        weight,
+        bias,
+        output,
+        keep: None,
+        moments: false,
+    };
+    fused::forward(geometry, pass).map(|_| ())
 }
 
 /// The gradient with respect to the input, `[N, H, W, C]`, from that of the output, `[N, H', W',
@@ -53,25 +65,14 @@ pub fn input_gradient(
     weight: &[f32],
     input_gradient: &mut [f32],
 ) -> Result<(), ShapeError> {
-    ShapeError::check_length(
-        "output gradient",
-        output_gradient.len(),
-        geometry.output_length(),
-    )?;
-    ShapeError::check_length("weight", weight.len(), geometry.weight_length())?;
-    ShapeError::check_length(
-        "input gradient",
-        input_gradient.len(),
-        geometry.input_length(),
-    )?;
-    correlate::correlate(
-        Correlation::input_gradient(geometry),
-        output_gradient,
+    let pass = fused::InputGradientPass {
+        gradient: OutputGradient::stored(output_gradient),
         weight,
-        None,
-        input_gradient,
-    );
-    Ok(())
+        output: input_gradient,
+        add_to_output: false,
+        finish: None,
+    };
+    fused::input_gradient(geometry, pass).map(|_| ())
 }
 
 /// The gradient with respect to the weight, in its layout, from the input and the output gradient.
@@ -84,17 +85,10 @@ pub fn weight_gradient(
     output_gradient: &[f32],
     weight_gradient: &mut [f32],
 ) -> Result<(), ShapeError> {
-    ShapeError::check_length("input", input.len(), geometry.input_length())?;
-    ShapeError::check_length(
-        "output gradient",
-        output_gradient.len(),
-        geometry.output_length(),
-    )?;
-    ShapeError::check_length(
-        "weight gradient",
-        weight_gradient.len(),
-        geometry.weight_length(),
-    )?;
-    weight_gradient::weight_gradient(geometry, input, output_gradient, weight_gradient);
-    Ok(())
+    let pass = fused::WeightGradientPass {
+        source: Source::stored(input),
+        gradient: OutputGradient::stored(output_gradient),
+        weight_gradient,
+    };
+    fused::weight_gradient(geometry, pass)
 }

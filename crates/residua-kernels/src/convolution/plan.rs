@@ -1,15 +1,18 @@
 //! How a correlation is cut into chunks of work, and where each chunk finds its pixels.
 //!
 //! A chunk is a few whole images or a few rows of one image, small enough that its source stays in
-//! the second-level cache. Where taps reach beyond the image, the chunk's source is first copied
-//! into a window with a border of zeros; the inner loops then know nothing of borders. All chunks
-//! share one table of pixel offsets.
+//! the second-level cache. Its source is evaluated into a window, with zeros where taps reach beyond
+//! the image; the inner loops know nothing of borders. All chunks share one table of pixel offsets.
 
 use std::ops::Range;
 
 use super::correlation::{Correlation, Phase};
+use super::gradient_plan::{Extent, WindowLayout};
+use super::window::{Frame, LoadPixels, Rectangle, fill};
+use crate::element::VectorElement;
+use crate::scratch::Scratch;
 
-/// A stretch of source numbers, relative to a pixel, that meets as many consecutive weights.
+/// A stretch of source words, relative to a pixel, that meets as many consecutive weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) offset: usize,
@@ -19,7 +22,9 @@ pub(super) struct Segment {
 /// Where a target pixel is, and where its source window begins, relative to the chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pixel {
+    /// In words.
     pub(super) source: usize,
+    /// In numbers.
     pub(super) target: usize,
 }
 
@@ -46,6 +51,16 @@ pub(super) struct Chunk {
     rows: usize,
 }
 
+impl Chunk {
+    /// What the chunk computes.
+    pub(super) fn extent(&self) -> Extent {
+        Extent {
+            images: self.images,
+            rows: self.rows,
+        }
+    }
+}
+
 /// A correlation, cut up.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -67,8 +82,6 @@ struct Window {
     pixel_stride: usize,
     row_stride: usize,
     image_stride: usize,
-    /// Whether the window is a padded copy, or the source itself.
-    copied: bool,
 }
 
 /// How large chunks may be.
@@ -111,10 +124,15 @@ impl Plan {
         let window = Window::new(&correlation, chunking.spread_pixels);
         let rows = correlation.phases[0].count[0];
         let image_numbers = window.rows(&correlation, rows) * window.columns * window.pixel_stride;
-        let (images_per_chunk, rows_per_chunk) = if image_numbers > chunking.numbers && rows > 1 {
-            let row_numbers = window.columns * window.pixel_stride;
-            let rows_that_fit = (BAND_NUMBERS / row_numbers).saturating_sub(window.reach)
-                / correlation.source_step[0];
+        let target_numbers =
+            correlation.target[0] * correlation.target[1] * correlation.target_channels;
+        let too_large = image_numbers > chunking.numbers || target_numbers > 2 * chunking.numbers;
+        let (images_per_chunk, rows_per_chunk) = if too_large && rows > 1 {
+            let target_row = correlation.target[1] * correlation.target_channels;
+            let row_numbers = (window.columns * window.pixel_stride * correlation.source_step[0])
+                .max(target_row * correlation.target_step[0] / 2);
+            let reach = window.reach / correlation.source_step[0];
+            let rows_that_fit = (BAND_NUMBERS / row_numbers).saturating_sub(reach);
             // A band of fewer rows than it reads extra would mostly copy.
             (
                 1,
@@ -126,6 +144,7 @@ impl Plan {
             let pixels = correlation.target[0] * correlation.target[1];
             let images = (CHUNK_PIXELS / pixels)
                 .min(chunking.numbers / image_numbers)
+                .min(2 * chunking.numbers / target_numbers)
                 .min(correlation.batch / chunking.least_chunks);
             (images.max(1), rows)
         };
@@ -173,91 +192,87 @@ impl Plan {
         }
     }
 
-    /// Where in the target tensor the chunk begins.
-    pub(super) fn target_base(&self, chunk: &Chunk) -> usize {
-        let correlation = &self.correlation;
-        let row = chunk.first_image * correlation.target[0]
-            + chunk.first_row * correlation.target_step[0];
-        row * correlation.target[1] * correlation.target_channels
+    /// Where windows keep their pixels, for words of one number.
+    pub(super) fn window_layout(&self) -> WindowLayout {
+        WindowLayout {
+            output_columns: self.correlation.target[1],
+            image_stride: self.window.image_stride,
+            row_stride: self.window.row_stride,
+            pixel_stride: self.window.pixel_stride,
+            group_stride: self.correlation.group_source_words(),
+        }
+    }
+
+    /// What a full chunk of the only phase computes.
+    pub(super) fn full_extent(&self) -> Extent {
+        Extent {
+            images: self.images_per_chunk,
+            rows: self.rows_per_chunk,
+        }
     }
 
     fn bands(&self) -> usize {
         self.correlation.phases[0].count[0].div_ceil(self.rows_per_chunk)
     }
 
-    /// Numbers that [`Self::source`] needs as working memory.
+    /// Numbers of the window of a full chunk.
     pub(super) fn window_length(&self) -> usize {
-        if self.window.copied {
-            self.images_per_chunk * self.window.image_stride
-        } else {
-            0
-        }
+        self.images_per_chunk * self.window.image_stride * self.correlation.numbers_per_word
     }
 
-    /// The source of a chunk, to which the offsets of its pixels are relative: a part of `source`,
-    /// or a copy of it in `working_memory` with zeros around.
-    pub(super) fn source<'a>(
+    /// Target pixels of a chunk, all images counted.
+    pub(super) fn target_pixels(&self, chunk: &Chunk) -> Range<usize> {
+        let correlation = &self.correlation;
+        let [height, width] = correlation.target;
+        let row = chunk.first_row * correlation.target_step[0];
+        let begin = (chunk.first_image * height + row) * width;
+        let rows = (chunk.rows * correlation.target_step[0]).min(height - row);
+        begin..begin + chunk.images * rows * width
+    }
+
+    /// Fills a chunk's window, in which its pixels have their offsets.
+    pub(super) fn fill<P: VectorElement>(
         &self,
         chunk: &Chunk,
-        source: &'a [f32],
-        working_memory: &'a mut [f32],
-    ) -> &'a [f32] {
+        window: &mut [P],
+        load: &impl LoadPixels<P>,
+    ) {
         let correlation = &self.correlation;
-        let first_row =
-            (chunk.first_row * correlation.source_step[0]) as isize + self.window.origin[0];
-        let image_length =
-            correlation.source[0] * correlation.source[1] * correlation.source_channels;
-        if !self.window.copied {
-            let row = first_row as usize * self.window.row_stride;
-            let column = self.window.origin[1] as usize * correlation.source_channels;
-            return &source[chunk.first_image * image_length + row + column..];
-        }
-        let rows = self.window.rows(correlation, chunk.rows);
-        let images = source
-            .chunks_exact(image_length)
-            .skip(chunk.first_image)
-            .take(chunk.images);
-        for (image, target) in images.zip(working_memory.chunks_exact_mut(self.window.image_stride))
-        {
-            for (index, line) in target
-                .chunks_exact_mut(self.window.row_stride)
-                .take(rows)
-                .enumerate()
-            {
-                self.copy_row(image, first_row + index as isize, line);
-            }
-        }
-        working_memory
-    }
-
-    /// Copies one row of an image into a row of the window, with zeros where there is no image.
-    fn copy_row(&self, image: &[f32], row: isize, line: &mut [f32]) {
-        let [height, width] = self.correlation.source;
-        if row < 0 || row as usize >= height {
-            line.fill(0.0);
+        let first_row = (chunk.first_row * correlation.source_step[0]) as isize;
+        let frame = Frame {
+            height: correlation.source[0],
+            width: correlation.source[1],
+            channels: correlation.source_channels,
+        };
+        let rectangle = Rectangle {
+            first: [first_row + self.window.origin[0], self.window.origin[1]],
+            rows: self.window.rows(correlation, chunk.rows),
+            columns: self.window.columns,
+        };
+        let images = chunk.first_image..chunk.first_image + chunk.images;
+        let pixel_stride = self.window.pixel_stride * correlation.numbers_per_word;
+        let image_stride = self.window.image_stride * correlation.numbers_per_word;
+        let group = correlation.group_source_channels();
+        let padded = correlation.group_source_words() * correlation.numbers_per_word;
+        if group == padded || correlation.groups == 1 {
+            let strides = [pixel_stride, image_stride];
+            fill(frame, rectangle, images, strides, window, load);
             return;
         }
-        let channels = self.correlation.source_channels;
-        let first = self.window.origin[1];
-        let last = first + self.window.columns as isize;
-        // Image columns within the window.
-        let begin = first.clamp(0, width as isize) as usize;
-        let end = last.clamp(begin as isize, width as isize) as usize;
-        let image_row = &image[row as usize * width * channels..][..width * channels];
-        let stride = self.window.pixel_stride;
-        let before = ((begin as isize - first) as usize).min(self.window.columns) * stride;
-        let inside = (end - begin) * stride;
-        let pixels = &image_row[begin * channels..end * channels];
-        line[..before].fill(0.0);
-        if stride == channels {
-            line[before..before + inside].copy_from_slice(pixels);
-        } else {
-            let targets = line[before..before + inside].chunks_exact_mut(stride);
-            for (pixel, target) in pixels.chunks_exact(channels).zip(targets) {
-                target[..channels].copy_from_slice(pixel);
+        // Each group's channels are padded to whole words.
+        let spread = |pixels: Range<usize>, target: &mut [P], stride: usize| {
+            let channels = frame.channels;
+            let mut line = Scratch::<P>::uninitialised(pixels.len() * channels);
+            load(pixels, &mut line, channels);
+            for (pixel, target) in line.chunks_exact(channels).zip(target.chunks_mut(stride)) {
+                let targets = target.chunks_exact_mut(padded);
+                for (numbers, target) in pixel.chunks_exact(group).zip(targets) {
+                    target[..group].copy_from_slice(numbers);
+                }
             }
-        }
-        line[before + inside..].fill(0.0);
+        };
+        let strides = [pixel_stride, image_stride];
+        fill(frame, rectangle, images, strides, window, &spread);
     }
 }
 
@@ -278,9 +293,7 @@ impl Window {
             });
             reached.max().unwrap_or(0)
         });
-        let within =
-            (0..2).all(|axis| origin[axis] >= 0 && last[axis] < correlation.source[axis] as isize);
-        let channels = correlation.source_channels;
+        let channels = correlation.source_words();
         let spread = spread_pixels && channels.is_multiple_of(COMPETING_NUMBERS);
         Self {
             origin,
@@ -293,23 +306,13 @@ impl Window {
             },
             row_stride: 0,
             image_stride: 0,
-            copied: spread || !within,
         }
     }
 
     /// Fills in the distances of rows and images, for chunks of `rows_per_chunk` rows.
     fn with_strides(mut self, correlation: &Correlation, rows_per_chunk: usize) -> Self {
-        let columns = if self.copied {
-            self.columns
-        } else {
-            correlation.source[1]
-        };
-        let rows = if self.copied {
-            self.rows(correlation, rows_per_chunk)
-        } else {
-            correlation.source[0]
-        };
-        self.row_stride = columns * self.pixel_stride;
+        let rows = self.rows(correlation, rows_per_chunk);
+        self.row_stride = self.columns * self.pixel_stride;
         self.image_stride = rows * self.row_stride;
         self
     }
@@ -352,7 +355,7 @@ impl PhasePlan {
 /// The taps of a phase as stretches of memory. Taps that are neighbours in a row join, if a pixel's
 /// channels all belong to the one group; stretches too long for the cache are cut.
 fn segments(correlation: &Correlation, phase: &Phase, window: &Window) -> Vec<Segment> {
-    let channels = correlation.group_source_channels();
+    let channels = correlation.group_source_words();
     let mut segments: Vec<Segment> = Vec::new();
     for tap in &phase.taps {
         let row = (tap.shift[0] - window.origin[0]) as usize;

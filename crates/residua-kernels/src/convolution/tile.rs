@@ -1,28 +1,29 @@
 //! The register tile of a correlation: a few pixels times a panel of target channels.
 //!
-//! A step broadcasts one source number of each pixel against the panel's weights of that step. All
-//! sums stay in registers; each is accumulated in the order of the steps, so its bits do not depend
+//! A step broadcasts one source word of each pixel against the panel's weights of that step. All
+//! sums are `f32` and stay in registers; each is accumulated in the order of the steps, so its bits do not depend
 //! on how the work was cut.
 
 use super::plan::{Pixel, Segment};
 use crate::InstructionSet;
+use crate::element::VectorElement;
 use crate::simd::{Kernel, Simd};
 
 /// A panel's work on the pixels of a chunk.
-pub(super) struct PanelWork<'a> {
-    /// The chunk's source, beginning at the group's first channel.
-    pub(super) source: &'a [f32],
+pub(super) struct PanelWork<'a, P> {
+    /// The unit's source, beginning at the group's first word.
+    pub(super) source: &'a [P],
     pub(super) pixels: &'a [Pixel],
     pub(super) segments: &'a [Segment],
-    /// `[step][vectors * lanes]` for the steps of the segments.
-    pub(super) weights: &'a [f32],
+    /// Words `[step][vectors * lanes]` for the steps of the segments.
+    pub(super) weights: &'a [P],
     /// What the sums begin with, `[vectors * lanes]`; without it they continue from the target.
     pub(super) initial: Option<&'a [f32]>,
     pub(super) vectors: usize,
     pub(super) channels: usize,
 }
 
-impl PanelWork<'_> {
+impl<P: VectorElement> PanelWork<'_, P> {
     /// Computes the panel. `target` is the address of the panel's first channel in the chunk's
     /// first pixel.
     ///
@@ -47,7 +48,7 @@ impl PanelWork<'_> {
             .unwrap_or(0);
         if !self.pixels.is_empty() && furthest_step > 0 {
             assert!(
-                furthest_pixel + furthest_step <= self.source.len(),
+                furthest_pixel + furthest_step <= self.source.len() / P::PER_WORD,
                 "pixel table beyond the source"
             );
         }
@@ -56,12 +57,12 @@ impl PanelWork<'_> {
 }
 
 /// Work whose tables were compared with its slices.
-struct CheckedPanelWork<'a> {
-    work: PanelWork<'a>,
+struct CheckedPanelWork<'a, P> {
+    work: PanelWork<'a, P>,
     target: *mut f32,
 }
 
-impl Kernel for CheckedPanelWork<'_> {
+impl<P: VectorElement> Kernel for CheckedPanelWork<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -74,7 +75,7 @@ impl Kernel for CheckedPanelWork<'_> {
             .map(|segment| segment.length)
             .sum();
         assert!(
-            steps * width <= self.work.weights.len(),
+            steps * width * P::PER_WORD <= self.work.weights.len(),
             "segments beyond the weights"
         );
         assert!(
@@ -100,11 +101,15 @@ impl Kernel for CheckedPanelWork<'_> {
 /// More pixels than this need more address registers than x86-64 has.
 const MOST_PIXELS: usize = 8;
 
-impl CheckedPanelWork<'_> {
+impl<P: VectorElement> CheckedPanelWork<'_, P> {
     #[inline(always)]
     fn tiles<S: Simd, const VECTORS: usize>(&self, simd: S) {
         let most = (S::ACCUMULATORS / VECTORS).min(MOST_PIXELS);
-        for pixels in self.work.pixels.chunks(most) {
+        let all = self.work.pixels.len();
+        // Of nearly equal size: a tile of one pixel would read the weights for a few products only.
+        let count = all.div_ceil(most);
+        for index in 0..count {
+            let pixels = &self.work.pixels[all * index / count..all * (index + 1) / count];
             match pixels.len() {
                 1 => self.tile::<S, VECTORS, 1>(simd, pixels),
                 2 => self.tile::<S, VECTORS, 2>(simd, pixels),
@@ -144,16 +149,19 @@ impl CheckedPanelWork<'_> {
                 };
             }
         }
-        let mut weights = self.work.weights.as_ptr();
+        let source = self.work.source.as_ptr().cast::<u32>();
+        let mut weights = self.work.weights.as_ptr().cast::<f32>();
         for segment in self.work.segments {
             let mut sources = [std::ptr::null(); PIXELS];
-            for (pixel, source) in pixels.iter().zip(&mut sources) {
+            for (pixel, address) in pixels.iter().zip(&mut sources) {
                 // SAFETY: pixel and segment lie within the source (checked in `PanelWork::run`).
-                *source = unsafe { self.work.source.as_ptr().add(pixel.source + segment.offset) };
+                *address = unsafe { source.add(pixel.source + segment.offset) };
             }
             // SAFETY: `length` steps lie within the source and the weights (checked in both
             // `run`s).
-            weights = unsafe { accumulate(simd, &sources, weights, segment.length, &mut sums) };
+            weights = unsafe {
+                accumulate::<P, S, _, _>(simd, &sources, weights, segment.length, &mut sums)
+            };
         }
         for (pixel, sums) in pixels.iter().zip(&sums) {
             for (vector, &sum) in sums.iter().enumerate() {
@@ -175,11 +183,11 @@ impl CheckedPanelWork<'_> {
 /// Adds `steps` products to every sum and returns where the next weights are.
 ///
 /// # Safety
-/// Each source must be readable for `steps` numbers, the weights for `steps * VECTORS` vectors.
+/// Each source must be readable for `steps` words, the weights for `steps * VECTORS` vectors.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const VECTORS: usize, const PIXELS: usize>(
+unsafe fn accumulate<P: VectorElement, S: Simd, const VECTORS: usize, const PIXELS: usize>(
     simd: S,
-    sources: &[*const f32; PIXELS],
+    sources: &[*const u32; PIXELS],
     mut weights: *const f32,
     steps: usize,
     sums: &mut [[S::Vector; VECTORS]; PIXELS],
@@ -191,10 +199,10 @@ unsafe fn accumulate<S: Simd, const VECTORS: usize, const PIXELS: usize>(
             *weight = unsafe { simd.load(weights.add(vector * S::LANES)) };
         }
         for (source, sums) in sources.iter().zip(sums.iter_mut()) {
-            // SAFETY: promised by the caller.
-            let number = simd.splat(unsafe { *source.add(step) });
+            // SAFETY: promised by the caller; bfloat16 numbers may lie at any even address.
+            let word = simd.splat_word(unsafe { source.add(step).read_unaligned() });
             for (sum, &weight) in sums.iter_mut().zip(&weight) {
-                *sum = simd.mul_add(number, weight, *sum);
+                *sum = P::multiply_words(simd, word, weight, *sum);
             }
         }
         // SAFETY: stays within or one past the weights.

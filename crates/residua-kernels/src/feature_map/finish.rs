@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{Lines, Source, run_lines};
 use crate::Element;
+use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -86,6 +87,7 @@ pub fn finish<E: Element>(
     channels: usize,
     gradient: &mut [E],
 ) -> Result<GradientSums, ShapeError> {
+    check_channels("gradient", gradient.len(), channels)?;
     finish.check(gradient.len(), channels)?;
     let set = InstructionSet::current();
     let pixels_per_part = (PART_NUMBERS / channels).max(1);

@@ -13,10 +13,11 @@ mod moments;
 mod output_gradient;
 mod source;
 
-pub(crate) use finish::finish_pixels;
 pub use finish::{Finish, GradientSums, finish};
+pub(crate) use finish::{PartialSums, UnitGradient, finish_pixels};
 pub(crate) use lines::{Lines, run_lines};
 pub use moments::{BatchMoments, measure};
 pub(crate) use moments::{PartialMoments, store_pixels};
 pub use output_gradient::{NormGradient, OutputGradient};
+pub(crate) use source::copy_pixels;
 pub use source::{Affine, Shortcut, Source, convert, evaluate};

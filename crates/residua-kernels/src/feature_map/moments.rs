@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::{Lines, Source, run_lines};
 use crate::Element;
+use crate::element::copy_numbers;
 use crate::reduce::check_channels;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
@@ -139,18 +140,7 @@ impl<E: Element> Kernel for Store<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let length = self.result.len().min(self.target.len());
-        let in_vectors = length - length % S::LANES;
-        for index in (0..in_vectors).step_by(S::LANES) {
-            // SAFETY: the vector lies within both slices.
-            unsafe {
-                let numbers = simd.load(self.result.as_ptr().add(index));
-                E::store(simd, self.target.as_mut_ptr().add(index), numbers);
-            }
-        }
-        for index in in_vectors..length {
-            self.target[index] = E::from_f32(self.result[index]);
-        }
+        copy_numbers(simd, self.result, self.target);
     }
 }
 

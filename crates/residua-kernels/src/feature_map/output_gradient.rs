@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::source::load_block;
 use super::{Lines, run_lines};
 use crate::Element;
-use crate::element::VectorElement;
+use crate::element::{VectorElement, copy_numbers};
+use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -64,6 +65,7 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     /// # Errors
     /// If lengths do not fit.
     pub fn evaluate(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+        check_channels("target", target.len(), channels)?;
         self.check(target.len(), channels)?;
         let set = InstructionSet::current();
         let pixels_per_part = (PART_NUMBERS / channels).max(1);
@@ -134,10 +136,7 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
         let length = self.pixels.len() * self.channels;
         let gradient = &self.source.gradient[begin..begin + length];
         if self.source.norm.is_none() && self.stride == self.channels {
-            for (target, number) in self.target.iter_mut().zip(gradient) {
-                *target = P::from_f32(number.to_f32());
-            }
-            return;
+            return copy_numbers(simd, gradient, self.target);
         }
         let (pixels, channels) = (self.pixels.len(), self.channels);
         let mut pass = LoadPass::<E, P> {

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::{Lines, run_lines};
 use crate::Element;
-use crate::element::VectorElement;
+use crate::element::{VectorElement, copy_numbers};
+use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -157,6 +158,7 @@ pub fn evaluate<E: Element>(
     channels: usize,
     target: &mut [E],
 ) -> Result<(), ShapeError> {
+    check_channels("target", target.len(), channels)?;
     source.check(target.len(), channels)?;
     let set = InstructionSet::current();
     let pixels_per_part = (PART_NUMBERS / channels).max(1);
@@ -169,6 +171,49 @@ pub fn evaluate<E: Element>(
             source.load(set, channels, pixels, target, channels);
         });
     Ok(())
+}
+
+/// Copies pixels that lie `stride` numbers apart to `target`, `[pixels, channels]`.
+///
+/// # Panics
+/// If there are fewer pixels than the target has.
+pub(crate) fn copy_pixels<P: VectorElement, E: VectorElement>(
+    set: InstructionSet,
+    channels: usize,
+    pixels: &[P],
+    stride: usize,
+    target: &mut [E],
+) {
+    set.run(CopyPixels {
+        channels,
+        pixels,
+        stride,
+        target,
+    });
+}
+
+struct CopyPixels<'a, P, E> {
+    channels: usize,
+    pixels: &'a [P],
+    stride: usize,
+    target: &'a mut [E],
+}
+
+impl<P: VectorElement, E: VectorElement> Kernel for CopyPixels<'_, P, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        if self.stride == self.channels {
+            assert!(self.pixels.len() >= self.target.len(), "too few pixels");
+            return copy_numbers(simd, self.pixels, self.target);
+        }
+        let targets = self.target.chunks_exact_mut(self.channels);
+        for (index, target) in targets.enumerate() {
+            let pixel = &self.pixels[index * self.stride..][..self.channels];
+            copy_numbers(simd, pixel, target);
+        }
+    }
 }
 
 /// Rounds numbers to another format.
@@ -211,10 +256,7 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
         let source = self.source;
         let is_stored = source.affine.is_none() && source.shortcut.is_none() && !source.rectified;
         if is_stored && self.stride == self.channels {
-            for (target, value) in self.target.iter_mut().zip(values) {
-                *target = P::from_f32(value.to_f32());
-            }
-            return;
+            return copy_numbers(simd, values, self.target);
         }
         let (pixels, channels) = (self.pixels.len(), self.channels);
         let mut pass = LoadPass::<E, P> {

@@ -2,7 +2,8 @@
 //!
 //! A [`Kernel`] is generic over [`Simd`]; `InstructionSet::run` instantiates it inside a function
 //! that enables the instructions. Everything that a kernel calls in its inner loops must be
-//! `#[inline(always)]`, otherwise it is compiled without them. That includes plain loops: inside a
+//! `#[inline(always)]`, otherwise it is compiled without them; a closure that is called in two places
+//! may not be inlined, so it must not use vectors. That includes plain loops: inside a
 //! kernel the compiler vectorises them for the set at hand, which is all that memory-bound
 //! operations need.
 
@@ -73,6 +74,26 @@ pub(crate) trait Simd: Copy + Send + Sync {
         addend: Self::Vector,
     ) -> Self::Vector;
 
+    /// Words whose first bfloat16 number (in the lower half) is that of `first` and whose second is
+    /// that of `second`, rounded to nearest even.
+    fn pair_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
+
+    /// The same of vectors whose numbers are bfloat16 already.
+    fn join_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector;
+
+    /// Hints that the cache line at `address`, which need not exist, will be needed soon.
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint for any address; SSE is part of x86-64.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// Reads [`Self::LANES`] numbers and widens them.
     ///
     /// # Safety
@@ -109,3 +130,6 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `target` must be writable for `count` numbers.
     unsafe fn store_first(self, count: usize, target: *mut f32, vector: Self::Vector);
 }
+
+#[cfg(test)]
+mod tests;

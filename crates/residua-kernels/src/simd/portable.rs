@@ -99,6 +99,18 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn pair_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector {
+        let bits = |number: f32| u32::from(bf16::from_f32(number).to_bits());
+        std::array::from_fn(|lane| f32::from_bits(bits(second[lane]) << 16 | bits(first[lane])))
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, first: Self::Vector, second: Self::Vector) -> Self::Vector {
+        let word = |lane: usize| second[lane].to_bits() & 0xffff_0000 | first[lane].to_bits() >> 16;
+        std::array::from_fn(|lane| f32::from_bits(word(lane)))
+    }
+
+    #[inline(always)]
     unsafe fn load_bf16(self, source: *const bf16) -> Self::Vector {
         // SAFETY: the caller promises LANES readable numbers.
         unsafe { source.cast::<[bf16; LANES]>().read() }.map(bf16::to_f32)

@@ -53,6 +53,22 @@ impl<const BF16: bool> Avx512Set<BF16> {
             }
         }
     }
+
+    /// Words whose upper halves are the numbers, rounded to bfloat16.
+    #[inline(always)]
+    fn rounded_bits(self, vector: __m512) -> __m512i {
+        // Half a unit is added, one less where the kept part is even; a number that is not one
+        // keeps its upper half, with a bit set that keeps it from becoming infinite.
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let bits = _mm512_castps_si512(vector);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(vector, vector);
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
+            _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet)
+        }
+    }
 }
 
 impl Avx2 {
@@ -147,10 +163,41 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
         unsafe {
             let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
             let (left, right) = (_mm512_castps_si512(left), _mm512_castps_si512(right));
-            let low = |words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words));
-            let high = |words| _mm512_castsi512_ps(_mm512_and_si512(words, high));
-            let sum = _mm512_fmadd_ps(low(left), low(right), addend);
-            _mm512_fmadd_ps(high(left), high(right), sum)
+            let left_low = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(left));
+            let right_low = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(right));
+            let left_high = _mm512_castsi512_ps(_mm512_and_si512(left, high));
+            let right_high = _mm512_castsi512_ps(_mm512_and_si512(right, high));
+            let sum = _mm512_fmadd_ps(left_low, right_low, addend);
+            _mm512_fmadd_ps(left_high, right_high, sum)
+        }
+    }
+
+    #[inline(always)]
+    fn pair_bf16(self, first: __m512, second: __m512) -> __m512 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let [first, second] = if BF16 {
+                let first = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(first));
+                let second = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(second));
+                let second = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(second));
+                [_mm512_cvtepu16_epi32(first), second]
+            } else {
+                let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+                let second = _mm512_and_si512(self.rounded_bits(second), high);
+                [_mm512_srli_epi32::<16>(self.rounded_bits(first)), second]
+            };
+            _mm512_castsi512_ps(_mm512_or_si512(first, second))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, first: __m512, second: __m512) -> __m512 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let second = _mm512_and_si512(_mm512_castps_si512(second), high);
+            let first = _mm512_srli_epi32::<16>(_mm512_castps_si512(first));
+            _mm512_castsi512_ps(_mm512_or_si512(first, second))
         }
     }
 
@@ -170,15 +217,7 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
             let rounded = if BF16 {
                 std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(vector))
             } else {
-                // Half a unit is added, one less where the kept part is even; a number that is not
-                // one keeps its upper half, with a bit set that keeps it from becoming infinite.
-                let bits = _mm512_castps_si512(vector);
-                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-                let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-                let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(vector, vector);
-                let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x0040_0000));
-                let sum = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
-                _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(sum))
+                _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(self.rounded_bits(vector)))
             };
             _mm256_storeu_si256(target.cast(), rounded);
         }
@@ -222,6 +261,20 @@ impl Avx2 {
         let window = &AVX2_MASKS[8 - count..16 - count];
         // SAFETY: the token proves the instruction; the window has eight words.
         unsafe { _mm256_loadu_si256(window.as_ptr().cast()) }
+    }
+
+    /// As for AVX-512.
+    #[inline(always)]
+    fn rounded_bits(self, vector: __m256) -> __m256i {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let bits = _mm256_castps_si256(vector);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(vector, vector));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+            _mm256_blendv_epi8(_mm256_add_epi32(bits, half), quiet, nan)
+        }
     }
 }
 
@@ -290,10 +343,34 @@ impl Simd for Avx2 {
         unsafe {
             let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
             let (left, right) = (_mm256_castps_si256(left), _mm256_castps_si256(right));
-            let low = |words| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words));
-            let high = |words| _mm256_castsi256_ps(_mm256_and_si256(words, high));
-            let sum = _mm256_fmadd_ps(low(left), low(right), addend);
-            _mm256_fmadd_ps(high(left), high(right), sum)
+            let left_low = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(left));
+            let right_low = _mm256_castsi256_ps(_mm256_slli_epi32::<16>(right));
+            let left_high = _mm256_castsi256_ps(_mm256_and_si256(left, high));
+            let right_high = _mm256_castsi256_ps(_mm256_and_si256(right, high));
+            let sum = _mm256_fmadd_ps(left_low, right_low, addend);
+            _mm256_fmadd_ps(left_high, right_high, sum)
+        }
+    }
+
+    #[inline(always)]
+    fn pair_bf16(self, first: __m256, second: __m256) -> __m256 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let second = _mm256_and_si256(self.rounded_bits(second), high);
+            let first = _mm256_srli_epi32::<16>(self.rounded_bits(first));
+            _mm256_castsi256_ps(_mm256_or_si256(second, first))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, first: __m256, second: __m256) -> __m256 {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let second = _mm256_and_si256(_mm256_castps_si256(second), high);
+            let first = _mm256_srli_epi32::<16>(_mm256_castps_si256(first));
+            _mm256_castsi256_ps(_mm256_or_si256(first, second))
         }
     }
 
@@ -310,14 +387,8 @@ impl Simd for Avx2 {
     unsafe fn store_bf16(self, target: *mut bf16, vector: __m256) {
         // SAFETY: the token proves the instructions, the caller promises LANES writable numbers.
         unsafe {
-            // As for AVX-512; the packing instruction works within halves, which are then joined.
-            let bits = _mm256_castps_si256(vector);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(vector, vector));
-            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
-            let sum = _mm256_blendv_epi8(_mm256_add_epi32(bits, half), quiet, nan);
-            let upper = _mm256_srli_epi32::<16>(sum);
+            // The packing instruction works within halves, which are then joined.
+            let upper = _mm256_srli_epi32::<16>(self.rounded_bits(vector));
             let packed = _mm256_packus_epi32(upper, upper);
             let joined = _mm256_permute4x64_epi64::<0b1000>(packed);
             _mm_storeu_si128(target.cast(), _mm256_castsi256_si128(joined));

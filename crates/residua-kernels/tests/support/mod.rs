@@ -98,3 +98,15 @@ pub fn assert_close(name: &str, actual: &[f32], expected: &[Sum], ulps: f64) {
         );
     }
 }
+
+/// Checks that each number is within `ulps` roundings of the reference, relative to the largest
+/// magnitude of all sums: for algorithms that add numbers of neighbouring sums on the way.
+pub fn assert_close_to_largest(name: &str, actual: &[f32], expected: &[Sum], ulps: f64) {
+    let magnitudes = expected.iter().map(|sum| sum.magnitude);
+    let magnitude = magnitudes.fold(0.0, f64::max);
+    let widened: Vec<_> = expected
+        .iter()
+        .map(|&Sum { value, .. }| Sum { value, magnitude })
+        .collect();
+    assert_close(name, actual, &widened, ulps);
+}

@@ -1,0 +1,184 @@
+//! What the passes need of a way to compute a convolution, and the loops over units of work.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::window::LoadPixels;
+use crate::InstructionSet;
+use crate::element::VectorElement;
+use crate::parallel::DisjointWriter;
+use crate::scratch::Scratch;
+
+/// A forward convolution or an input gradient, cut into units that are computed independently.
+pub(super) trait Correlate: Sync {
+    /// In which windows are read.
+    type Number: VectorElement;
+
+    /// Number of units; depends on the sizes alone.
+    fn units(&self) -> usize;
+
+    /// Numbers of the largest window.
+    fn window_length(&self) -> usize;
+
+    /// Channels of the target.
+    fn target_channels(&self) -> usize;
+
+    /// The target pixels of a unit.
+    fn target_pixels(&self, unit: usize) -> Range<usize>;
+
+    /// Fills a unit's window.
+    fn fill(&self, unit: usize, window: &mut [Self::Number], load: &impl LoadPixels<Self::Number>);
+
+    /// Computes a unit's target pixels, `[pixels, channels]`.
+    fn correlate(
+        &self,
+        set: InstructionSet,
+        unit: usize,
+        window: &[Self::Number],
+        result: &mut [f32],
+    );
+}
+
+/// Computes all units. `load` is told the unit whose window it loads pixels for; `store` takes each
+/// unit's result, and what it returns comes back in the order of the units.
+pub(super) fn correlate<C: Correlate, R: Send>(
+    correlation: &C,
+    load: impl Fn(usize, Range<usize>, &mut [C::Number], usize) + Sync,
+    store: impl Fn(usize, &[f32]) -> R + Sync,
+) -> Vec<R> {
+    let set = InstructionSet::current();
+    (0..correlation.units())
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|unit| {
+            let mut window = Scratch::uninitialised(correlation.window_length());
+            let length = correlation.target_pixels(unit).len() * correlation.target_channels();
+            let mut result = Scratch::uninitialised(length);
+            correlation.fill(
+                unit,
+                &mut window,
+                &|pixels: Range<usize>, target: &mut [_], stride| {
+                    load(unit, pixels, target, stride)
+                },
+            );
+            correlation.correlate(set, unit, &window, &mut result);
+            store(unit, &result)
+        })
+        .collect()
+}
+
+/// A weight gradient, cut into units whose sums are added up.
+pub(super) trait SumProducts: Sync {
+    /// In which windows are read.
+    type Number: VectorElement;
+    /// What a unit contributes, in the order in which [`Self::add`] reads it.
+    type Operands: Send + Sync;
+
+    /// Number of units; depends on the sizes alone.
+    fn units(&self) -> usize;
+
+    /// Numbers of the largest window.
+    fn window_length(&self) -> usize;
+
+    /// Channels of the output.
+    fn output_channels(&self) -> usize;
+
+    /// The output pixels of a unit.
+    fn output_pixels(&self, unit: usize) -> Range<usize>;
+
+    /// Numbers of the sums, in this algorithm's own layout.
+    fn sums_length(&self) -> usize;
+
+    /// Fills a unit's window.
+    fn fill(&self, unit: usize, window: &mut [Self::Number], load: &impl LoadPixels<Self::Number>);
+
+    /// Prepares a unit's window and its output gradients, `[pixels, channels]`.
+    fn prepare(
+        &self,
+        set: InstructionSet,
+        unit: usize,
+        window: &[Self::Number],
+        gradients: &[f32],
+    ) -> Self::Operands;
+
+    /// Adds the products of a unit to the share `share` of `shares` of the sums.
+    ///
+    /// # Safety
+    /// No other thread may access the same share of these sums meanwhile.
+    unsafe fn add(
+        &self,
+        set: InstructionSet,
+        operands: &Self::Operands,
+        share: usize,
+        shares: usize,
+        sums: &DisjointWriter<'_>,
+    );
+
+    /// Adds up the parts in their order and writes them in the layout of the weight.
+    fn finish(&self, parts: &[&[f32]], weight_gradient: &mut [f32]);
+}
+
+/// Tasks to cut the work into.
+const TASKS: usize = 16;
+/// Numbers in the partial sums of all parts, 1 MiB, so that they stay in cache. One part may have
+/// more; then threads share its sums instead.
+const PARTIAL_NUMBERS: usize = 256 * 1024;
+
+/// Sums all units. The parts that are summed by themselves depend on the sizes alone, and so does
+/// the order in which a share's units are added: bits do not depend on threads.
+pub(super) fn sum_products<S: SumProducts>(
+    sum: &S,
+    load_source: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
+    load_gradient: impl Fn(Range<usize>, &mut [f32], usize) + Sync,
+    weight_gradient: &mut [f32],
+) {
+    let set = InstructionSet::current();
+    let operands = |unit: usize| {
+        let mut window = Scratch::uninitialised(sum.window_length());
+        sum.fill(unit, &mut window, &load_source);
+        let pixels = sum.output_pixels(unit);
+        let channels = sum.output_channels();
+        let mut gradients = Scratch::uninitialised(pixels.len() * channels);
+        load_gradient(pixels, &mut gradients, channels);
+        sum.prepare(set, unit, &window, &gradients)
+    };
+    let units = sum.units();
+    let length = sum.sums_length();
+    let parts = (PARTIAL_NUMBERS / length).clamp(1, TASKS.min(units));
+    let mut sums = Scratch::<f32>::zeroed(parts * length);
+    if parts > 1 {
+        sums.par_chunks_exact_mut(length)
+            .enumerate()
+            .with_max_len(1)
+            .for_each(|(part, sums)| {
+                let sums = DisjointWriter::new(sums);
+                for unit in units * part / parts..units * (part + 1) / parts {
+                    // SAFETY: each part has sums of its own.
+                    unsafe { sum.add(set, &operands(unit), 0, 1, &sums) };
+                }
+            });
+    } else {
+        let sums = DisjointWriter::new(&mut sums);
+        let units: Vec<_> = (0..units).collect();
+        // How many units are prepared at once changes no sum.
+        for units in units.chunks(2 * rayon::current_num_threads()) {
+            let operands: Vec<_> = units
+                .par_iter()
+                .with_max_len(1)
+                .map(|&unit| operands(unit))
+                .collect();
+            (0..TASKS)
+                .into_par_iter()
+                .with_max_len(1)
+                .for_each(|share| {
+                    for operands in &operands {
+                        // SAFETY: each task has a share of its own.
+                        unsafe { sum.add(set, operands, share, TASKS, &sums) };
+                    }
+                });
+        }
+    }
+    let parts: Vec<_> = sums.chunks_exact(length).collect();
+    sum.finish(&parts, weight_gradient);
+}

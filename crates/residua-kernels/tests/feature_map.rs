@@ -1,0 +1,442 @@
+//! Feature maps that are computed where they are read, and the passes that read and finish them,
+//! against plain f64, in both formats and for every instruction set of the machine.
+
+mod support;
+
+use half::bf16;
+use proptest::prelude::*;
+use residua_kernels::convolution::fused::{
+    ForwardPass, InputGradientPass, WeightGradientPass, forward, input_gradient, weight_gradient,
+};
+use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
+use residua_kernels::feature_map::{
+    Affine, Finish, NormGradient, OutputGradient, Shortcut, Source, convert, evaluate, finish,
+    measure,
+};
+use residua_kernels::{Element, InstructionSet, with_instruction_set};
+use support::{for_each_product, numbers};
+
+/// A format under test.
+trait Format: Element {
+    /// Largest relative error of a rounding.
+    const ROUNDING: f64;
+
+    fn rounded(number: f32) -> Self;
+
+    fn exact(self) -> f64;
+}
+
+impl Format for f32 {
+    const ROUNDING: f64 = f32::EPSILON as f64;
+
+    fn rounded(number: f32) -> Self {
+        number
+    }
+
+    fn exact(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Format for bf16 {
+    const ROUNDING: f64 = 1.0 / 256.0;
+
+    fn rounded(number: f32) -> Self {
+        bf16::from_f32(number)
+    }
+
+    fn exact(self) -> f64 {
+        self.to_f64()
+    }
+}
+
+fn map<E: Format>(seed: u64, length: usize) -> Vec<E> {
+    numbers(seed, length).into_iter().map(E::rounded).collect()
+}
+
+/// A map and all that may be done to it before it is read.
+struct Parts<E> {
+    channels: usize,
+    values: Vec<E>,
+    shortcut: Vec<E>,
+    /// Scale and shift of the values, and of the shortcut.
+    affine: [Vec<f32>; 4],
+    has_affine: bool,
+    has_shortcut: bool,
+    rectified: bool,
+}
+
+impl<E: Format> Parts<E> {
+    fn new(
+        pixels: usize,
+        channels: usize,
+        [has_affine, has_shortcut, rectified]: [bool; 3],
+    ) -> Self {
+        Self {
+            channels,
+            values: map(1, pixels * channels),
+            shortcut: map(2, pixels * channels),
+            affine: [3, 4, 5, 6].map(|seed| numbers(seed, channels)),
+            has_affine,
+            has_shortcut,
+            rectified,
+        }
+    }
+
+    fn source(&self) -> Source<'_, E> {
+        let [scale, shift, shortcut_scale, shortcut_shift] = &self.affine;
+        Source {
+            values: &self.values,
+            affine: self.has_affine.then_some(Affine { scale, shift }),
+            shortcut: self.has_shortcut.then_some(Shortcut {
+                values: &self.shortcut,
+                affine: self.has_affine.then_some(Affine {
+                    scale: shortcut_scale,
+                    shift: shortcut_shift,
+                }),
+            }),
+            rectified: self.rectified,
+        }
+    }
+
+    fn reference(&self) -> Vec<f64> {
+        let affine = |number: E, index: usize, first: usize| {
+            let channel = index % self.channels;
+            let [scale, shift] = [0, 1].map(|part| f64::from(self.affine[first + part][channel]));
+            if self.has_affine {
+                number.exact() * scale + shift
+            } else {
+                number.exact()
+            }
+        };
+        let numbers = self.values.iter().enumerate().map(|(index, &value)| {
+            let mut number = affine(value, index, 0);
+            if self.has_shortcut {
+                number += affine(self.shortcut[index], index, 2);
+            }
+            if self.rectified {
+                number.max(0.0)
+            } else {
+                number
+            }
+        });
+        numbers.collect()
+    }
+}
+
+#[track_caller]
+fn assert_near<E: Format>(name: &str, actual: &[E], expected: &[f64], magnitude: f64) {
+    assert_eq!(actual.len(), expected.len(), "{name}");
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let allowed = E::ROUNDING * expected.abs() + 8.0 * f64::from(f32::EPSILON) * magnitude;
+        let error = (actual.exact() - expected).abs();
+        assert!(
+            error <= allowed,
+            "{name}[{index}] is {}, the reference {expected}, allowed {allowed:e}",
+            actual.exact()
+        );
+    }
+}
+
+#[track_caller]
+fn assert_sums(name: &str, actual: &[f64], expected: &[f64], magnitude: f64) {
+    for (actual, expected) in actual.iter().zip(expected) {
+        let error = (actual - expected).abs();
+        assert!(
+            error <= 3e-6 * magnitude,
+            "{name}: {actual}, the reference {expected}"
+        );
+    }
+}
+
+fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
+    let parts = Parts::<E>::new(pixels, channels, parts);
+    let expected = parts.reference();
+    let mut target = vec![E::default(); parts.values.len()];
+    evaluate(&parts.source(), channels, &mut target).unwrap();
+    assert_near("source", &target, &expected, 4.0);
+
+    let mut wide = vec![0.0f32; target.len()];
+    convert(&target, &mut wide).unwrap();
+    let exact: Vec<f64> = target.iter().map(|number| number.exact()).collect();
+    assert_near("converted", &wide, &exact, 0.0);
+
+    let moments = measure(&parts.values, channels).unwrap();
+    assert_eq!(moments.count, pixels);
+    for channel in 0..channels {
+        let column = parts.values.iter().skip(channel).step_by(channels);
+        let column: Vec<f64> = column.map(|number| number.exact()).collect();
+        let mean = column.iter().sum::<f64>() / pixels as f64;
+        let squares = column.iter().map(|number| (number - mean).powi(2));
+        let variance = squares.sum::<f64>() / pixels as f64;
+        assert!((moments.mean[channel] - mean).abs() < 1e-6);
+        assert!((moments.variance[channel] - variance).abs() < 1e-5 * (variance + 1e-3));
+    }
+
+    let gradient = OutputGradient {
+        gradient: &parts.shortcut,
+        norm: parts.has_affine.then_some(NormGradient {
+            values: &parts.values,
+            gradient_factor: &parts.affine[0],
+            value_factor: &parts.affine[1],
+            constant: &parts.affine[2],
+        }),
+    };
+    let expected: Vec<f64> = (0..target.len())
+        .map(|index| {
+            let factor = |part: usize| f64::from(parts.affine[part][index % channels]);
+            let number = parts.shortcut[index].exact();
+            if parts.has_affine {
+                number * factor(0) + parts.values[index].exact() * factor(1) + factor(2)
+            } else {
+                number
+            }
+        })
+        .collect();
+    gradient.evaluate(channels, &mut target).unwrap();
+    assert_near("output gradient", &target, &expected, 3.0);
+    check_finish(&parts, pixels);
+}
+
+fn check_finish<E: Format>(parts: &Parts<E>, pixels: usize) {
+    let channels = parts.channels;
+    let before: Vec<E> = map(7, pixels * channels);
+    let mean = numbers(8, channels);
+    let norms = [
+        (&parts.values[..], &mean[..]),
+        (&parts.shortcut[..], &mean[..]),
+    ];
+    let norms = &norms[..1 + usize::from(parts.has_shortcut)];
+    // The mask is where the source is positive before its rectifier.
+    let unrectified = Source {
+        rectified: false,
+        ..parts.source()
+    };
+    let rest = Finish {
+        mask: parts.rectified.then_some(unrectified),
+        norms,
+    };
+    let mut gradient = before.clone();
+    let sums = finish(&rest, channels, &mut gradient).unwrap();
+    let values = Parts::reference(parts);
+    let mut expected = vec![0.0; channels];
+    let mut products = vec![vec![0.0; channels]; norms.len()];
+    for (index, (&number, &value)) in before.iter().zip(&values).enumerate() {
+        let kept = !parts.rectified || value > 0.0;
+        // Where a sum is within rounding of zero, either answer is right.
+        if parts.rectified && value.abs() < 1e-6 {
+            continue;
+        }
+        let number = if kept { number.exact() } else { 0.0 };
+        assert_eq!(gradient[index].exact(), number);
+        let channel = index % channels;
+        expected[channel] += number;
+        for (product, (values, _)) in products.iter_mut().zip(norms) {
+            product[channel] += number * (values[index].exact() - f64::from(mean[channel]));
+        }
+    }
+    // Skipped numbers may be in the sums or not.
+    let magnitude = pixels as f64
+        + 1e6
+            * f64::from(u8::from(values.iter().any(|value| {
+                parts.rectified && *value != 0.0 && value.abs() < 1e-6
+            })));
+    assert_sums("sums", &sums.gradient, &expected, magnitude);
+    for (actual, expected) in sums.products.iter().zip(&products) {
+        assert_sums("products", actual, expected, 2.0 * magnitude);
+    }
+}
+
+fn in_every_set(mut body: impl FnMut()) {
+    for set in InstructionSet::available() {
+        with_instruction_set(set, &mut body);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn maps_match_the_reference(
+        pixels in prop_oneof![1usize..40, 900usize..1100],
+        channels in prop_oneof![1usize..20, 30usize..70],
+        parts: [bool; 3],
+    ) {
+        in_every_set(|| {
+            check_maps::<f32>(pixels, channels, parts);
+            check_maps::<bf16>(pixels, channels, parts);
+        });
+    }
+
+    #[test]
+    fn fused_passes_equal_their_parts(
+        batch in 1usize..4,
+        size in [3usize..14, 3usize..14],
+        channels in [prop_oneof![1usize..6, 8usize..34], prop_oneof![1usize..6, 8usize..34]],
+        kernel in prop_oneof![Just(1usize), Just(3)],
+        stride in 1usize..3,
+        parts: [bool; 3],
+    ) {
+        let geometry = ConvolutionGeometry::new(ConvolutionSpec {
+            batch,
+            input: size,
+            in_channels: channels[0],
+            out_channels: channels[1],
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            ..ConvolutionSpec::default()
+        }).unwrap();
+        in_every_set(|| {
+            check_passes::<f32>(&geometry, parts);
+            check_passes::<bf16>(&geometry, parts);
+        });
+    }
+}
+
+/// The fused passes against f64 convolutions of what their sources and gradients stand for.
+fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
+    let spec = geometry.spec().clone();
+    let (inputs, outputs) = (spec.in_channels, spec.out_channels);
+    let input_pixels = geometry.input_length() / inputs;
+    let output_pixels = geometry.output_length() / outputs;
+    let read = Parts::<E>::new(input_pixels, inputs, parts);
+    let behind = Parts::<E>::new(output_pixels, outputs, [true, false, false]);
+    let weight = numbers(9, geometry.weight_length());
+    let gradient = OutputGradient {
+        gradient: &behind.shortcut,
+        norm: Some(NormGradient {
+            values: &behind.values,
+            gradient_factor: &behind.affine[0],
+            value_factor: &behind.affine[1],
+            constant: &behind.affine[2],
+        }),
+    };
+    let mut stored = vec![E::default(); geometry.output_length()];
+    gradient.evaluate(outputs, &mut stored).unwrap();
+    let sources = read.reference();
+    let gradients: Vec<f64> = stored.iter().map(|number| number.exact()).collect();
+
+    let mut output = vec![0.0; geometry.output_length()];
+    let mut input_sums = vec![0.0; geometry.input_length()];
+    let mut weight_sums = vec![0.0; geometry.weight_length()];
+    for_each_product(geometry, |source, tap, target| {
+        output[target] += sources[source] * f64::from(weight[tap]);
+        input_sums[source] += gradients[target] * f64::from(weight[tap]);
+        weight_sums[tap] += gradients[target] * sources[source];
+    });
+    // Operands are rounded to the format, sums are not.
+    let tolerance = |products: f64| 4.0 * (E::ROUNDING + 3e-7) * 3.0 * products.sqrt();
+    let taps = (spec.kernel[0] * spec.kernel[1]) as f64;
+
+    let keeps = spec.stride == [1, 1] && spec.input == geometry.output();
+    let mut actual = vec![E::rounded(f32::NAN); output.len()];
+    let mut kept = vec![E::rounded(f32::NAN); sources.len()];
+    let pass = ForwardPass {
+        source: read.source(),
+        weight: &weight,
+        bias: None,
+        output: &mut actual,
+        keep: keeps.then_some(&mut kept[..]),
+        moments: true,
+    };
+    let moments = forward(geometry, pass)
+        .unwrap()
+        .expect("moments were asked for");
+    let allowed = tolerance(taps * inputs as f64);
+    assert_within("output", &actual, &output, allowed);
+    if keeps {
+        assert_near("kept", &kept, &sources, 4.0);
+    }
+    let exact: Vec<f64> = actual.iter().map(|number| number.exact()).collect();
+    for channel in 0..outputs {
+        let column: Vec<f64> = exact
+            .iter()
+            .skip(channel)
+            .step_by(outputs)
+            .copied()
+            .collect();
+        let mean = column.iter().sum::<f64>() / output_pixels as f64;
+        let largest = column
+            .iter()
+            .fold(0.0, |most: f64, number| most.max(number.abs()));
+        assert!((moments.mean[channel] - mean).abs() <= (E::ROUNDING + 1e-5) * largest);
+    }
+
+    let before: Vec<E> = map(10, sources.len());
+    let mean = numbers(8, inputs);
+    let norms = [(&read.values[..], &mean[..])];
+    let unrectified = Source {
+        rectified: false,
+        ..read.source()
+    };
+    let mut actual = before.clone();
+    let pass = InputGradientPass {
+        gradient,
+        weight: &weight,
+        output: &mut actual,
+        add_to_output: true,
+        finish: Some(Finish {
+            mask: read.rectified.then_some(unrectified),
+            norms: &norms,
+        }),
+    };
+    let sums = input_gradient(geometry, pass)
+        .unwrap()
+        .expect("sums come with a finish");
+    let mut expected = vec![0.0; inputs];
+    for (index, sum) in input_sums.iter_mut().enumerate() {
+        *sum += before[index].exact();
+        if read.rectified && sources[index] <= 0.0 {
+            *sum = 0.0;
+        }
+        // Near zero the rounded source may lie on the other side.
+        if read.rectified && sources[index].abs() < 1e-6 {
+            *sum = actual[index].exact();
+        }
+        expected[index % inputs] += *sum;
+    }
+    let allowed = tolerance(taps * outputs as f64);
+    assert_within("input gradient", &actual, &input_sums, allowed);
+    for (actual, expected) in sums.gradient.iter().zip(&expected) {
+        assert!((actual - expected).abs() <= allowed * (input_pixels as f64));
+    }
+
+    let mut actual = vec![f32::NAN; weight.len()];
+    let pass = WeightGradientPass {
+        source: read.source(),
+        gradient,
+        weight_gradient: &mut actual,
+    };
+    weight_gradient(geometry, pass).unwrap();
+    let allowed = tolerance(output_pixels as f64) * 3.0;
+    assert_within("weight gradient", &actual, &weight_sums, allowed);
+}
+
+#[track_caller]
+fn assert_within<E: Format>(name: &str, actual: &[E], expected: &[f64], allowed: f64) {
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (actual.exact() - expected).abs();
+        let allowed = allowed + E::ROUNDING * expected.abs();
+        assert!(
+            error <= allowed,
+            "{name}[{index}] is {}, the reference {expected}, allowed {allowed:e}",
+            actual.exact()
+        );
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_named() {
+    let source = Source::stored(&[0.0f32; 12]);
+    let error = evaluate(&source, 5, &mut [0.0; 12]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "target has 12 elements, which is not a number of pixels of 5 channels"
+    );
+    let error = evaluate(&source, 4, &mut [0.0; 8]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "source has 12 elements, but the shape needs 8"
+    );
+}
