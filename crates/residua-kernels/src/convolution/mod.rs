@@ -14,6 +14,7 @@ mod pack;
 mod plan;
 mod tile;
 mod weight_gradient;
+mod winograd;
 
 pub use geometry::{ConvolutionGeometry, ConvolutionSpec};
 

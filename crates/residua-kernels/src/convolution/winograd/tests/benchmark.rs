@@ -1,0 +1,154 @@
+//! Times on one thread, printed:
+//! `cargo test --release -p residua-kernels --lib winograd -- --ignored --nocapture print_times`.
+
+use std::time::{Duration, Instant};
+
+use super::super::correlate::Strips;
+use super::super::*;
+use super::reference::numbers;
+use crate::InstructionSet;
+
+/// Channels, side, images of a unit.
+const SHAPES: [(usize, usize, usize); 12] = [
+    (16, 32, 4),
+    (32, 16, 8),
+    (64, 8, 32),
+    (64, 32, 2),
+    (64, 56, 1),
+    (128, 16, 8),
+    (128, 28, 2),
+    (256, 8, 16),
+    (256, 14, 4),
+    (512, 4, 64),
+    (512, 4, 128),
+    (512, 7, 32),
+];
+
+/// Time to spend on a shape.
+const BUDGET: Duration = Duration::from_millis(400);
+
+/// The median time of each step of `round`.
+fn medians<const STEPS: usize>(mut round: impl FnMut() -> [Duration; STEPS]) -> [f64; STEPS] {
+    round();
+    let begin = Instant::now();
+    let mut rounds = Vec::new();
+    while rounds.len() < 5 || begin.elapsed() < BUDGET {
+        rounds.push(round());
+    }
+    std::array::from_fn(|step| {
+        let mut times: Vec<_> = rounds
+            .iter()
+            .map(|round| round[step].as_secs_f64())
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
+}
+
+fn timed(total: &mut Duration, body: impl FnOnce()) {
+    let begin = Instant::now();
+    body();
+    *total += begin.elapsed();
+}
+
+#[test]
+#[ignore = "measures"]
+fn print_times() {
+    let filter = std::env::var("WINOGRAD_CHANNELS").ok();
+    for (channels, side, images) in SHAPES {
+        if filter
+            .as_ref()
+            .is_some_and(|only| *only != channels.to_string())
+        {
+            continue;
+        }
+        let shape = UnitShape {
+            images,
+            rows: side,
+            columns: side,
+            in_channels: channels,
+            out_channels: channels,
+        };
+        let operations = (2 * 9 * channels * channels * images * side * side) as f64;
+        println!("{channels} at {side}², {images} images");
+        let rate = |time: f64| operations / time / 1e9;
+        let window = numbers(1, shape.window_length());
+        let weight = numbers(2, 9 * channels * channels);
+        let mut result = vec![0.0; shape.result_length()];
+        let begin = Instant::now();
+        let weights = TransformedWeights::new(Direction::Forward, &weight, channels, channels);
+        let preparation = begin.elapsed();
+
+        let [whole] = medians(|| {
+            let begin = Instant::now();
+            correlate(&shape, &weights, &window, &mut result);
+            [begin.elapsed()]
+        });
+        let [before, products, after] = medians(|| {
+            let [mut before, mut products, mut after] = [Duration::ZERO; 3];
+            let strips = Strips::new(&shape, &weights);
+            let mut scratch = strips.scratch();
+            for rows in strips.ranges() {
+                timed(&mut before, || {
+                    strips.transform_window(rows.clone(), &window, &mut scratch);
+                });
+                timed(&mut products, || {
+                    strips.multiply(rows.clone(), &weights, &mut scratch);
+                });
+                timed(&mut after, || {
+                    strips.transform_result(rows, &scratch, &mut result);
+                });
+            }
+            [before, products, after]
+        });
+        println!(
+            "  correlate        {:7.3} ms {:4.0} GFLOP/s; window {:6.3}, products {:7.3} ({:3.0} real), result {:6.3}; weights {:.3} ms",
+            whole * 1e3,
+            rate(whole),
+            before * 1e3,
+            products * 1e3,
+            rate(products) / 4.0 * (shape.tiles() * 16) as f64 / (images * side * side) as f64,
+            after * 1e3,
+            preparation.as_secs_f64() * 1e3,
+        );
+
+        let set = InstructionSet::detect();
+        let gradient = numbers(3, shape.result_length());
+        let mut windows = vec![0.0; transformed_window_length(set, &shape)];
+        let mut gradients = vec![0.0; transformed_gradient_length(set, &shape)];
+        let mut sums = vec![0.0; sums_length(set, channels, channels)];
+        let mut weight_gradient = weight.clone();
+        let [before, other, products, finish] = medians(|| {
+            let [mut before, mut other, mut products, mut finish] = [Duration::ZERO; 4];
+            timed(&mut before, || {
+                transform_window(set, &shape, &window, &mut windows)
+            });
+            timed(&mut other, || {
+                transform_gradient(set, &shape, &gradient, &mut gradients)
+            });
+            timed(&mut products, || {
+                let unit = TransformedUnit {
+                    tiles: shape.tiles(),
+                    window: &windows,
+                    gradient: &gradients,
+                };
+                accumulate(set, channels, channels, 0..36, &[unit], &mut sums);
+            });
+            timed(&mut finish, || {
+                finish_weight_gradient(set, channels, channels, &[&sums], 0, &mut weight_gradient);
+            });
+            [before, other, products, finish]
+        });
+        let whole = before + other + products;
+        println!(
+            "  weight gradient  {:7.3} ms {:4.0} GFLOP/s; window {:6.3}, products {:7.3} ({:3.0} real), gradient {:5.3}; finish {:.3} ms",
+            whole * 1e3,
+            rate(whole),
+            before * 1e3,
+            products * 1e3,
+            rate(products) / 4.0 * (shape.tiles() * 16) as f64 / (images * side * side) as f64,
+            other * 1e3,
+            finish * 1e3,
+        );
+    }
+}

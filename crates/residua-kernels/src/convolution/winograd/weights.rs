@@ -1,0 +1,192 @@
+//! The transform of weights, `G g Gᵀ`, and their order in memory.
+
+use rayon::prelude::*;
+
+use super::layout::{POSITIONS, SIDE, TAPS, odd_lines};
+use super::transforms::{self, KERNEL_SCALE};
+use crate::InstructionSet;
+use crate::convolution::pack::{Panel, panels};
+use crate::scratch::Scratch;
+use crate::simd::{Kernel, Simd};
+
+/// Which weights: the forward ones, or those of the input gradient, with the taps reversed and the
+/// channels exchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    InputGradient,
+}
+
+/// The transformed weights of a layer, `[panel][position][source channel][vectors * lanes]` with
+/// the lines of a panel being neighbouring target channels; zero where a vector is not full.
+pub(crate) struct TransformedWeights {
+    set: InstructionSet,
+    source_channels: usize,
+    target_channels: usize,
+    panels: Vec<Panel>,
+    numbers: Scratch,
+}
+
+impl TransformedWeights {
+    /// Transforms PyTorch's `[out, in, 3, 3]` for the current instruction set. Spread over the
+    /// current rayon pool.
+    ///
+    /// # Panics
+    /// If the length of `weight` is wrong.
+    pub(crate) fn new(
+        direction: Direction,
+        weight: &[f32],
+        out_channels: usize,
+        in_channels: usize,
+    ) -> Self {
+        let set = InstructionSet::current();
+        let lanes = set.lanes();
+        assert!(
+            weight.len() == out_channels * in_channels * TAPS,
+            "weight length"
+        );
+        let (source_channels, target_channels) = match direction {
+            Direction::Forward => (in_channels, out_channels),
+            Direction::InputGradient => (out_channels, in_channels),
+        };
+        let panels = panels(target_channels, lanes, set.panel_vectors());
+        let panel_length =
+            |panel: &Panel| POSITIONS * position_stride(source_channels, panel.vectors * lanes);
+        let mut numbers = Scratch::uninitialised(panels.iter().map(panel_length).sum());
+        let mut jobs = Vec::with_capacity(panels.len());
+        let mut rest = &mut *numbers;
+        for &panel in &panels {
+            let (target, behind) = rest.split_at_mut(panel_length(&panel));
+            rest = behind;
+            jobs.push(PanelTransform {
+                direction,
+                weight,
+                in_channels,
+                source_channels,
+                panel,
+                target,
+            });
+        }
+        jobs.into_par_iter().for_each(|job| set.run(job));
+        Self {
+            set,
+            source_channels,
+            target_channels,
+            panels,
+            numbers,
+        }
+    }
+
+    /// The instruction set whose vectors the panels are made of.
+    pub(super) fn set(&self) -> InstructionSet {
+        self.set
+    }
+
+    /// Channels that are summed over.
+    pub(super) fn source_channels(&self) -> usize {
+        self.source_channels
+    }
+
+    /// Channels of the result.
+    pub(super) fn target_channels(&self) -> usize {
+        self.target_channels
+    }
+
+    /// Every panel with the numbers of all its positions.
+    pub(super) fn panels(&self) -> impl Iterator<Item = (&Panel, &[f32])> {
+        let mut rest = &*self.numbers;
+        self.panels.iter().map(move |panel| {
+            let stride = position_stride(self.source_channels, panel.vectors * self.set.lanes());
+            let (numbers, behind) = rest.split_at(POSITIONS * stride);
+            rest = behind;
+            (panel, numbers)
+        })
+    }
+}
+
+/// Numbers from a position of a panel to the next, for `width` target channels; see
+/// [`super::layout::TileLayout::position_stride`] for the odd number of lines.
+pub(super) fn position_stride(source_channels: usize, width: usize) -> usize {
+    odd_lines(source_channels * width)
+}
+
+struct PanelTransform<'a> {
+    direction: Direction,
+    weight: &'a [f32],
+    in_channels: usize,
+    source_channels: usize,
+    panel: Panel,
+    target: &'a mut [f32],
+}
+
+/// The most lanes that a vector has.
+pub(super) const MOST_LANES: usize = 16;
+
+impl Kernel for PanelTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let width = self.panel.vectors * S::LANES;
+        let stride = position_stride(self.source_channels, width);
+        assert!(self.target.len() == POSITIONS * stride, "panel length");
+        for vector in 0..self.panel.vectors {
+            let first = vector * S::LANES;
+            let channels = self.panel.channels.saturating_sub(first).min(S::LANES);
+            for source_channel in 0..self.source_channels {
+                let mut taps = [[0.0f32; MOST_LANES]; TAPS];
+                for lane in 0..channels {
+                    let target_channel = self.panel.first + first + lane;
+                    let kernel = self.kernel(source_channel, target_channel);
+                    for (tap, line) in taps.iter_mut().enumerate() {
+                        line[lane] = match self.direction {
+                            Direction::Forward => kernel[tap],
+                            Direction::InputGradient => kernel[TAPS - 1 - tap],
+                        };
+                    }
+                }
+                let taps = taps.map(|line| {
+                    // SAFETY: a line holds the numbers of the widest vector.
+                    unsafe { simd.load(line.as_ptr()) }
+                });
+                let offset = source_channel * width + first;
+                for (position, vector) in transform(simd, taps).into_iter().flatten().enumerate() {
+                    // SAFETY: `offset` and a vector lie within the position, all positions within
+                    // `target`, which was checked.
+                    unsafe {
+                        simd.store(
+                            self.target.as_mut_ptr().add(position * stride + offset),
+                            vector,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl PanelTransform<'_> {
+    /// The nine taps between two channels.
+    #[inline(always)]
+    fn kernel(&self, source_channel: usize, target_channel: usize) -> &[f32; TAPS] {
+        let (output, input) = match self.direction {
+            Direction::Forward => (target_channel, source_channel),
+            Direction::InputGradient => (source_channel, target_channel),
+        };
+        let taps = &self.weight[(output * self.in_channels + input) * TAPS..][..TAPS];
+        taps.try_into().expect("nine taps were cut out")
+    }
+}
+
+#[inline(always)]
+fn transform<S: Simd>(simd: S, taps: [S::Vector; TAPS]) -> [[S::Vector; SIDE]; SIDE] {
+    let scale = simd.splat(1.0 / KERNEL_SCALE);
+    let mut lines = [[simd.splat(0.0); 3]; SIDE];
+    for column in 0..3 {
+        let taps = [taps[column], taps[3 + column], taps[6 + column]];
+        for (line, vector) in lines.iter_mut().zip(transforms::kernel(simd, taps)) {
+            line[column] = vector;
+        }
+    }
+    lines.map(|line| transforms::kernel(simd, line).map(|vector| simd.multiply(scale, vector)))
+}
