@@ -80,13 +80,16 @@ impl Kernel for BlockTransform<'_> {
                 sums[position / SIDE][position % SIDE] = sum;
             }
             let mut taps = [0.0f32; TAPS * MOST_LANES];
-            let lines = sums.map(|line| transforms::kernel_gradient(simd, line));
-            for column in 0..3 {
-                let line = lines.map(|line| line[column]);
-                for (row, vector) in transforms::kernel_gradient(simd, line)
-                    .into_iter()
-                    .enumerate()
-                {
+            let mut columns = [[simd.splat(0.0); SIDE]; 3];
+            for (row, line) in sums.into_iter().enumerate() {
+                let line = transforms::kernel_gradient(simd, line);
+                for (column, vector) in columns.iter_mut().zip(line) {
+                    column[row] = vector;
+                }
+            }
+            for (column, line) in columns.into_iter().enumerate() {
+                let vectors = transforms::kernel_gradient(simd, line);
+                for (row, vector) in vectors.into_iter().enumerate() {
                     let tap = &mut taps[(row * 3 + column) * MOST_LANES..][..MOST_LANES];
                     // SAFETY: a tap has room for the widest vector.
                     unsafe { simd.store(tap.as_mut_ptr(), simd.multiply(scale, vector)) };

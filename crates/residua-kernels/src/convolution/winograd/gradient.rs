@@ -1,6 +1,6 @@
 //! The transform of result gradients, `A y Aᵀ`.
 
-use super::layout::{POSITIONS, SIDE, TILE, TileLayout, UnitShape};
+use super::layout::{SIDE, TILE, TileLayout, UnitShape};
 use super::transforms;
 use crate::simd::{Kernel, Simd};
 
@@ -53,12 +53,11 @@ impl Kernel for GradientTransform<'_> {
                                 .add((first_tile + column) * S::LANES),
                             position_stride: layout.position_stride(),
                         };
-                        let pixels = if rows == TILE && columns == TILE && channels == S::LANES {
-                            tile.whole_pixels(simd)
+                        if rows == TILE && columns == TILE && channels == S::LANES {
+                            tile.transform(simd, tile.whole_pixels(simd));
                         } else {
-                            tile.part_pixels(simd, rows, columns, channels)
-                        };
-                        tile.transform(simd, pixels);
+                            tile.transform(simd, tile.part_pixels(simd, rows, columns, channels));
+                        }
                     }
                 }
             }
@@ -80,13 +79,15 @@ impl Tile {
     /// Whole vectors of the tile's pixels must be readable at `source`.
     #[inline(always)]
     unsafe fn whole_pixels<S: Simd>(&self, simd: S) -> [[S::Vector; TILE]; TILE] {
-        std::array::from_fn(|row| {
-            std::array::from_fn(|column| {
+        let mut pixels = [[simd.splat(0.0); TILE]; TILE];
+        for (row, line) in pixels.iter_mut().enumerate() {
+            for (column, pixel) in line.iter_mut().enumerate() {
                 let offset = row * self.row_stride + column * self.column_stride;
                 // SAFETY: the caller's promise.
-                unsafe { simd.load(self.source.add(offset)) }
-            })
-        })
+                *pixel = unsafe { simd.load(self.source.add(offset)) };
+            }
+        }
+        pixels
     }
 
     /// The pixels that exist, the others as zero.
@@ -119,16 +120,24 @@ impl Tile {
     unsafe fn transform<S: Simd>(&self, simd: S, pixels: [[S::Vector; TILE]; TILE]) {
         let mut columns = [[simd.splat(0.0); TILE]; SIDE];
         for column in 0..TILE {
-            let vectors = transforms::gradient(simd, pixels.map(|line| line[column]));
+            let pixels = [
+                pixels[0][column],
+                pixels[1][column],
+                pixels[2][column],
+                pixels[3][column],
+            ];
+            let vectors = transforms::gradient(simd, pixels);
             for (line, vector) in columns.iter_mut().zip(vectors) {
                 line[column] = vector;
             }
         }
-        let lines = columns.map(|line| transforms::gradient(simd, line));
-        for (position, vector) in lines.into_iter().flatten().enumerate() {
-            debug_assert!(position < POSITIONS);
-            // SAFETY: the caller's promise.
-            unsafe { simd.store(self.target.add(position * self.position_stride), vector) };
+        for (row, line) in columns.into_iter().enumerate() {
+            let line = transforms::gradient(simd, line);
+            for (column, vector) in line.into_iter().enumerate() {
+                let position = row * SIDE + column;
+                // SAFETY: the caller's promise.
+                unsafe { simd.store(self.target.add(position * self.position_stride), vector) };
+            }
         }
     }
 }

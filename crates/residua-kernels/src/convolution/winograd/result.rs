@@ -89,13 +89,12 @@ impl Tile {
     unsafe fn columns<S: Simd>(&self, simd: S) -> [[S::Vector; SIDE]; TILE] {
         let mut rows = [[simd.splat(0.0); SIDE]; TILE];
         for position in 0..SIDE {
-            // SAFETY: the caller's promise.
-            let column = std::array::from_fn(|row| unsafe {
-                simd.load(
-                    self.source
-                        .add((row * SIDE + position) * self.position_stride),
-                )
-            });
+            let mut column = [simd.splat(0.0); SIDE];
+            for (row, vector) in column.iter_mut().enumerate() {
+                let offset = (row * SIDE + position) * self.position_stride;
+                // SAFETY: the caller's promise.
+                *vector = unsafe { simd.load(self.source.add(offset)) };
+            }
             for (row, vector) in rows.iter_mut().zip(transforms::result(simd, column)) {
                 row[position] = vector;
             }

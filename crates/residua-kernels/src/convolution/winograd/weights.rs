@@ -145,20 +145,17 @@ impl Kernel for PanelTransform<'_> {
                         };
                     }
                 }
-                let taps = taps.map(|line| {
+                let mut vectors = [simd.splat(0.0); TAPS];
+                for (vector, line) in vectors.iter_mut().zip(&taps) {
                     // SAFETY: a line holds the numbers of the widest vector.
-                    unsafe { simd.load(line.as_ptr()) }
-                });
+                    *vector = unsafe { simd.load(line.as_ptr()) };
+                }
                 let offset = source_channel * width + first;
-                for (position, vector) in transform(simd, taps).into_iter().flatten().enumerate() {
-                    // SAFETY: `offset` and a vector lie within the position, all positions within
-                    // `target`, which was checked.
-                    unsafe {
-                        simd.store(
-                            self.target.as_mut_ptr().add(position * stride + offset),
-                            vector,
-                        );
-                    }
+                // SAFETY: `offset` and a vector lie within the position, all positions within
+                // `target`, which was checked.
+                unsafe {
+                    let target = self.target.as_mut_ptr().add(offset);
+                    transform(simd, vectors, target, stride);
                 }
             }
         }
@@ -178,8 +175,15 @@ impl PanelTransform<'_> {
     }
 }
 
+/// # Safety
+/// All positions must be writable at `target`.
 #[inline(always)]
-fn transform<S: Simd>(simd: S, taps: [S::Vector; TAPS]) -> [[S::Vector; SIDE]; SIDE] {
+unsafe fn transform<S: Simd>(
+    simd: S,
+    taps: [S::Vector; TAPS],
+    target: *mut f32,
+    position_stride: usize,
+) {
     let scale = simd.splat(1.0 / KERNEL_SCALE);
     let mut lines = [[simd.splat(0.0); 3]; SIDE];
     for column in 0..3 {
@@ -188,5 +192,17 @@ fn transform<S: Simd>(simd: S, taps: [S::Vector; TAPS]) -> [[S::Vector; SIDE]; S
             line[column] = vector;
         }
     }
-    lines.map(|line| transforms::kernel(simd, line).map(|vector| simd.multiply(scale, vector)))
+    for (row, line) in lines.into_iter().enumerate() {
+        let line = transforms::kernel(simd, line);
+        for (column, vector) in line.into_iter().enumerate() {
+            let position = row * SIDE + column;
+            // SAFETY: the caller's promise.
+            unsafe {
+                simd.store(
+                    target.add(position * position_stride),
+                    simd.multiply(scale, vector),
+                );
+            }
+        }
+    }
 }

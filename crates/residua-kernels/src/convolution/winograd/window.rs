@@ -131,7 +131,14 @@ impl Strip {
                     *column = self.column::<S, FULL>(simd, pair.points, source);
                 }
                 for (index, row) in pair.rows.into_iter().enumerate() {
-                    let line = columns.map(|column| column[index]);
+                    let line = [
+                        columns[0][index],
+                        columns[1][index],
+                        columns[2][index],
+                        columns[3][index],
+                        columns[4][index],
+                        columns[5][index],
+                    ];
                     let row_target = target.add(row * SIDE * self.position_stride);
                     let line = transforms::window(simd, line);
                     for (position, vector) in line.into_iter().enumerate() {

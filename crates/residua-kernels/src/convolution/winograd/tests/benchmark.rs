@@ -27,22 +27,21 @@ const SHAPES: [(usize, usize, usize); 12] = [
 /// Time to spend on a shape.
 const BUDGET: Duration = Duration::from_millis(400);
 
-/// The median time of each step of `round`.
-fn medians<const STEPS: usize>(mut round: impl FnMut() -> [Duration; STEPS]) -> [f64; STEPS] {
+/// The best time of each step of `round`, and the median of the whole.
+fn times<const STEPS: usize>(mut round: impl FnMut() -> [Duration; STEPS]) -> ([f64; STEPS], f64) {
     round();
     let begin = Instant::now();
     let mut rounds = Vec::new();
     while rounds.len() < 5 || begin.elapsed() < BUDGET {
         rounds.push(round());
     }
-    std::array::from_fn(|step| {
-        let mut times: Vec<_> = rounds
-            .iter()
-            .map(|round| round[step].as_secs_f64())
-            .collect();
-        times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
-    })
+    let best = std::array::from_fn(|step| {
+        let times = rounds.iter().map(|round| round[step]);
+        times.min().expect("there are rounds").as_secs_f64()
+    });
+    let mut wholes: Vec<Duration> = rounds.iter().map(|round| round.iter().sum()).collect();
+    wholes.sort();
+    (best, wholes[wholes.len() / 2].as_secs_f64())
 }
 
 fn timed(total: &mut Duration, body: impl FnOnce()) {
@@ -79,12 +78,12 @@ fn print_times() {
         let weights = TransformedWeights::new(Direction::Forward, &weight, channels, channels);
         let preparation = begin.elapsed();
 
-        let [whole] = medians(|| {
+        let ([whole], median) = times(|| {
             let begin = Instant::now();
             correlate(&shape, &weights, &window, &mut result);
             [begin.elapsed()]
         });
-        let [before, products, after] = medians(|| {
+        let ([before, products, after], _) = times(|| {
             let [mut before, mut products, mut after] = [Duration::ZERO; 3];
             let strips = Strips::new(&shape, &weights);
             let mut scratch = strips.scratch();
@@ -102,9 +101,10 @@ fn print_times() {
             [before, products, after]
         });
         println!(
-            "  correlate        {:7.3} ms {:4.0} GFLOP/s; window {:6.3}, products {:7.3} ({:3.0} real), result {:6.3}; weights {:.3} ms",
+            "  correlate        {:7.3} ms {:4.0} GFLOP/s (median {:4.0}); window {:6.3}, products {:7.3} ({:3.0} real), result {:6.3}; weights {:.3} ms",
             whole * 1e3,
             rate(whole),
+            rate(median),
             before * 1e3,
             products * 1e3,
             rate(products) / 4.0 * (shape.tiles() * 16) as f64 / (images * side * side) as f64,
@@ -118,7 +118,7 @@ fn print_times() {
         let mut gradients = vec![0.0; transformed_gradient_length(set, &shape)];
         let mut sums = vec![0.0; sums_length(set, channels, channels)];
         let mut weight_gradient = weight.clone();
-        let [before, other, products, finish] = medians(|| {
+        let ([before, other, products, finish], median) = times(|| {
             let [mut before, mut other, mut products, mut finish] = [Duration::ZERO; 4];
             timed(&mut before, || {
                 transform_window(set, &shape, &window, &mut windows)
@@ -141,9 +141,10 @@ fn print_times() {
         });
         let whole = before + other + products;
         println!(
-            "  weight gradient  {:7.3} ms {:4.0} GFLOP/s; window {:6.3}, products {:7.3} ({:3.0} real), gradient {:5.3}; finish {:.3} ms",
+            "  weight gradient  {:7.3} ms {:4.0} GFLOP/s (median {:4.0}); window {:6.3}, products {:7.3} ({:3.0} real), gradient {:5.3}; finish {:.3} ms",
             whole * 1e3,
             rate(whole),
+            rate(median),
             before * 1e3,
             products * 1e3,
             rate(products) / 4.0 * (shape.tiles() * 16) as f64 / (images * side * side) as f64,
