@@ -108,4 +108,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `target` must be writable for `count` numbers.
     unsafe fn store_first(self, count: usize, target: *mut f32, vector: Self::Vector);
+
+    /// Asks for the cache line of an address in the second-level cache; any address is allowed.
+    fn prefetch(self, address: *const f32);
 }

@@ -142,4 +142,7 @@ impl Simd for Portable {
             unsafe { *target.add(lane) = *value };
         }
     }
+
+    #[inline(always)]
+    fn prefetch(self, _address: *const f32) {}
 }

@@ -211,6 +211,12 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
         // writable.
         unsafe { _mm512_mask_storeu_ps(target, mask, vector) }
     }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        // SAFETY: every x86-64 processor has the instruction, which never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
+    }
 }
 
 /// A window of eight words at offset `8 - count` has its first `count` words set.
@@ -348,5 +354,11 @@ impl Simd for Avx2 {
         // SAFETY: the token proves the instruction; masked lanes are not accessed, the others are
         // writable.
         unsafe { _mm256_maskstore_ps(target, self.mask(count), vector) }
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const f32) {
+        // SAFETY: every x86-64 processor has the instruction, which never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::gradient::GradientTransform;
-use super::layout::{POSITIONS, TileLayout, UnitShape};
+use super::layout::{POSITIONS, TileLayout, UnitShape, odd_lines};
 use super::window::WindowTransform;
 use crate::InstructionSet;
 use crate::simd::{Kernel, Simd};
@@ -68,9 +68,19 @@ pub(crate) fn padded_out_channels(set: InstructionSet, out_channels: usize) -> u
     out_channels.next_multiple_of(set.lanes())
 }
 
+/// Numbers in the sums of a position, `[in channel][padded out channel]` and what makes them an odd
+/// number of cache lines, see [`TileLayout::position_stride`].
+pub(crate) fn sums_position_length(
+    set: InstructionSet,
+    in_channels: usize,
+    out_channels: usize,
+) -> usize {
+    odd_lines(in_channels * padded_out_channels(set, out_channels))
+}
+
 /// Numbers in the sums of all positions, `[position][in channel][padded out channel]`.
 pub(crate) fn sums_length(set: InstructionSet, in_channels: usize, out_channels: usize) -> usize {
-    POSITIONS * in_channels * padded_out_channels(set, out_channels)
+    POSITIONS * sums_position_length(set, in_channels, out_channels)
 }
 
 /// Adds to `sums` `[position][in channel][padded out channel]`, which is of `positions` alone, the
@@ -113,9 +123,10 @@ impl Kernel for Accumulation<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let padded = self.out_channels.next_multiple_of(S::LANES);
+        let stride = odd_lines(self.in_channels * padded);
         assert!(self.positions.end <= POSITIONS, "positions");
         assert!(
-            self.sums.len() == self.positions.len() * self.in_channels * padded,
+            self.sums.len() == self.positions.len() * stride,
             "length of the sums"
         );
         for unit in self.units {
@@ -136,7 +147,7 @@ impl Kernel for Accumulation<'_> {
                 let wide = vectors - vector >= 2;
                 for first in (0..self.in_channels).step_by(S::LANES) {
                     let rows = (self.in_channels - first).min(S::LANES);
-                    let row = index * self.in_channels + first;
+                    let offset = index * stride + first * padded + vector * S::LANES;
                     // SAFETY: the rows and vectors lie within the sums, whose length was checked.
                     unsafe {
                         let panel = Panel {
@@ -146,7 +157,7 @@ impl Kernel for Accumulation<'_> {
                             position,
                             in_block: first / S::LANES,
                             out_block: vector,
-                            sums: self.sums.as_mut_ptr().add(row * padded + vector * S::LANES),
+                            sums: self.sums.as_mut_ptr().add(offset),
                             row_stride: padded,
                         };
                         if wide {
@@ -250,6 +261,13 @@ impl Panel<'_> {
         // of their layouts, of which these are existing positions, blocks, tiles and lanes.
         unsafe {
             let target = self.sums.add(row * self.row_stride);
+            // The sums that are wanted next, usually; they may come from memory.
+            for next in ROWS..2 * ROWS {
+                for vector in 0..VECTORS {
+                    let offset = next * self.row_stride + vector * S::LANES;
+                    simd.prefetch(target.wrapping_add(offset));
+                }
+            }
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
                     *sum = simd.load(target.add(row * self.row_stride + vector * S::LANES));

@@ -1,7 +1,7 @@
 //! The weight gradient from the sums of its positions, `Gᵀ s G`.
 
-use super::accumulate::sums_length;
-use super::layout::{POSITIONS, SIDE, TAPS};
+use super::accumulate::{padded_out_channels, sums_length, sums_position_length};
+use super::layout::{SIDE, TAPS};
 use super::transforms::{self, KERNEL_SCALE};
 use super::weights::MOST_LANES;
 use crate::InstructionSet;
@@ -38,70 +38,105 @@ pub(crate) fn finish_weight_gradient(
         first_out_channel.is_multiple_of(set.lanes()),
         "first output channel within a vector"
     );
-    for (block, rows) in rows.chunks_mut(set.lanes() * row_length).enumerate() {
-        set.run(BlockTransform {
-            in_channels,
-            padded_out_channels: out_channels.next_multiple_of(set.lanes()),
-            partial_sums,
-            first_out_channel: first_out_channel + block * set.lanes(),
-            rows,
-        });
-    }
+    set.run(RowTransform {
+        in_channels,
+        padded_out_channels: padded_out_channels(set, out_channels),
+        position_stride: sums_position_length(set, in_channels, out_channels),
+        partial_sums,
+        first_out_channel,
+        rows,
+    });
 }
 
-/// A vector of output channels. The lengths of the sums were checked.
-struct BlockTransform<'a> {
+/// Input channels whose kernels are written together: they fill a few cache lines.
+const RUN: usize = 4;
+
+/// Some output channels. The lengths of the sums were checked.
+struct RowTransform<'a> {
     in_channels: usize,
     padded_out_channels: usize,
+    position_stride: usize,
     partial_sums: &'a [&'a [f32]],
     first_out_channel: usize,
     rows: &'a mut [f32],
 }
 
-impl Kernel for BlockTransform<'_> {
+impl Kernel for RowTransform<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let scale = simd.splat(1.0 / KERNEL_SCALE);
         let row_length = self.in_channels * TAPS;
-        assert!(self.first_out_channel + S::LANES <= self.padded_out_channels);
-        for channel in 0..self.in_channels {
-            let mut sums = [[simd.splat(0.0); SIDE]; SIDE];
-            for position in 0..POSITIONS {
-                let line = position * self.in_channels + channel;
-                let offset = line * self.padded_out_channels + self.first_out_channel;
-                let mut sum = simd.splat(0.0);
-                for partial in self.partial_sums {
+        let channels = self.rows.len() / row_length;
+        assert!(
+            self.first_out_channel + channels.next_multiple_of(S::LANES)
+                <= self.padded_out_channels
+        );
+        for first in (0..self.in_channels).step_by(RUN) {
+            let run = first..(first + RUN).min(self.in_channels);
+            for block in (0..channels).step_by(S::LANES) {
+                for channel in run.clone() {
+                    let offset = channel * self.padded_out_channels;
+                    let offset = offset + self.first_out_channel + block;
                     // SAFETY: the sums have lines of the padded channels for every position and
-                    // channel (checked by the caller), of which the vector is a part.
-                    sum = simd.add(sum, unsafe { simd.load(partial.as_ptr().add(offset)) });
-                }
-                sums[position / SIDE][position % SIDE] = sum;
-            }
-            let mut taps = [0.0f32; TAPS * MOST_LANES];
-            let mut columns = [[simd.splat(0.0); SIDE]; 3];
-            for (row, line) in sums.into_iter().enumerate() {
-                let line = transforms::kernel_gradient(simd, line);
-                for (column, vector) in columns.iter_mut().zip(line) {
-                    column[row] = vector;
-                }
-            }
-            for (column, line) in columns.into_iter().enumerate() {
-                let vectors = transforms::kernel_gradient(simd, line);
-                for (row, vector) in vectors.into_iter().enumerate() {
-                    let tap = &mut taps[(row * 3 + column) * MOST_LANES..][..MOST_LANES];
-                    // SAFETY: a tap has room for the widest vector.
-                    unsafe { simd.store(tap.as_mut_ptr(), simd.multiply(scale, vector)) };
-                }
-            }
-            let rows = self.rows.chunks_exact_mut(row_length).enumerate();
-            for (lane, row) in rows {
-                let target = &mut row[channel * TAPS..][..TAPS];
-                for (tap, number) in target.iter_mut().enumerate() {
-                    *number = taps[tap * MOST_LANES + lane];
+                    // channel (checked by the caller), of which the vector is a part (checked
+                    // here).
+                    let sums = unsafe { self.sums(simd, offset) };
+                    let mut taps = [[0.0f32; MOST_LANES]; TAPS];
+                    for (tap, vector) in taps.iter_mut().zip(transform(simd, sums)) {
+                        // SAFETY: a tap has room for the widest vector.
+                        unsafe { simd.store(tap.as_mut_ptr(), vector) };
+                    }
+                    let rows = self.rows[block * row_length..].chunks_exact_mut(row_length);
+                    for (lane, row) in rows.take(S::LANES).enumerate() {
+                        let target = &mut row[channel * TAPS..][..TAPS];
+                        for (number, tap) in target.iter_mut().zip(&taps) {
+                            *number = tap[lane];
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+impl RowTransform<'_> {
+    /// The partial sums of all positions together, of a vector of output channels.
+    ///
+    /// # Safety
+    /// A vector at `offset` of each position must lie within the partial sums.
+    #[inline(always)]
+    unsafe fn sums<S: Simd>(&self, simd: S, offset: usize) -> [[S::Vector; SIDE]; SIDE] {
+        let mut sums = [[simd.splat(0.0); SIDE]; SIDE];
+        for (row, line) in sums.iter_mut().enumerate() {
+            for (column, sum) in line.iter_mut().enumerate() {
+                let offset = offset + (row * SIDE + column) * self.position_stride;
+                for partial in self.partial_sums {
+                    // SAFETY: the caller's promise.
+                    *sum = simd.add(*sum, unsafe { simd.load(partial.as_ptr().add(offset)) });
+                }
+            }
+        }
+        sums
+    }
+}
+
+#[inline(always)]
+fn transform<S: Simd>(simd: S, sums: [[S::Vector; SIDE]; SIDE]) -> [S::Vector; TAPS] {
+    let scale = simd.splat(1.0 / KERNEL_SCALE);
+    let mut columns = [[simd.splat(0.0); SIDE]; 3];
+    for (row, line) in sums.into_iter().enumerate() {
+        let line = transforms::kernel_gradient(simd, line);
+        for (column, vector) in columns.iter_mut().zip(line) {
+            column[row] = vector;
+        }
+    }
+    let mut taps = [simd.splat(0.0); TAPS];
+    for (column, line) in columns.into_iter().enumerate() {
+        let vectors = transforms::kernel_gradient(simd, line);
+        for (row, vector) in vectors.into_iter().enumerate() {
+            taps[row * 3 + column] = simd.multiply(scale, vector);
+        }
+    }
+    taps
 }

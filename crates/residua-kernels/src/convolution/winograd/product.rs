@@ -1,7 +1,7 @@
 //! The products of transformed windows and weights: a matrix product for every position.
 
 use super::layout::{POSITIONS, TileLayout};
-use super::weights::{TransformedWeights, position_stride};
+use super::weights::TransformedWeights;
 use crate::simd::{Kernel, Simd};
 
 /// Sums, over the channels of the source, of the products with the weights, of a number of tiles.
@@ -28,32 +28,49 @@ impl Kernel for Products<'_> {
         assert!(weights.set().lanes() == S::LANES, "weights of other lanes");
         assert!(source.len() == source_layout.length(), "source length");
         assert!(sums.len() == sum_layout.length(), "length of the sums");
+        let channels = weights.source_channels();
+        let panels = weights.panels();
+        let from_memory = weights.length() > CACHED_WEIGHTS;
         for position in 0..POSITIONS {
-            for (panel, numbers) in weights.panels() {
+            for (index, panel) in panels.iter().enumerate() {
                 let width = panel.vectors * S::LANES;
-                let stride = position_stride(weights.source_channels(), width);
-                assert!(numbers.len() == POSITIONS * stride, "panel length");
+                let numbers = weights.panel(index, position);
+                let following = if index + 1 < panels.len() {
+                    weights.panel(index + 1, position)
+                } else {
+                    weights.panel(0, (position + 1) % POSITIONS)
+                };
+                assert!(numbers.len() == channels * width, "panel length");
                 assert!(panel.first + width <= sum_layout.blocks * S::LANES);
-                // SAFETY: the position lies within all three, and the panel's vectors within the
-                // target channels; the lengths were checked.
-                unsafe {
-                    let product = Product {
-                        channels: weights.source_channels(),
-                        tiles,
-                        source: source
-                            .as_ptr()
-                            .add(position * source_layout.position_stride()),
-                        weights: numbers.as_ptr().add(position * stride),
-                        sums: sums
-                            .as_mut_ptr()
-                            .add(position * sum_layout.position_stride() + panel.first * tiles),
-                    };
-                    match panel.vectors {
-                        1 => product.run::<S, 1>(simd),
-                        2 if S::PANEL_VECTORS >= 2 => product.run::<S, 2>(simd),
-                        3 if S::PANEL_VECTORS >= 3 => product.run::<S, 3>(simd),
-                        4 if S::PANEL_VECTORS >= 4 => product.run::<S, 4>(simd),
-                        vectors => unreachable!("a panel of {vectors} vectors is never planned"),
+                for first in (0..channels).step_by(CHUNK_CHANNELS) {
+                    let upcoming = numbers
+                        .get((first + CHUNK_CHANNELS) * width..)
+                        .unwrap_or(following);
+                    // SAFETY: the position lies within all three, the chunk within its channels,
+                    // and the panel's vectors within the target channels; the lengths were checked.
+                    unsafe {
+                        let product = Product {
+                            channels: (channels - first).min(CHUNK_CHANNELS),
+                            tiles,
+                            source: source
+                                .as_ptr()
+                                .add(position * source_layout.position_stride() + first * tiles),
+                            weights: numbers.as_ptr().add(first * width),
+                            sums: sums
+                                .as_mut_ptr()
+                                .add(position * sum_layout.position_stride() + panel.first * tiles),
+                            begin: first == 0,
+                            upcoming: from_memory.then_some(upcoming.as_ptr()),
+                        };
+                        match panel.vectors {
+                            1 => product.run::<S, 1>(simd),
+                            2 if S::PANEL_VECTORS >= 2 => product.run::<S, 2>(simd),
+                            3 if S::PANEL_VECTORS >= 3 => product.run::<S, 3>(simd),
+                            4 if S::PANEL_VECTORS >= 4 => product.run::<S, 4>(simd),
+                            vectors => {
+                                unreachable!("a panel of {vectors} vectors is never planned")
+                            }
+                        }
                     }
                 }
             }
@@ -61,7 +78,14 @@ impl Kernel for Products<'_> {
     }
 }
 
-/// The product of one position and one panel.
+/// Weights, in numbers, that are in the second-level cache anyway, after a first strip.
+const CACHED_WEIGHTS: usize = 160 * 1024;
+
+/// Source channels, in whole blocks of every instruction set, whose weights of a panel stay in the
+/// first-level cache while they meet all tiles.
+const CHUNK_CHANNELS: usize = 64;
+
+/// The product of one position, one panel and one chunk of channels.
 struct Product {
     channels: usize,
     tiles: usize,
@@ -71,6 +95,11 @@ struct Product {
     weights: *const f32,
     /// `[vector][tile][lane]`.
     sums: *mut f32,
+    /// The weights that are wanted next, of another chunk, panel or position, if they should be
+    /// fetched meanwhile: as many as of this chunk.
+    upcoming: Option<*const f32>,
+    /// Whether the sums begin with zero; otherwise they continue.
+    begin: bool,
 }
 
 impl Product {
@@ -82,34 +111,44 @@ impl Product {
         // SAFETY: the register tiles cover `self.tiles` tiles, for which the caller promises.
         unsafe {
             if VECTORS <= 2 && S::ACCUMULATORS >= VECTORS * 12 {
-                while self.tiles - first >= 12 {
-                    self.register_tile::<S, VECTORS, 12>(simd, first);
-                    first += 12;
-                }
+                first = self.register_tiles::<S, VECTORS, 12>(simd, first);
             }
             if VECTORS <= 3 && S::ACCUMULATORS >= VECTORS * 8 {
-                while self.tiles - first >= 8 {
-                    self.register_tile::<S, VECTORS, 8>(simd, first);
-                    first += 8;
-                }
+                first = self.register_tiles::<S, VECTORS, 8>(simd, first);
             }
             if S::ACCUMULATORS >= VECTORS * 6 {
-                while self.tiles - first >= 6 {
-                    self.register_tile::<S, VECTORS, 6>(simd, first);
-                    first += 6;
+                first = self.register_tiles::<S, VECTORS, 6>(simd, first);
+            }
+            first = self.register_tiles::<S, VECTORS, 4>(simd, first);
+            first = self.register_tiles::<S, VECTORS, 2>(simd, first);
+            self.register_tiles::<S, VECTORS, 1>(simd, first);
+        }
+    }
+
+    /// As many register tiles of `TILES` tiles as there are from `first` on; returns the first tile
+    /// that is left.
+    ///
+    /// # Safety
+    /// As for [`Self::run`].
+    #[inline(always)]
+    unsafe fn register_tiles<S: Simd, const VECTORS: usize, const TILES: usize>(
+        &self,
+        simd: S,
+        mut first: usize,
+    ) -> usize {
+        while self.tiles - first >= TILES {
+            // SAFETY: the caller's promise; the tiles exist.
+            unsafe { self.register_tile::<S, VECTORS, TILES>(simd, first) };
+            if let Some(upcoming) = self.upcoming {
+                // In proportion to the tiles.
+                let lines = self.channels * VECTORS;
+                for line in lines * first / self.tiles..lines * (first + TILES) / self.tiles {
+                    simd.prefetch(upcoming.wrapping_add(line * S::LANES));
                 }
             }
-            while self.tiles - first >= 4 {
-                self.register_tile::<S, VECTORS, 4>(simd, first);
-                first += 4;
-            }
-            match self.tiles - first {
-                0 => {}
-                1 => self.register_tile::<S, VECTORS, 1>(simd, first),
-                2 => self.register_tile::<S, VECTORS, 2>(simd, first),
-                _ => self.register_tile::<S, VECTORS, 3>(simd, first),
-            }
+            first += TILES;
         }
+        first
     }
 
     /// `TILES` tiles from `first` on. A step broadcasts one source number of each tile against the
@@ -127,6 +166,14 @@ impl Product {
         let mut sums = [[simd.splat(0.0); VECTORS]; TILES];
         // SAFETY: the caller's promise.
         unsafe {
+            if !self.begin {
+                for (tile, sums) in sums.iter_mut().enumerate() {
+                    for (vector, sum) in sums.iter_mut().enumerate() {
+                        let offset = (vector * self.tiles + first + tile) * S::LANES;
+                        *sum = simd.load(self.sums.add(offset));
+                    }
+                }
+            }
             let mut weights = self.weights;
             let mut source = self.source.add(first * S::LANES);
             let mut channels = self.channels;

@@ -92,21 +92,30 @@ impl TransformedWeights {
         self.target_channels
     }
 
-    /// Every panel with the numbers of all its positions.
-    pub(super) fn panels(&self) -> impl Iterator<Item = (&Panel, &[f32])> {
-        let mut rest = &*self.numbers;
-        self.panels.iter().map(move |panel| {
-            let stride = position_stride(self.source_channels, panel.vectors * self.set.lanes());
-            let (numbers, behind) = rest.split_at(POSITIONS * stride);
-            rest = behind;
-            (panel, numbers)
-        })
+    /// The panels of target channels.
+    pub(super) fn panels(&self) -> &[Panel] {
+        &self.panels
+    }
+
+    /// The weights of a panel at a position, `[source channel][vectors * lanes]`.
+    pub(super) fn panel(&self, index: usize, position: usize) -> &[f32] {
+        let lanes = self.set.lanes();
+        let length = |panel: &Panel| position_stride(self.source_channels, panel.vectors * lanes);
+        let (before, panel) = (&self.panels[..index], &self.panels[index]);
+        let offset = POSITIONS * before.iter().map(length).sum::<usize>();
+        let count = self.source_channels * panel.vectors * lanes;
+        &self.numbers[offset + position * length(panel)..][..count]
+    }
+
+    /// Numbers in all panels and positions.
+    pub(super) fn length(&self) -> usize {
+        self.numbers.len()
     }
 }
 
 /// Numbers from a position of a panel to the next, for `width` target channels; see
 /// [`super::layout::TileLayout::position_stride`] for the odd number of lines.
-pub(super) fn position_stride(source_channels: usize, width: usize) -> usize {
+fn position_stride(source_channels: usize, width: usize) -> usize {
     odd_lines(source_channels * width)
 }
 
@@ -130,39 +139,59 @@ impl Kernel for PanelTransform<'_> {
         let width = self.panel.vectors * S::LANES;
         let stride = position_stride(self.source_channels, width);
         assert!(self.target.len() == POSITIONS * stride, "panel length");
-        for vector in 0..self.panel.vectors {
+        let channels = |vector: usize| {
             let first = vector * S::LANES;
-            let channels = self.panel.channels.saturating_sub(first).min(S::LANES);
-            for source_channel in 0..self.source_channels {
-                let mut taps = [[0.0f32; MOST_LANES]; TAPS];
-                for lane in 0..channels {
-                    let target_channel = self.panel.first + first + lane;
-                    let kernel = self.kernel(source_channel, target_channel);
-                    for (tap, line) in taps.iter_mut().enumerate() {
-                        line[lane] = match self.direction {
-                            Direction::Forward => kernel[tap],
-                            Direction::InputGradient => kernel[TAPS - 1 - tap],
-                        };
+            self.panel.channels.saturating_sub(first).min(S::LANES)
+        };
+        for first_channel in (0..self.source_channels).step_by(RUN) {
+            let run = first_channel..(first_channel + RUN).min(self.source_channels);
+            for vector in 0..self.panel.vectors {
+                for source_channel in run.clone() {
+                    let first = vector * S::LANES;
+                    let taps = self.gather(source_channel, first, channels(vector));
+                    let mut vectors = [simd.splat(0.0); TAPS];
+                    for (vector, line) in vectors.iter_mut().zip(&taps) {
+                        // SAFETY: a line holds the numbers of the widest vector.
+                        *vector = unsafe { simd.load(line.as_ptr()) };
                     }
-                }
-                let mut vectors = [simd.splat(0.0); TAPS];
-                for (vector, line) in vectors.iter_mut().zip(&taps) {
-                    // SAFETY: a line holds the numbers of the widest vector.
-                    *vector = unsafe { simd.load(line.as_ptr()) };
-                }
-                let offset = source_channel * width + first;
-                // SAFETY: `offset` and a vector lie within the position, all positions within
-                // `target`, which was checked.
-                unsafe {
-                    let target = self.target.as_mut_ptr().add(offset);
-                    transform(simd, vectors, target, stride);
+                    // SAFETY: the vector lies within the width of the source channel, all positions
+                    // within `target`, which was checked.
+                    unsafe {
+                        let offset = source_channel * width + first;
+                        transform(simd, vectors, self.target.as_mut_ptr().add(offset), stride);
+                    }
                 }
             }
         }
     }
 }
 
+/// Source channels that are read together from every target channel's kernels: their kernels fill a
+/// few cache lines.
+const RUN: usize = 4;
+
 impl PanelTransform<'_> {
+    /// The taps from a source channel to `channels` target channels, from the panel's `first` on.
+    #[inline(always)]
+    fn gather(
+        &self,
+        source_channel: usize,
+        first: usize,
+        channels: usize,
+    ) -> [[f32; MOST_LANES]; TAPS] {
+        let mut taps = [[0.0; MOST_LANES]; TAPS];
+        for lane in 0..channels {
+            let kernel = self.kernel(source_channel, self.panel.first + first + lane);
+            for (tap, line) in taps.iter_mut().enumerate() {
+                line[lane] = match self.direction {
+                    Direction::Forward => kernel[tap],
+                    Direction::InputGradient => kernel[TAPS - 1 - tap],
+                };
+            }
+        }
+        taps
+    }
+
     /// The nine taps between two channels.
     #[inline(always)]
     fn kernel(&self, source_channel: usize, target_channel: usize) -> &[f32; TAPS] {
