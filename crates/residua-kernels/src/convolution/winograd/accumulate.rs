@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::gradient::GradientTransform;
-use super::layout::{POSITIONS, TileLayout, UnitShape, odd_lines};
+use super::layout::{POSITIONS, TileLayout, UnitShape};
 use super::window::WindowTransform;
 use crate::InstructionSet;
 use crate::simd::{Kernel, Simd};
@@ -63,28 +63,28 @@ pub(crate) struct TransformedUnit<'a> {
     pub(crate) gradient: &'a [f32],
 }
 
-/// Output channels of a row of sums: whole vectors.
-pub(crate) fn padded_out_channels(set: InstructionSet, out_channels: usize) -> usize {
-    out_channels.next_multiple_of(set.lanes())
+/// The layout of sums, `[position][block of output channels][input channel][lane]`: a register tile
+/// reads and writes neighbouring lines.
+pub(super) fn sums_layout(lanes: usize, in_channels: usize, out_channels: usize) -> TileLayout {
+    TileLayout::new(lanes, out_channels, in_channels)
 }
 
-/// Numbers in the sums of a position, `[in channel][padded out channel]` and what makes them an odd
-/// number of cache lines, see [`TileLayout::position_stride`].
+/// Numbers in the sums of a position.
 pub(crate) fn sums_position_length(
     set: InstructionSet,
     in_channels: usize,
     out_channels: usize,
 ) -> usize {
-    odd_lines(in_channels * padded_out_channels(set, out_channels))
+    sums_layout(set.lanes(), in_channels, out_channels).position_stride()
 }
 
-/// Numbers in the sums of all positions, `[position][in channel][padded out channel]`.
+/// Numbers in the sums of all positions.
 pub(crate) fn sums_length(set: InstructionSet, in_channels: usize, out_channels: usize) -> usize {
-    POSITIONS * sums_position_length(set, in_channels, out_channels)
+    sums_layout(set.lanes(), in_channels, out_channels).length()
 }
 
-/// Adds to `sums` `[position][in channel][padded out channel]`, which is of `positions` alone, the
-/// products of the units, by ascending tiles.
+/// Adds to `sums`, of [`sums_position_length`] for each of `positions` alone, the products of the
+/// units, by ascending tiles.
 ///
 /// The sums are read and written once for all units, whose operands are read at least once for each
 /// register tile: so the units together should have many tiles (128 or more for wide layers), and
@@ -122,8 +122,8 @@ impl Kernel for Accumulation<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let padded = self.out_channels.next_multiple_of(S::LANES);
-        let stride = odd_lines(self.in_channels * padded);
+        let layout = sums_layout(S::LANES, self.in_channels, self.out_channels);
+        let stride = layout.position_stride();
         assert!(self.positions.end <= POSITIONS, "positions");
         assert!(
             self.sums.len() == self.positions.len() * stride,
@@ -140,14 +140,14 @@ impl Kernel for Accumulation<'_> {
                 "transformed gradient length"
             );
         }
-        let vectors = padded / S::LANES;
+        let vectors = layout.blocks;
         for (index, position) in self.positions.clone().enumerate() {
             let mut vector = 0;
             while vector < vectors {
                 let wide = vectors - vector >= 2;
                 for first in (0..self.in_channels).step_by(S::LANES) {
                     let rows = (self.in_channels - first).min(S::LANES);
-                    let offset = index * stride + first * padded + vector * S::LANES;
+                    let offset = index * stride + vector * layout.block_stride() + first * S::LANES;
                     // SAFETY: the rows and vectors lie within the sums, whose length was checked.
                     unsafe {
                         let panel = Panel {
@@ -158,7 +158,7 @@ impl Kernel for Accumulation<'_> {
                             in_block: first / S::LANES,
                             out_block: vector,
                             sums: self.sums.as_mut_ptr().add(offset),
-                            row_stride: padded,
+                            block_stride: layout.block_stride(),
                         };
                         if wide {
                             panel.run_wide(simd, rows);
@@ -183,7 +183,7 @@ struct Panel<'a> {
     in_block: usize,
     out_block: usize,
     sums: *mut f32,
-    row_stride: usize,
+    block_stride: usize,
 }
 
 impl Panel<'_> {
@@ -260,33 +260,32 @@ impl Panel<'_> {
         // SAFETY: the caller promises the rows of sums, and that a unit's operands have the lengths
         // of their layouts, of which these are existing positions, blocks, tiles and lanes.
         unsafe {
-            let target = self.sums.add(row * self.row_stride);
+            let target = self.sums.add(row * S::LANES);
             // The sums that are wanted next, usually; they may come from memory.
             for next in ROWS..2 * ROWS {
                 for vector in 0..VECTORS {
-                    let offset = next * self.row_stride + vector * S::LANES;
+                    let offset = vector * self.block_stride + next * S::LANES;
                     simd.prefetch(target.wrapping_add(offset));
                 }
             }
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum = simd.load(target.add(row * self.row_stride + vector * S::LANES));
+                    *sum = simd.load(target.add(vector * self.block_stride + row * S::LANES));
                 }
             }
             for unit in self.units {
+                let layout = |channels| TileLayout::new(S::LANES, channels, unit.tiles);
+                let stride = layout(self.in_channels).block_stride();
                 let operand = |numbers: &[f32], channels, block| {
-                    let layout = TileLayout::new(S::LANES, channels, unit.tiles);
-                    let block = block * layout.block_stride();
-                    numbers
-                        .as_ptr()
-                        .add(self.position * layout.position_stride() + block)
+                    let position = self.position * layout(channels).position_stride();
+                    numbers.as_ptr().add(position + block * stride)
                 };
                 let window = operand(unit.window, self.in_channels, self.in_block).add(row);
                 let gradient = operand(unit.gradient, self.out_channels, self.out_block);
                 for tile in 0..unit.tiles {
                     let mut vectors = [simd.splat(0.0); VECTORS];
                     for (vector, numbers) in vectors.iter_mut().enumerate() {
-                        let offset = (vector * unit.tiles + tile) * S::LANES;
+                        let offset = vector * stride + tile * S::LANES;
                         *numbers = simd.load(gradient.add(offset));
                     }
                     let window = window.add(tile * S::LANES);
@@ -300,7 +299,7 @@ impl Panel<'_> {
             }
             for (row, sums) in sums.iter().enumerate() {
                 for (vector, &sum) in sums.iter().enumerate() {
-                    simd.store(target.add(row * self.row_stride + vector * S::LANES), sum);
+                    simd.store(target.add(vector * self.block_stride + row * S::LANES), sum);
                 }
             }
         }

@@ -12,8 +12,12 @@ use crate::scratch::Scratch;
 /// Numbers of transformed windows and sums that a strip may have, so that they stay in the
 /// second-level cache between the three steps.
 const STRIP_NUMBERS: usize = 96 * 1024;
-/// Tiles that a strip should have at least, because the weights are read once for each strip.
-const LEAST_STRIP_TILES: usize = 32;
+/// Transformed weights, in numbers, that stay in the second-level cache beside a strip.
+const CACHED_WEIGHTS: usize = 160 * 1024;
+/// Tiles that a strip should have at least, because it reads all weights.
+const LEAST_TILES: usize = 32;
+/// Tiles that a strip should have at least where the weights come from memory.
+const LEAST_TILES_OF_WIDE_LAYER: usize = 128;
 
 /// Computes the result pixels of a unit.
 ///
@@ -142,8 +146,13 @@ impl<'a> Strips<'a> {
 
 /// The number of tiles in a strip that suits the channels.
 fn strip_tiles(in_channels: usize, out_channels: usize) -> usize {
+    let least = if POSITIONS * in_channels * out_channels > CACHED_WEIGHTS {
+        LEAST_TILES_OF_WIDE_LAYER
+    } else {
+        LEAST_TILES
+    };
     let tile_numbers = POSITIONS * (in_channels + out_channels);
-    (STRIP_NUMBERS / tile_numbers.max(1)).max(LEAST_STRIP_TILES)
+    (STRIP_NUMBERS / tile_numbers.max(1)).max(least)
 }
 
 /// The number of tiles that a unit of these channels should have, or a few times as many.

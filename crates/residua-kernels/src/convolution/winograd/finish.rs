@@ -1,7 +1,7 @@
 //! The weight gradient from the sums of its positions, `Gᵀ s G`.
 
-use super::accumulate::{padded_out_channels, sums_length, sums_position_length};
-use super::layout::{SIDE, TAPS};
+use super::accumulate::{sums_layout, sums_length};
+use super::layout::{SIDE, TAPS, TileLayout};
 use super::transforms::{self, KERNEL_SCALE};
 use super::weights::MOST_LANES;
 use crate::InstructionSet;
@@ -40,8 +40,7 @@ pub(crate) fn finish_weight_gradient(
     );
     set.run(RowTransform {
         in_channels,
-        padded_out_channels: padded_out_channels(set, out_channels),
-        position_stride: sums_position_length(set, in_channels, out_channels),
+        sums: sums_layout(set.lanes(), in_channels, out_channels),
         partial_sums,
         first_out_channel,
         rows,
@@ -54,8 +53,7 @@ const RUN: usize = 4;
 /// Some output channels. The lengths of the sums were checked.
 struct RowTransform<'a> {
     in_channels: usize,
-    padded_out_channels: usize,
-    position_stride: usize,
+    sums: TileLayout,
     partial_sums: &'a [&'a [f32]],
     first_out_channel: usize,
     rows: &'a mut [f32],
@@ -68,26 +66,23 @@ impl Kernel for RowTransform<'_> {
     fn run<S: Simd>(self, simd: S) {
         let row_length = self.in_channels * TAPS;
         let channels = self.rows.len() / row_length;
-        assert!(
-            self.first_out_channel + channels.next_multiple_of(S::LANES)
-                <= self.padded_out_channels
-        );
+        let first_block = self.first_out_channel / S::LANES;
+        assert!(first_block + channels.div_ceil(S::LANES) <= self.sums.blocks);
         for first in (0..self.in_channels).step_by(RUN) {
             let run = first..(first + RUN).min(self.in_channels);
-            for block in (0..channels).step_by(S::LANES) {
+            for block in 0..channels.div_ceil(S::LANES) {
+                let line = (first_block + block) * self.sums.block_stride();
+                let first_row = block * S::LANES * row_length;
                 for channel in run.clone() {
-                    let offset = channel * self.padded_out_channels;
-                    let offset = offset + self.first_out_channel + block;
-                    // SAFETY: the sums have lines of the padded channels for every position and
-                    // channel (checked by the caller), of which the vector is a part (checked
-                    // here).
-                    let sums = unsafe { self.sums(simd, offset) };
+                    // SAFETY: the sums have a line for every block (checked here) and channel of
+                    // every position (checked by the caller).
+                    let sums = unsafe { self.sums(simd, line + channel * S::LANES) };
                     let mut taps = [[0.0f32; MOST_LANES]; TAPS];
                     for (tap, vector) in taps.iter_mut().zip(transform(simd, sums)) {
                         // SAFETY: a tap has room for the widest vector.
                         unsafe { simd.store(tap.as_mut_ptr(), vector) };
                     }
-                    let rows = self.rows[block * row_length..].chunks_exact_mut(row_length);
+                    let rows = self.rows[first_row..].chunks_exact_mut(row_length);
                     for (lane, row) in rows.take(S::LANES).enumerate() {
                         let target = &mut row[channel * TAPS..][..TAPS];
                         for (number, tap) in target.iter_mut().zip(&taps) {
@@ -110,7 +105,7 @@ impl RowTransform<'_> {
         let mut sums = [[simd.splat(0.0); SIDE]; SIDE];
         for (row, line) in sums.iter_mut().enumerate() {
             for (column, sum) in line.iter_mut().enumerate() {
-                let offset = offset + (row * SIDE + column) * self.position_stride;
+                let offset = offset + (row * SIDE + column) * self.sums.position_stride();
                 for partial in self.partial_sums {
                     // SAFETY: the caller's promise.
                     *sum = simd.add(*sum, unsafe { simd.load(partial.as_ptr().add(offset)) });

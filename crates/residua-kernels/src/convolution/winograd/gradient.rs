@@ -35,7 +35,7 @@ impl Kernel for GradientTransform<'_> {
             for block in 0..layout.blocks {
                 let channel = block * S::LANES;
                 let channels = (shape.out_channels - channel).min(S::LANES);
-                let first_tile = block * layout.tiles + tile_row * shape.tile_columns();
+                let first_tile = tile_row * shape.tile_columns();
                 for column in 0..shape.tile_columns() {
                     let columns = (shape.columns - TILE * column).min(TILE);
                     let first_pixel = first_row * shape.columns + TILE * column;
@@ -48,9 +48,9 @@ impl Kernel for GradientTransform<'_> {
                                 .add(first_pixel * shape.out_channels + channel),
                             row_stride,
                             column_stride: shape.out_channels,
-                            target: transformed
-                                .as_mut_ptr()
-                                .add((first_tile + column) * S::LANES),
+                            target: transformed.as_mut_ptr().add(
+                                block * layout.block_stride() + (first_tile + column) * S::LANES,
+                            ),
                             position_stride: layout.position_stride(),
                         };
                         if rows == TILE && columns == TILE && channels == S::LANES {

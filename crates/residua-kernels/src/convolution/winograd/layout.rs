@@ -90,15 +90,15 @@ impl TileLayout {
     }
 
     /// Numbers from a block to the next.
+    ///
+    /// An odd number of vectors, and from a position to the next an odd number of cache lines: what
+    /// is touched in turn, all positions or blocks of a tile, would compete for the same few places
+    /// of the first-level cache if their distance were a multiple of a power of two.
     pub(super) fn block_stride(&self) -> usize {
-        self.tiles * self.lanes
+        (self.tiles | 1) * self.lanes
     }
 
     /// Numbers from a position to the next.
-    ///
-    /// An odd number of cache lines: a transform touches all positions of a tile in turn, which
-    /// would compete for the same few places of the first-level cache if their distance were a
-    /// multiple of a power of two.
     pub(super) fn position_stride(&self) -> usize {
         odd_lines(self.blocks * self.block_stride())
     }

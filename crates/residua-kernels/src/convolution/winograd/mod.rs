@@ -28,8 +28,8 @@ mod weights;
 mod window;
 
 pub(crate) use accumulate::{
-    TransformedUnit, accumulate, padded_out_channels, sums_length, sums_position_length,
-    transform_gradient, transform_window, transformed_gradient_length, transformed_window_length,
+    TransformedUnit, accumulate, sums_length, sums_position_length, transform_gradient,
+    transform_window, transformed_gradient_length, transformed_window_length,
 };
 pub(crate) use correlate::{correlate, tiles_per_unit};
 pub(crate) use finish::finish_weight_gradient;

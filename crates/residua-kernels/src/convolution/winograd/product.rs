@@ -29,38 +29,30 @@ impl Kernel for Products<'_> {
         assert!(source.len() == source_layout.length(), "source length");
         assert!(sums.len() == sum_layout.length(), "length of the sums");
         let channels = weights.source_channels();
-        let panels = weights.panels();
-        let from_memory = weights.length() > CACHED_WEIGHTS;
         for position in 0..POSITIONS {
-            for (index, panel) in panels.iter().enumerate() {
+            for (index, panel) in weights.panels().iter().enumerate() {
                 let width = panel.vectors * S::LANES;
                 let numbers = weights.panel(index, position);
-                let following = if index + 1 < panels.len() {
-                    weights.panel(index + 1, position)
-                } else {
-                    weights.panel(0, (position + 1) % POSITIONS)
-                };
                 assert!(numbers.len() == channels * width, "panel length");
                 assert!(panel.first + width <= sum_layout.blocks * S::LANES);
                 for first in (0..channels).step_by(CHUNK_CHANNELS) {
-                    let upcoming = numbers
-                        .get((first + CHUNK_CHANNELS) * width..)
-                        .unwrap_or(following);
                     // SAFETY: the position lies within all three, the chunk within its channels,
                     // and the panel's vectors within the target channels; the lengths were checked.
                     unsafe {
                         let product = Product {
                             channels: (channels - first).min(CHUNK_CHANNELS),
                             tiles,
-                            source: source
-                                .as_ptr()
-                                .add(position * source_layout.position_stride() + first * tiles),
+                            block_stride: source_layout.block_stride(),
+                            source: source.as_ptr().add(
+                                position * source_layout.position_stride()
+                                    + first / S::LANES * source_layout.block_stride(),
+                            ),
                             weights: numbers.as_ptr().add(first * width),
-                            sums: sums
-                                .as_mut_ptr()
-                                .add(position * sum_layout.position_stride() + panel.first * tiles),
+                            sums: sums.as_mut_ptr().add(
+                                position * sum_layout.position_stride()
+                                    + panel.first / S::LANES * source_layout.block_stride(),
+                            ),
                             begin: first == 0,
-                            upcoming: from_memory.then_some(upcoming.as_ptr()),
                         };
                         match panel.vectors {
                             1 => product.run::<S, 1>(simd),
@@ -78,26 +70,22 @@ impl Kernel for Products<'_> {
     }
 }
 
-/// Weights, in numbers, that are in the second-level cache anyway, after a first strip.
-const CACHED_WEIGHTS: usize = 160 * 1024;
-
 /// Source channels, in whole blocks of every instruction set, whose weights of a panel stay in the
 /// first-level cache while they meet all tiles.
-const CHUNK_CHANNELS: usize = 64;
+const CHUNK_CHANNELS: usize = 128;
 
 /// The product of one position, one panel and one chunk of channels.
 struct Product {
     channels: usize,
     tiles: usize,
+    /// Numbers from a block of channels to the next, of source and sums.
+    block_stride: usize,
     /// `[block][tile][lane]`.
     source: *const f32,
     /// `[channel][vectors * lanes]`.
     weights: *const f32,
     /// `[vector][tile][lane]`.
     sums: *mut f32,
-    /// The weights that are wanted next, of another chunk, panel or position, if they should be
-    /// fetched meanwhile: as many as of this chunk.
-    upcoming: Option<*const f32>,
     /// Whether the sums begin with zero; otherwise they continue.
     begin: bool,
 }
@@ -139,13 +127,6 @@ impl Product {
         while self.tiles - first >= TILES {
             // SAFETY: the caller's promise; the tiles exist.
             unsafe { self.register_tile::<S, VECTORS, TILES>(simd, first) };
-            if let Some(upcoming) = self.upcoming {
-                // In proportion to the tiles.
-                let lines = self.channels * VECTORS;
-                for line in lines * first / self.tiles..lines * (first + TILES) / self.tiles {
-                    simd.prefetch(upcoming.wrapping_add(line * S::LANES));
-                }
-            }
             first += TILES;
         }
         first
@@ -169,7 +150,7 @@ impl Product {
             if !self.begin {
                 for (tile, sums) in sums.iter_mut().enumerate() {
                     for (vector, sum) in sums.iter_mut().enumerate() {
-                        let offset = (vector * self.tiles + first + tile) * S::LANES;
+                        let offset = vector * self.block_stride + (first + tile) * S::LANES;
                         *sum = simd.load(self.sums.add(offset));
                     }
                 }
@@ -193,12 +174,12 @@ impl Product {
                     weights = weights.add(VECTORS * S::LANES);
                 }
                 // May point beyond the source after the last block, where nothing is read.
-                source = source.wrapping_add(self.tiles * S::LANES);
+                source = source.wrapping_add(self.block_stride);
                 channels -= block;
             }
             for (tile, sums) in sums.iter().enumerate() {
                 for (vector, &sum) in sums.iter().enumerate() {
-                    let offset = (vector * self.tiles + first + tile) * S::LANES;
+                    let offset = vector * self.block_stride + (first + tile) * S::LANES;
                     simd.store(self.sums.add(offset), sum);
                 }
             }

@@ -43,7 +43,7 @@ impl Kernel for ResultTransform<'_> {
             for block in 0..layout.blocks {
                 let channel = block * S::LANES;
                 let channels = (shape.out_channels - channel).min(S::LANES);
-                let first_tile = block * layout.tiles + index * shape.tile_columns();
+                let first_tile = index * shape.tile_columns();
                 for column in 0..shape.tile_columns() {
                     let columns = (shape.columns - TILE * column).min(TILE);
                     let first_pixel = first_row * shape.columns + TILE * column;
@@ -51,7 +51,9 @@ impl Kernel for ResultTransform<'_> {
                     // the image and `channels` within the pixel. Both slices were checked.
                     unsafe {
                         let tile = Tile {
-                            source: transformed.as_ptr().add((first_tile + column) * S::LANES),
+                            source: transformed.as_ptr().add(
+                                block * layout.block_stride() + (first_tile + column) * S::LANES,
+                            ),
                             position_stride: layout.position_stride(),
                             target: result
                                 .as_mut_ptr()

@@ -106,11 +106,6 @@ impl TransformedWeights {
         let count = self.source_channels * panel.vectors * lanes;
         &self.numbers[offset + position * length(panel)..][..count]
     }
-
-    /// Numbers in all panels and positions.
-    pub(super) fn length(&self) -> usize {
-        self.numbers.len()
-    }
 }
 
 /// Numbers from a position of a panel to the next, for `width` target channels; see

@@ -41,7 +41,7 @@ impl Kernel for WindowTransform<'_> {
             let first_row = image * shape.window_rows() + TILE * row;
             for block in 0..layout.blocks {
                 let channel = block * S::LANES;
-                let first_tile = block * layout.tiles + index * shape.tile_columns();
+                let first_tile = index * shape.tile_columns();
                 let channels = (shape.in_channels - channel).min(S::LANES);
                 // SAFETY: the row of tiles lies within the images, whose windows have the lengths
                 // of `shape`, and its six window rows within those; the block within the channels;
@@ -52,7 +52,9 @@ impl Kernel for WindowTransform<'_> {
                         row_stride,
                         column_stride: shape.in_channels,
                         channels,
-                        target: transformed.as_mut_ptr().add(first_tile * S::LANES),
+                        target: transformed
+                            .as_mut_ptr()
+                            .add(block * layout.block_stride() + first_tile * S::LANES),
                         position_stride: layout.position_stride(),
                         tiles: shape.tile_columns(),
                     };
