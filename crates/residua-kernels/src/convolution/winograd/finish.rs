@@ -47,8 +47,8 @@ pub(crate) fn finish_weight_gradient(
     });
 }
 
-/// Input channels whose kernels are written together: they fill a few cache lines.
-const RUN: usize = 4;
+/// Input channels to fetch ahead.
+const AHEAD: usize = 4;
 
 /// Some output channels. The lengths of the sums were checked.
 struct RowTransform<'a> {
@@ -68,26 +68,23 @@ impl Kernel for RowTransform<'_> {
         let channels = self.rows.len() / row_length;
         let first_block = self.first_out_channel / S::LANES;
         assert!(first_block + channels.div_ceil(S::LANES) <= self.sums.blocks);
-        for first in (0..self.in_channels).step_by(RUN) {
-            let run = first..(first + RUN).min(self.in_channels);
-            for block in 0..channels.div_ceil(S::LANES) {
-                let line = (first_block + block) * self.sums.block_stride();
-                let first_row = block * S::LANES * row_length;
-                for channel in run.clone() {
-                    // SAFETY: the sums have a line for every block (checked here) and channel of
-                    // every position (checked by the caller).
-                    let sums = unsafe { self.sums(simd, line + channel * S::LANES) };
-                    let mut taps = [[0.0f32; MOST_LANES]; TAPS];
-                    for (tap, vector) in taps.iter_mut().zip(transform(simd, sums)) {
-                        // SAFETY: a tap has room for the widest vector.
-                        unsafe { simd.store(tap.as_mut_ptr(), vector) };
-                    }
-                    let rows = self.rows[first_row..].chunks_exact_mut(row_length);
-                    for (lane, row) in rows.take(S::LANES).enumerate() {
-                        let target = &mut row[channel * TAPS..][..TAPS];
-                        for (number, tap) in target.iter_mut().zip(&taps) {
-                            *number = tap[lane];
-                        }
+        for block in 0..channels.div_ceil(S::LANES) {
+            let line = (first_block + block) * self.sums.block_stride();
+            let first_row = block * S::LANES * row_length;
+            for channel in 0..self.in_channels {
+                // SAFETY: the sums have a line for every block (checked here) and channel of every
+                // position (checked by the caller).
+                let sums = unsafe { self.sums(simd, line + channel * S::LANES) };
+                let mut taps = [[0.0f32; MOST_LANES]; TAPS];
+                for (tap, vector) in taps.iter_mut().zip(transform(simd, sums)) {
+                    // SAFETY: a tap has room for the widest vector.
+                    unsafe { simd.store(tap.as_mut_ptr(), vector) };
+                }
+                let rows = self.rows[first_row..].chunks_exact_mut(row_length);
+                for (lane, row) in rows.take(S::LANES).enumerate() {
+                    let target = &mut row[channel * TAPS..][..TAPS];
+                    for (number, tap) in target.iter_mut().zip(&taps) {
+                        *number = tap[lane];
                     }
                 }
             }
@@ -107,6 +104,8 @@ impl RowTransform<'_> {
             for (column, sum) in line.iter_mut().enumerate() {
                 let offset = offset + (row * SIDE + column) * self.sums.position_stride();
                 for partial in self.partial_sums {
+                    // More positions than the processor follows by itself.
+                    simd.prefetch(partial.as_ptr().wrapping_add(offset + AHEAD * S::LANES));
                     // SAFETY: the caller's promise.
                     *sum = simd.add(*sum, unsafe { simd.load(partial.as_ptr().add(offset)) });
                 }

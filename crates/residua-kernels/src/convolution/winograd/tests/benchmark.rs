@@ -82,6 +82,12 @@ fn timed(total: &mut Duration, body: impl FnOnce()) {
 #[test]
 #[ignore = "measures"]
 fn print_times() {
+    // Within a pool, so that the calling thread does all the work.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    pool.expect("a thread").install(print_all_times);
+}
+
+fn print_all_times() {
     let filter = std::env::var("WINOGRAD_CHANNELS").ok();
     for (channels, side, images) in SHAPES {
         let channels_name = channels.to_string();
@@ -103,9 +109,9 @@ fn print_times() {
         let mut result = vec![0.0; shape.result_length()];
         let prepare = || TransformedWeights::new(Direction::Forward, &weight, channels, channels);
         let ([preparation], _) = times(|| {
-            let begin = Instant::now();
-            drop(prepare());
-            [begin.elapsed()]
+            let mut time = Duration::ZERO;
+            timed(&mut time, || drop(prepare()));
+            [time]
         });
         let weights = prepare();
         let ([whole], median) = times(|| {
