@@ -51,20 +51,35 @@ pub(super) fn for_each_product(shape: &UnitShape, mut product: impl FnMut(usize,
     }
 }
 
+/// A sum in f64 together with the sum of the magnitudes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sum {
+    pub(super) value: f64,
+    pub(super) magnitude: f64,
+}
+
+impl Sum {
+    fn add(&mut self, left: f32, right: f32) {
+        let product = f64::from(left) * f64::from(right);
+        self.value += product;
+        self.magnitude += product.abs();
+    }
+}
+
 /// The result of [`correlate`] from forward weights.
-pub(super) fn direct_result(shape: &UnitShape, window: &[f32], weight: &[f32]) -> Vec<f64> {
-    let mut result = vec![0.0; shape.result_length()];
+pub(super) fn direct_result(shape: &UnitShape, window: &[f32], weight: &[f32]) -> Vec<Sum> {
+    let mut result = vec![Sum::default(); shape.result_length()];
     for_each_product(shape, |source, tap, target| {
-        result[target] += f64::from(window[source]) * f64::from(weight[tap]);
+        result[target].add(window[source], weight[tap]);
     });
     result
 }
 
 /// The weight gradient.
-pub(super) fn direct_gradient(shape: &UnitShape, window: &[f32], gradient: &[f32]) -> Vec<f64> {
-    let mut result = vec![0.0; shape.out_channels * shape.in_channels * 9];
+pub(super) fn direct_gradient(shape: &UnitShape, window: &[f32], gradient: &[f32]) -> Vec<Sum> {
+    let mut result = vec![Sum::default(); shape.out_channels * shape.in_channels * 9];
     for_each_product(shape, |source, tap, target| {
-        result[tap] += f64::from(window[source]) * f64::from(gradient[target]);
+        result[tap].add(window[source], gradient[target]);
     });
     result
 }

@@ -16,22 +16,18 @@ fn shape(images: usize, [rows, columns]: [usize; 2], channels: [usize; 2]) -> Un
     }
 }
 
-/// The largest difference, relative to the largest magnitude of the reference.
-fn error(actual: &[f32], expected: &[f64]) -> f64 {
+/// The largest difference, relative to the largest sum of magnitudes in the reference: a tile's
+/// transforms mix all its numbers, so its error is not in proportion to each sum alone.
+fn error(actual: &[f32], expected: &[Sum]) -> f64 {
     assert_eq!(actual.len(), expected.len());
-    let largest = expected
-        .iter()
-        .fold(0.0, |largest, value| value.abs().max(largest));
-    let pairs = actual.iter().zip(expected);
-    let difference = pairs.fold(0.0, |largest: f64, (&actual, &expected)| {
-        let difference = (f64::from(actual) - expected).abs();
-        // A NaN must not be lost.
-        if difference <= largest {
-            largest
-        } else {
-            difference
-        }
-    });
+    let magnitudes = expected.iter().map(|sum| sum.magnitude);
+    let largest = magnitudes.fold(0.0, f64::max);
+    let mut difference = 0.0;
+    for (&actual, expected) in actual.iter().zip(expected) {
+        let this = (f64::from(actual) - expected.value).abs();
+        assert!(!this.is_nan(), "not a number");
+        difference = this.max(difference);
+    }
     difference / (largest + 1e-30)
 }
 
@@ -75,8 +71,13 @@ fn errors(set: InstructionSet, shape: &UnitShape, seed: u64) -> [f64; 3] {
     ]
 }
 
-/// Allowed error relative to the largest magnitude.
-const TOLERANCE: f64 = 2e-5;
+/// Allowed error relative to the largest sum of magnitudes.
+///
+/// The transforms' coefficients let intermediate numbers grow beyond the sums that they make up, by
+/// a factor that does not depend on the channels. The worst that `print_errors` finds is 2.9e-6
+/// (many seeds of few channels) and 1.3e-6 for layers of usual sizes, six times the error of direct
+/// sums in f32, which is 1.5e-7 to 2.2e-7: a loss of 0.8 decimal digits.
+const TOLERANCE: f64 = 1e-5;
 
 #[test]
 fn odd_shapes_agree_with_direct_sums() {
@@ -201,14 +202,36 @@ fn partial_sums_are_added() {
     }
 }
 
-/// Prints the worst errors of layers of normal sizes; see [`TOLERANCE`].
+/// Prints the errors of layers of usual sizes, and of direct sums in f32; see [`TOLERANCE`].
 #[test]
 #[ignore = "prints"]
 fn print_errors() {
     let set = InstructionSet::detect();
+    let mut worst = [0.0f64; 3];
+    for seed in 0..300 {
+        let size = [1 + seed % 17, 1 + seed % 13].map(|size| size as usize);
+        let channels = [1 + seed % 5, 1 + seed % 3].map(|channels| channels as usize);
+        let errors = errors(set, &shape(1, size, channels), seed);
+        for (worst, error) in worst.iter_mut().zip(errors) {
+            *worst = worst.max(error);
+        }
+    }
+    println!(
+        "worst of small shapes: {:.1e} {:.1e} {:.1e}",
+        worst[0], worst[1], worst[2]
+    );
     for (size, channels) in [(32, 16), (16, 32), (16, 64), (8, 128), (8, 256), (4, 512)] {
         let shape = shape(2, [size, size], [channels, channels]);
         let [forward, _, weight] = errors(set, &shape, 3);
-        println!("{channels}: forward {forward:.1e}, weight gradient {weight:.1e}");
+        let window = numbers(1, shape.window_length());
+        let weights = numbers(2, channels * channels * 9);
+        let mut direct = vec![0.0f32; shape.result_length()];
+        for_each_product(&shape, |source, tap, target| {
+            direct[target] = window[source].mul_add(weights[tap], direct[target]);
+        });
+        let direct = error(&direct, &direct_result(&shape, &window, &weights));
+        println!(
+            "{channels}: forward {forward:.1e} (direct {direct:.1e}), weight gradient {weight:.1e}"
+        );
     }
 }
