@@ -15,14 +15,19 @@ use super::progress::bar;
 use crate::failure::Failure;
 use crate::output::{self, Column};
 
-/// One row for each combination of model, mode and precision. The images are random and in memory;
-/// times are medians over steps.
-///
-/// GFLOP/s are 2 × multiply-accumulates of the layers by definition; a training step counts three
-/// times as many as a forward pass, less the gradient of the images. The memory is the largest
-/// that the process has had so far, earlier rows included: measure one case at a time to compare it.
+/// What the figures mean.
+const FIGURES: &str = "\
+One row for each combination of model, mode and precision. Images are random and in memory; times
+are medians over steps, with the quartiles beside them.
+
+GFLOP/s: 2 × multiply-accumulates of the layers by definition, for each image. A training step
+counts three times as many as inference, less the gradient of the images, which is not computed.
+
+Peak memory is the largest that the process has had so far, earlier rows included; to compare
+cases, measure each in a process of its own.";
+
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = FIGURES)]
 pub(crate) struct BenchArgs {
     /// Networks of the catalog, repeated or separated by commas
     #[arg(

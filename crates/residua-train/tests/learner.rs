@@ -1,0 +1,101 @@
+//! Learning from batches: the same bits for any number of threads, and what diverges.
+
+use burn::tensor::Device;
+use rand::RngExt;
+use rayon::ThreadPoolBuilder;
+use residua_core::seed::SeedStream;
+use residua_data::HostBatch;
+use residua_graph::Shape;
+use residua_graph::catalog::{self, BuildOptions};
+use residua_train::{
+    Learner, LearnerSettings, LossConfig, Network, NonFinite, OptimiserConfig, Precision,
+};
+use residua_weights::NamedTensor;
+
+fn batch(number: u64) -> HostBatch {
+    let mut rng = SeedStream::new(number).child("batch").rng();
+    let shape = [12, 16, 16, 3];
+    HostBatch {
+        epoch: 0,
+        index: 0,
+        shape,
+        images: (0..shape.iter().product())
+            .map(|_| rng.random_range(-2.0..2.0))
+            .collect(),
+        labels: (0..12).map(|_| rng.random_range(0..4)).collect(),
+        samples: (0..12).collect(),
+    }
+}
+
+fn learner(model: &str, precision: Precision) -> Learner {
+    let options = BuildOptions {
+        classes: Some(4),
+        input: Some(Shape::map(16, 16, 3)),
+    };
+    let graph = catalog::build(model, &options).unwrap();
+    let mut network = Network::initialise(graph, SeedStream::new(1), &Device::flex());
+    network.set_precision(precision).unwrap();
+    Learner::new(
+        network,
+        LearnerSettings {
+            loss: LossConfig::CrossEntropy {
+                label_smoothing: 0.1,
+            },
+            optimiser: OptimiserConfig::sgd(0.05),
+            clip_norm: Some(5.0),
+            accumulate: 1,
+        },
+    )
+}
+
+/// The state after a few steps, and the losses on the way.
+fn trained(model: &str, precision: Precision, threads: usize) -> (Vec<NamedTensor>, Vec<f64>) {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.unwrap().install(|| {
+        let mut learner = learner(model, precision);
+        let steps = 1..=4;
+        let losses = steps.map(|step| learner.learn(batch(step), 0.05, step).unwrap().loss);
+        let losses = losses.collect();
+        (learner.network().state(), losses)
+    })
+}
+
+#[test]
+fn bits_do_not_depend_on_threads() {
+    for precision in Precision::ALL {
+        for model in ["resnet8", "cifar_resnet18"] {
+            let one = trained(model, precision, 1);
+            for threads in [2, 3] {
+                let more = trained(model, precision, threads);
+                assert!(one == more, "{model}, {precision}, {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_learned() {
+    for precision in Precision::ALL {
+        let mut learner = learner("resnet8", precision);
+        let mut learn = |step| learner.learn(batch(1), 0.05, step).unwrap();
+        let first = learn(1);
+        let last = (2..=25).map(&mut learn).last().unwrap();
+        assert_eq!((first.images, last.images), (12, 12));
+        assert!(last.loss < 0.7 * first.loss, "{first:?} to {last:?}");
+        assert!(last.correct > 8, "{last:?}");
+    }
+}
+
+#[test]
+fn nothing_is_learned_from_what_is_not_finite() {
+    for precision in Precision::ALL {
+        let mut learner = learner("resnet8", precision);
+        let before = learner.network().state();
+        let mut broken = batch(1);
+        broken.images[1000] = f32::NAN;
+        let divergence = learner.learn(broken, 0.05, 1).unwrap_err();
+        assert!(divergence.loss.is_nan());
+        assert_eq!(divergence.place, Some(NonFinite::Images));
+        assert_eq!(learner.network().state(), before);
+    }
+}
