@@ -105,7 +105,7 @@ fn odd_shapes_agree_with_direct_sums() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn random_shapes_agree_with_direct_sums(
