@@ -149,8 +149,11 @@ impl Place {
     }
 }
 
+/// For sums of that many products of numbers below 1: roundings grow with the root of the terms;
+/// those of Winograd's convolutions, which add numbers of a whole tile, with their magnitude.
 fn tolerance(terms: usize) -> f32 {
-    1e-6 * (terms as f32).sqrt().max(4.0) * 4.0
+    let terms = terms as f32;
+    4e-6 * terms.sqrt().max(4.0) + 1e-6 * terms
 }
 
 #[track_caller]
