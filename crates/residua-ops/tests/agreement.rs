@@ -1,32 +1,62 @@
 //! The CPU operations against their definitions in terms of Burn's own, forward and backward,
-//! on random shapes; and the gradients on the tape against finite differences.
+//! on random shapes and on those of networks; and the gradients on the tape against finite
+//! differences. `gpu.rs` runs the same cases on GPUs.
+
+mod common;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Flex, TensorMetadata};
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use proptest::prelude::*;
-use residua_ops::{
-    AdamW, ConvolutionOptions, MaxPoolOptions, NormOptions, Sgd, VisionBackend, ZeroPadOptions,
-    reference,
-};
+use residua_ops::{ConvolutionOptions, MaxPoolOptions, NormOptions, VisionBackend, ZeroPadOptions};
 
-/// Pseudo-random values in [-1, 1) that depend on `seed` alone.
-fn values(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+use common::{Host, Place, cases, network_cases, values};
+
+fn cpu() -> Place {
+    Place {
+        device: Device::flex(),
+        operand_rounding: 0.0,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn convolutions_agree(case in cases::convolutions()) {
+        case.check(&cpu());
+    }
+
+    #[test]
+    fn norms_agree(case in cases::norms()) {
+        case.check(&cpu());
+    }
+
+    #[test]
+    fn pools_and_shortcuts_agree(case in cases::pools()) {
+        case.check(&cpu());
+    }
+
+    #[test]
+    fn linear_layers_agree(case in cases::linear_layers()) {
+        case.check(&cpu());
+    }
+
+    #[test]
+    fn optimiser_steps_agree(case in cases::optimiser_steps()) {
+        case.check(&cpu());
+    }
+}
+
+#[test]
+fn the_operations_of_networks_agree() {
+    network_cases::check(&cpu());
 }
 
 fn tensor<const D: usize>(seed: u64, shape: [usize; D]) -> FlexTensor {
-    let data = TensorData::new(values(seed, shape.iter().product()), shape);
-    Flex::float_from_data(data, &Default::default())
+    Host::random(seed, shape).flex()
 }
 
 fn host(tensor: FlexTensor) -> (Vec<usize>, Vec<f32>) {
@@ -34,222 +64,6 @@ fn host(tensor: FlexTensor) -> (Vec<usize>, Vec<f32>) {
     let shape = (0..shape.num_dims()).map(|axis| shape[axis]).collect();
     let data = tensor.to_contiguous().into_data();
     (shape, data.try_into_vec().unwrap())
-}
-
-/// Equal shapes, and values that differ by no more than rounding of sums of `terms` products.
-#[track_caller]
-fn assert_agree(found: FlexTensor, expected: FlexTensor, terms: usize) {
-    let (shape, found) = host(found);
-    let (expected_shape, expected) = host(expected);
-    assert_eq!(shape, expected_shape);
-    let tolerance = 1e-6 * (terms as f32).sqrt().max(4.0) * 4.0;
-    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        assert!(
-            (found - expected).abs() <= tolerance * expected.abs().max(1.0),
-            "value {index}: {found} is not {expected}"
-        );
-    }
-}
-
-prop_compose! {
-    fn convolutions()(
-        batch in 1usize..4,
-        input in [3usize..12, 3usize..12],
-        groups in 1usize..4,
-        per_group in [1usize..7, 1usize..7],
-        kernel in [1usize..4, 1usize..4],
-        stride in [1usize..4, 1usize..4],
-        padding in [0usize..3, 0usize..3],
-        seed: u64,
-    ) -> (FlexTensor, FlexTensor, ConvolutionOptions, u64) {
-        let [in_channels, out_channels] = per_group.map(|channels| channels * groups);
-        let x = tensor(seed, [batch, input[0], input[1], in_channels]);
-        let weight = tensor(seed ^ 1, [out_channels, per_group[0], kernel[0], kernel[1]]);
-        let options = ConvolutionOptions { stride, padding, groups, ..Default::default() };
-        (x, weight, options, seed)
-    }
-}
-
-prop_compose! {
-    fn norms()(
-        shape in [1usize..4, 1usize..7, 1usize..7, 1usize..40],
-        epsilon in prop_oneof![Just(1e-5f32), Just(1e-3)],
-        relu: bool,
-        seed: u64,
-    ) -> (FlexTensor, NormOptions, u64) {
-        // Two images at least: with a single value a channel has no variance.
-        let shape = [shape[0] + 1, shape[1], shape[2], shape[3]];
-        (tensor(seed, shape), NormOptions { epsilon, relu }, seed)
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn convolutions_agree((x, weight, options, seed) in convolutions()) {
-        let [_, taps @ ..] = shape4(&weight);
-        let terms: usize = taps.iter().product();
-        let y = Flex::convolution(x.clone(), weight.clone(), options);
-        let expected = reference::convolution::<Flex>(x.clone(), weight.clone(), options);
-        assert_agree(y.clone(), expected, terms);
-
-        let dy = tensor(seed ^ 2, shape4(&y));
-        assert_agree(
-            Flex::convolution_input_gradient(x.clone(), weight.clone(), dy.clone(), options),
-            reference::convolution_input_gradient::<Flex>(
-                x.clone(), weight.clone(), dy.clone(), options,
-            ),
-            terms,
-        );
-        let [batch, height, width, _] = shape4(&y);
-        assert_agree(
-            Flex::convolution_weight_gradient(x.clone(), weight.clone(), dy.clone(), options),
-            reference::convolution_weight_gradient::<Flex>(x, weight, dy, options),
-            batch * height * width,
-        );
-    }
-
-    #[test]
-    fn norms_agree((x, options, seed) in norms(), with_shortcut: bool) {
-        let shape = shape4(&x);
-        let channels = [shape[3]];
-        let scale = tensor(seed ^ 1, channels);
-        let shift = tensor(seed ^ 2, channels);
-        let shortcut = with_shortcut.then(|| tensor(seed ^ 3, shape));
-        let found = match shortcut.clone() {
-            None => Flex::train_batch_norm(x.clone(), scale.clone(), shift.clone(), options),
-            Some(shortcut) => Flex::train_batch_norm_add(
-                x.clone(), scale.clone(), shift.clone(), shortcut, options,
-            ),
-        };
-        let expected = reference::batch_norm::<Flex>(
-            x.clone(), scale.clone(), shift.clone(), shortcut.clone(), options,
-        );
-        // Division by a small deviation magnifies rounding.
-        let terms = 10_000;
-        assert_agree(found.0.clone(), expected.0, terms);
-        assert_agree(found.1.clone(), expected.1, terms);
-        assert_agree(found.2.clone(), expected.2, terms);
-
-        let (y, mean, variance) = found;
-        let dy = tensor(seed ^ 4, shape);
-        let found = Flex::train_batch_norm_backward(
-            x.clone(), scale.clone(), y.clone(), mean.clone(), variance.clone(), dy.clone(), options,
-        );
-        let expected = reference::batch_norm_backward::<Flex>(
-            x.clone(), scale.clone(), y, mean, variance, dy, options,
-        );
-        assert_agree(found.0, expected.0, terms);
-        assert_agree(found.1, expected.1, terms);
-        assert_agree(found.2, expected.2, terms);
-        assert_agree(found.3, expected.3, 1);
-
-        let found = match shortcut.clone() {
-            None => Flex::channel_affine(x.clone(), scale.clone(), shift.clone(), options.relu),
-            Some(shortcut) => Flex::channel_affine_add(
-                x.clone(), scale.clone(), shift.clone(), shortcut, options.relu,
-            ),
-        };
-        let expected = reference::channel_affine::<Flex>(x, scale, shift, shortcut, options.relu);
-        assert_agree(found, expected, 1);
-    }
-
-    #[test]
-    fn pools_and_shortcuts_agree(
-        shape in [1usize..4, 3usize..12, 3usize..12, 1usize..20],
-        kernel in 1usize..4,
-        stride in 1usize..4,
-        before in 0usize..5,
-        after in 0usize..5,
-        seed: u64,
-    ) {
-        let x = tensor(seed, shape);
-        let pool = MaxPoolOptions {
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [kernel / 2; 2],
-        };
-        let y = Flex::max_pool(x.clone(), pool);
-        assert_agree(y.clone(), reference::max_pool::<Flex>(x.clone(), pool), 1);
-        let dy = tensor(seed ^ 1, shape4(&y));
-        assert_agree(
-            Flex::max_pool_backward(x.clone(), dy.clone(), pool),
-            reference::max_pool_backward::<Flex>(x.clone(), dy, pool),
-            9,
-        );
-
-        let y = Flex::global_average_pool(x.clone());
-        assert_agree(y, reference::global_average_pool::<Flex>(x.clone()), shape[1] * shape[2]);
-        let dy = tensor(seed ^ 2, [shape[0], shape[3]]);
-        assert_agree(
-            Flex::global_average_pool_backward(x.clone(), dy.clone()),
-            reference::global_average_pool_backward::<Flex>(x.clone(), dy),
-            1,
-        );
-
-        let options = ZeroPadOptions { stride, before, after };
-        let y = Flex::zero_pad_shortcut(x.clone(), options);
-        assert_agree(y.clone(), reference::zero_pad_shortcut::<Flex>(x.clone(), options), 1);
-        let dy = tensor(seed ^ 3, shape4(&y));
-        assert_agree(
-            Flex::zero_pad_shortcut_backward(x.clone(), dy.clone(), options),
-            reference::zero_pad_shortcut_backward::<Flex>(x, dy, options),
-            1,
-        );
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn linear_layers_agree(rows in 1usize..9, inputs in 1usize..40, outputs in 1usize..40, seed: u64) {
-        let x = tensor(seed, [rows, inputs]);
-        let weight = tensor(seed ^ 1, [outputs, inputs]);
-        let bias = tensor(seed ^ 2, [outputs]);
-        assert_agree(
-            Flex::linear_layer(x.clone(), weight.clone(), bias.clone()),
-            reference::linear_layer::<Flex>(x.clone(), weight.clone(), bias),
-            inputs,
-        );
-        let dy = tensor(seed ^ 3, [rows, outputs]);
-        let found = Flex::linear_layer_backward(x.clone(), weight.clone(), dy.clone());
-        let expected = reference::linear_layer_backward::<Flex>(x, weight, dy);
-        assert_agree(found.0, expected.0, outputs);
-        assert_agree(found.1, expected.1, rows);
-        assert_agree(found.2, expected.2, rows);
-    }
-
-    #[test]
-    fn optimiser_steps_agree(length in 1usize..100, nesterov: bool, step in 1u64..50, seed: u64) {
-        let [parameter, gradient, mean, velocity] =
-            std::array::from_fn(|index| tensor(seed ^ index as u64, [length]));
-        let rule = Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.01, nesterov };
-        let arguments = (parameter.clone(), gradient.clone(), velocity.clone());
-        let found = Flex::sgd_step(arguments.0, arguments.1, arguments.2, rule);
-        let expected = reference::sgd_step::<Flex>(
-            parameter.clone(), gradient.clone(), velocity.clone(), rule,
-        );
-        assert_agree(found.0, expected.0, 1);
-        assert_agree(found.1, expected.1, 1);
-
-        let rule = AdamW { learning_rate: 0.1, betas: [0.9, 0.99], epsilon: 1e-6, weight_decay: 0.1 };
-        // A mean square is not negative.
-        let square = Flex::float_mul(velocity.clone(), velocity);
-        let found = Flex::adam_w_step(
-            parameter.clone(), gradient.clone(), mean.clone(), square.clone(), rule, step,
-        );
-        let expected = reference::adam_w_step::<Flex>(parameter, gradient, mean, square, rule, step);
-        assert_agree(found.0, expected.0, 10_000);
-        assert_agree(found.1, expected.1, 1);
-        assert_agree(found.2, expected.2, 1);
-    }
-}
-
-fn shape4(x: &FlexTensor) -> [usize; 4] {
-    let shape = x.shape();
-    std::array::from_fn(|axis| shape[axis])
 }
 
 /// The loss of the finite differences: `Σ y · direction`.

@@ -218,6 +218,11 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
         self.tables.sums_length()
     }
 
+    fn operands_length(&self) -> usize {
+        let extent = self.plan.full_extent();
+        self.tables.source_length::<P>(extent) + self.tables.gradients_length::<P>(extent)
+    }
+
     fn fill(&self, unit: usize, window: &mut [P], load: &impl LoadPixels<P>) {
         self.plan.fill(&self.plan.chunk(unit), window, load);
     }
@@ -245,7 +250,7 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
     unsafe fn add(
         &self,
         set: InstructionSet,
-        operands: &DirectOperands<P>,
+        operands: &[DirectOperands<P>],
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
@@ -258,16 +263,18 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
         for index in all * share / shares..all * (share + 1) / shares {
             let (panel, split) = (index / splits, index % splits);
             let tiles = tiles * split / splits..tiles * (split + 1) / splits;
-            // SAFETY: shares differ in their panels or their tiles, and the caller promises that
-            // nobody else has this share.
-            unsafe {
+            for operands in operands {
                 let operands = UnitOperands {
                     extent: operands.extent,
                     source: &operands.source,
                     gradients: &operands.gradients,
                 };
-                self.tables
-                    .accumulate(set, operands, panel..panel + 1, tiles, sums);
+                // SAFETY: shares differ in their panels or their tiles, and the caller promises
+                // that nobody else has this share.
+                unsafe {
+                    self.tables
+                        .accumulate(set, operands, panel..panel + 1, tiles.clone(), sums);
+                }
             }
         }
     }

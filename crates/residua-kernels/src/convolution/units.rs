@@ -90,6 +90,9 @@ pub(super) trait SumProducts: Sync {
     /// Numbers of the sums, in this algorithm's own layout.
     fn sums_length(&self) -> usize;
 
+    /// Numbers of the operands of the largest unit.
+    fn operands_length(&self) -> usize;
+
     /// Fills a unit's window.
     fn fill(&self, unit: usize, window: &mut [Self::Number], load: &impl LoadPixels<Self::Number>);
 
@@ -102,14 +105,14 @@ pub(super) trait SumProducts: Sync {
         gradients: &[f32],
     ) -> Self::Operands;
 
-    /// Adds the products of a unit to the share `share` of `shares` of the sums.
+    /// Adds the products of some units to the share `share` of `shares` of the sums.
     ///
     /// # Safety
     /// No other thread may access the same share of these sums meanwhile.
     unsafe fn add(
         &self,
         set: InstructionSet,
-        operands: &Self::Operands,
+        operands: &[Self::Operands],
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
@@ -124,6 +127,12 @@ const TASKS: usize = 16;
 /// Numbers in the partial sums of all parts, 1 MiB, so that they stay in cache. One part may have
 /// more; then threads share its sums instead.
 const PARTIAL_NUMBERS: usize = 256 * 1024;
+
+/// Numbers of the operands that are prepared before threads share them out, unless one unit has
+/// more: 20 MiB, which most third-level caches hold.
+const SHARED_NUMBERS: usize = 5 * 1024 * 1024;
+/// Units that are prepared at once at most.
+const SHARED_UNITS: usize = 8;
 
 /// Sums all units. The parts that are summed by themselves depend on the sizes alone, and so does
 /// the order in which a share's units are added: bits do not depend on threads.
@@ -155,14 +164,15 @@ pub(super) fn sum_products<S: SumProducts>(
                 let sums = DisjointWriter::new(sums);
                 for unit in units * part / parts..units * (part + 1) / parts {
                     // SAFETY: each part has sums of its own.
-                    unsafe { sum.add(set, &operands(unit), 0, 1, &sums) };
+                    unsafe { sum.add(set, &[operands(unit)], 0, 1, &sums) };
                 }
             });
     } else {
         let sums = DisjointWriter::new(&mut sums);
         let units: Vec<_> = (0..units).collect();
-        // How many units are prepared at once changes no sum.
-        for units in units.chunks(2 * rayon::current_num_threads()) {
+        // What is summed in one go must not depend on the number of threads.
+        let together = (SHARED_NUMBERS / sum.operands_length()).clamp(1, SHARED_UNITS);
+        for units in units.chunks(together) {
             let operands: Vec<_> = units
                 .par_iter()
                 .with_max_len(1)
@@ -172,10 +182,8 @@ pub(super) fn sum_products<S: SumProducts>(
                 .into_par_iter()
                 .with_max_len(1)
                 .for_each(|share| {
-                    for operands in &operands {
-                        // SAFETY: each task has a share of its own.
-                        unsafe { sum.add(set, operands, share, TASKS, &sums) };
-                    }
+                    // SAFETY: each task has a share of its own.
+                    unsafe { sum.add(set, &operands, share, TASKS, &sums) };
                 });
         }
     }

@@ -2,17 +2,25 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::ConvolutionGeometry;
 use super::units::{Correlate, SumProducts};
 use super::window::{Frame, LoadPixels, Rectangle, fill};
 use super::winograd::{
-    Direction, ProductPlan, TILE, TransformedTiles, TransformedWeights, UnitShape, tiles_per_unit,
+    self, Direction, POSITIONS, TILE, TransformedUnit, TransformedWeights, UnitShape,
+    tiles_per_unit,
 };
 use crate::InstructionSet;
 use crate::parallel::DisjointWriter;
+use crate::scratch::Scratch;
 
-/// Units that a batch is cut into at least, where it has the tiles, so that threads finish together.
-const LEAST_UNITS: usize = 16;
+/// Units that a batch is cut into, where it has the tiles, so that threads finish together.
+const UNITS: usize = 16;
+/// With fewer tiles than this in a unit, fetching the weights takes longer than using them.
+const LEAST_TILES: usize = 64;
+/// Units that even a batch of few tiles is cut into.
+const LEAST_UNITS: usize = 4;
 
 /// Whole images, or bands of rows of one image.
 #[derive(Clone, Debug)]
@@ -104,10 +112,9 @@ impl WinogradUnits {
     ) -> Self {
         let [tile_rows, tile_columns] = target.map(|size| size.div_ceil(TILE));
         let image_tiles = tile_rows * tile_columns;
-        // Small batches are cut finer.
-        let tiles = tiles
-            .min((batch * image_tiles).div_ceil(LEAST_UNITS))
-            .max(1);
+        let all_tiles = batch * image_tiles;
+        let units = (all_tiles / LEAST_TILES).clamp(LEAST_UNITS, UNITS);
+        let tiles = tiles.min(all_tiles.div_ceil(units)).max(1);
         let (images_per_unit, rows_per_unit) = if image_tiles > tiles {
             let rows = (tiles / tile_columns).max(1);
             // Bands of equal height.
@@ -252,30 +259,48 @@ impl Correlate for WinogradCorrelation {
 
     fn correlate(&self, set: InstructionSet, unit: usize, window: &[f32], result: &mut [f32]) {
         let shape = self.units.unit(unit).shape;
-        let bias = self.bias.as_deref();
-        super::winograd::correlate(set, &shape, &self.weights, bias, window, result);
+        debug_assert_eq!(set, InstructionSet::current());
+        let window = &window[..shape.window_length()];
+        winograd::correlate(&shape, &self.weights, window, result);
+        if let Some(bias) = &self.bias {
+            for pixel in result.chunks_exact_mut(bias.len()) {
+                for (number, bias) in pixel.iter_mut().zip(bias) {
+                    *number += bias;
+                }
+            }
+        }
     }
 }
 
 /// A weight gradient.
 pub(super) struct WinogradSum {
     units: WinogradUnits,
-    plan: ProductPlan,
+    in_channels: usize,
+    out_channels: usize,
+    set: InstructionSet,
+}
+
+/// Both operands of a unit, transformed.
+pub(super) struct WinogradOperands {
+    tiles: usize,
+    window: Scratch,
+    gradient: Scratch,
 }
 
 impl WinogradSum {
     pub(super) fn new(geometry: &ConvolutionGeometry) -> Self {
-        let spec = geometry.spec();
         Self {
             units: WinogradUnits::forward(geometry),
-            plan: ProductPlan::new(spec.in_channels, spec.out_channels),
+            in_channels: geometry.spec().in_channels,
+            out_channels: geometry.spec().out_channels,
+            set: InstructionSet::current(),
         }
     }
 }
 
 impl SumProducts for WinogradSum {
     type Number = f32;
-    type Operands = TransformedTiles;
+    type Operands = WinogradOperands;
 
     fn units(&self) -> usize {
         self.units.count()
@@ -294,7 +319,13 @@ impl SumProducts for WinogradSum {
     }
 
     fn sums_length(&self) -> usize {
-        self.plan.sums_length()
+        winograd::sums_length(self.set, self.in_channels, self.out_channels)
+    }
+
+    fn operands_length(&self) -> usize {
+        let shape = self.units.largest();
+        winograd::transformed_window_length(self.set, &shape)
+            + winograd::transformed_gradient_length(self.set, &shape)
     }
 
     fn fill(&self, unit: usize, window: &mut [f32], load: &impl LoadPixels<f32>) {
@@ -307,24 +338,56 @@ impl SumProducts for WinogradSum {
         unit: usize,
         window: &[f32],
         gradients: &[f32],
-    ) -> TransformedTiles {
+    ) -> WinogradOperands {
         let shape = self.units.unit(unit).shape;
-        self.plan.transform(set, &shape, window, gradients)
+        let length = winograd::transformed_window_length(set, &shape);
+        let mut transformed = Scratch::uninitialised(length);
+        let window = &window[..shape.window_length()];
+        winograd::transform_window(set, &shape, window, &mut transformed);
+        let length = winograd::transformed_gradient_length(set, &shape);
+        let mut gradient = Scratch::uninitialised(length);
+        winograd::transform_gradient(set, &shape, gradients, &mut gradient);
+        WinogradOperands {
+            tiles: shape.tiles(),
+            window: transformed,
+            gradient,
+        }
     }
 
     unsafe fn add(
         &self,
         set: InstructionSet,
-        operands: &TransformedTiles,
+        operands: &[WinogradOperands],
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
     ) {
-        // SAFETY: the caller's promise.
-        unsafe { self.plan.add(set, operands, share, shares, sums) };
+        let positions = POSITIONS * share / shares..POSITIONS * (share + 1) / shares;
+        let (inputs, outputs) = (self.in_channels, self.out_channels);
+        let length = winograd::sums_position_length(set, inputs, outputs);
+        // SAFETY: shares have different positions, and the caller promises that nobody else has
+        // this share.
+        let sums = unsafe { sums.slice(positions.start * length, positions.len() * length) };
+        let units: Vec<_> = operands
+            .iter()
+            .map(|operands| TransformedUnit {
+                tiles: operands.tiles,
+                window: &operands.window,
+                gradient: &operands.gradient,
+            })
+            .collect();
+        winograd::accumulate(set, inputs, outputs, positions, &units, sums);
     }
 
     fn finish(&self, parts: &[&[f32]], weight_gradient: &mut [f32]) {
-        self.plan.finish(parts, weight_gradient);
+        let (inputs, outputs) = (self.in_channels, self.out_channels);
+        let lanes = self.set.lanes();
+        weight_gradient
+            .par_chunks_mut(lanes * inputs * 9)
+            .enumerate()
+            .for_each(|(vector, rows)| {
+                let first = vector * lanes;
+                winograd::finish_weight_gradient(self.set, inputs, outputs, parts, first, rows);
+            });
     }
 }

@@ -1,241 +1,122 @@
-//! The transforms of a tile, in vectors of channels.
+//! The one-dimensional transforms of F(4, 3) with the points 0, ±1, ±2 and ∞.
 //!
-//! Written with loops where adaptors of arrays would be shorter: those are functions of their own,
-//! which the compiler may leave without the vector instructions.
+//! With the matrices of Lavin and Gray, *Fast Algorithms for Convolutional Neural Networks*
+//! (arXiv:1509.09308), a tile's result is `Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A` for the window `d` and the
+//! kernel `g`, and the kernel's gradient is `Gᵀ [(Bᵀ d B) ⊙ (A y Aᵀ)] G` for the gradient `y` of
+//! the result. Every transform here is of six, four or three vectors, each lane by itself.
+//!
+//! Additions and fused multiply-adds are balanced where there is a choice, because processors have
+//! units for each.
 
-use super::{REACH, TILE};
 use crate::simd::Simd;
 
-/// `Bᵀ x`: six inputs of a line to its positions.
+/// What [`kernel`] and [`kernel_gradient`], applied along both sides, multiply by.
+pub(super) const KERNEL_SCALE: f32 = 24.0 * 24.0;
+
+/// `Bᵀ d`.
 #[inline(always)]
-fn input_line<S: Simd>(simd: S, x: [S::Vector; REACH]) -> [S::Vector; REACH] {
-    let [two, four, five] = [simd.splat(2.0), simd.splat(4.0), simd.splat(-5.0)];
-    let minus_four = simd.splat(-4.0);
-    let minus_two = simd.splat(-2.0);
-    let even = simd.mul_add(minus_four, x[2], x[4]);
-    let odd = simd.mul_add(minus_four, x[1], x[3]);
-    let even_half = simd.subtract(x[4], x[2]);
-    let odd_half = simd.subtract(x[3], x[1]);
+pub(super) fn window<S: Simd>(simd: S, d: [S::Vector; 6]) -> [S::Vector; 6] {
+    let [first, last] = window_outer(simd, d);
+    let inner = [d[1], d[2], d[3], d[4]];
+    let [second, third] = window_ones(simd, inner);
+    let [fourth, fifth] = window_twos(simd, inner);
+    [first, second, third, fourth, fifth, last]
+}
+
+/// Rows 0 and 5 of `Bᵀ d`, of the points 0 and ∞.
+#[inline(always)]
+pub(super) fn window_outer<S: Simd>(simd: S, d: [S::Vector; 6]) -> [S::Vector; 2] {
+    let even = simd.subtract(d[4], d[2]);
+    let odd = simd.subtract(d[3], d[1]);
+    let first = simd.mul_add(simd.splat(4.0), simd.subtract(d[0], d[2]), even);
+    let last = simd.mul_add(simd.splat(-4.0), odd, simd.subtract(d[5], d[3]));
+    [first, last]
+}
+
+/// Rows 1 and 2 of `Bᵀ d`, of the points ±1, from the inner four vectors.
+#[inline(always)]
+pub(super) fn window_ones<S: Simd>(simd: S, d: [S::Vector; 4]) -> [S::Vector; 2] {
+    let even = simd.mul_add(simd.splat(-4.0), d[1], d[3]);
+    let odd = simd.mul_add(simd.splat(-4.0), d[0], d[2]);
+    [simd.add(even, odd), simd.subtract(even, odd)]
+}
+
+/// Rows 3 and 4 of `Bᵀ d`, of the points ±2, from the inner four vectors.
+#[inline(always)]
+pub(super) fn window_twos<S: Simd>(simd: S, d: [S::Vector; 4]) -> [S::Vector; 2] {
+    let even = simd.subtract(d[3], d[1]);
+    let odd = simd.subtract(d[2], d[0]);
     [
-        simd.mul_add(five, x[2], simd.mul_add(four, x[0], x[4])),
-        simd.add(even, odd),
-        simd.subtract(even, odd),
-        simd.mul_add(two, odd_half, even_half),
-        simd.mul_add(minus_two, odd_half, even_half),
-        simd.mul_add(five, x[3], simd.mul_add(four, x[1], x[5])),
+        simd.mul_add(simd.splat(2.0), odd, even),
+        simd.mul_add(simd.splat(-2.0), odd, even),
     ]
 }
 
-/// `Aᵀ m`: the positions of a line to its four outputs.
+/// `Aᵀ m`.
 #[inline(always)]
-fn output_line<S: Simd>(simd: S, m: [S::Vector; REACH]) -> [S::Vector; TILE] {
-    let [two, four, eight] = [simd.splat(2.0), simd.splat(4.0), simd.splat(8.0)];
-    let near_sum = simd.add(m[1], m[2]);
-    let near_difference = simd.subtract(m[1], m[2]);
-    let far_sum = simd.add(m[3], m[4]);
-    let far_difference = simd.subtract(m[3], m[4]);
+pub(super) fn result<S: Simd>(simd: S, m: [S::Vector; 6]) -> [S::Vector; 4] {
+    let (one_sum, one_difference) = (simd.add(m[1], m[2]), simd.subtract(m[1], m[2]));
+    let (two_sum, two_difference) = (simd.add(m[3], m[4]), simd.subtract(m[3], m[4]));
     [
-        simd.add(m[0], simd.add(near_sum, far_sum)),
-        simd.mul_add(two, far_difference, near_difference),
-        simd.mul_add(four, far_sum, near_sum),
-        simd.add(m[5], simd.mul_add(eight, far_difference, near_difference)),
+        simd.add(simd.add(m[0], one_sum), two_sum),
+        simd.mul_add(simd.splat(2.0), two_difference, one_difference),
+        simd.mul_add(simd.splat(4.0), two_sum, one_sum),
+        simd.mul_add(
+            simd.splat(8.0),
+            two_difference,
+            simd.add(one_difference, m[5]),
+        ),
     ]
 }
 
-/// `A y`: four outputs' gradients of a line to its positions.
+/// `A y`.
 #[inline(always)]
-fn gradient_line<S: Simd>(simd: S, y: [S::Vector; TILE]) -> [S::Vector; REACH] {
-    let [two, four] = [simd.splat(2.0), simd.splat(4.0)];
-    let minus_two = simd.splat(-2.0);
-    let even = simd.add(y[0], y[2]);
-    let odd = simd.add(y[1], y[3]);
-    let far_even = simd.mul_add(four, y[2], y[0]);
-    let far_odd = simd.mul_add(four, y[3], y[1]);
+pub(super) fn gradient<S: Simd>(simd: S, y: [S::Vector; 4]) -> [S::Vector; 6] {
+    let (one_even, one_odd) = (simd.add(y[0], y[2]), simd.add(y[1], y[3]));
+    let two_even = simd.mul_add(simd.splat(4.0), y[2], y[0]);
+    let two_odd = simd.mul_add(simd.splat(4.0), y[3], y[1]);
     [
         y[0],
-        simd.add(even, odd),
-        simd.subtract(even, odd),
-        simd.mul_add(two, far_odd, far_even),
-        simd.mul_add(minus_two, far_odd, far_even),
+        simd.add(one_even, one_odd),
+        simd.subtract(one_even, one_odd),
+        simd.mul_add(simd.splat(2.0), two_odd, two_even),
+        simd.mul_add(simd.splat(-2.0), two_odd, two_even),
         y[3],
     ]
 }
 
-/// `G g`: three weights of a line to its positions.
+/// `24 G g`, which has integer coefficients.
 #[inline(always)]
-fn weight_line<S: Simd>(simd: S, g: [S::Vector; 3]) -> [S::Vector; REACH] {
-    let (quarter, twelfth) = (simd.splat(0.25), simd.splat(1.0 / 12.0));
-    let (sixth, sixth_above) = (simd.splat(-1.0 / 6.0), simd.splat(1.0 / 6.0));
-    let twenty_fourth = simd.splat(1.0 / 24.0);
-    let outer = simd.multiply(sixth, simd.add(g[0], g[2]));
-    let far_outer = simd.mul_add(twenty_fourth, g[0], simd.multiply(sixth_above, g[2]));
-    let far_middle = simd.multiply(twelfth, g[1]);
+pub(super) fn kernel<S: Simd>(simd: S, g: [S::Vector; 3]) -> [S::Vector; 6] {
+    let one_even = simd.multiply(simd.splat(-4.0), simd.add(g[0], g[2]));
+    let two_even = simd.mul_add(simd.splat(4.0), g[2], g[0]);
     [
-        simd.multiply(quarter, g[0]),
-        simd.mul_add(sixth, g[1], outer),
-        simd.mul_add(sixth_above, g[1], outer),
-        simd.add(far_outer, far_middle),
-        simd.subtract(far_outer, far_middle),
-        g[2],
+        simd.multiply(simd.splat(6.0), g[0]),
+        simd.mul_add(simd.splat(-4.0), g[1], one_even),
+        simd.mul_add(simd.splat(4.0), g[1], one_even),
+        simd.mul_add(simd.splat(2.0), g[1], two_even),
+        simd.mul_add(simd.splat(-2.0), g[1], two_even),
+        simd.multiply(simd.splat(24.0), g[2]),
     ]
 }
 
-/// `Gᵀ u`: the positions of a line to the gradients of its three weights.
+/// `24 Gᵀ s`.
 #[inline(always)]
-fn weight_gradient_line<S: Simd>(simd: S, u: [S::Vector; REACH]) -> [S::Vector; 3] {
-    let (quarter, twelfth) = (simd.splat(0.25), simd.splat(1.0 / 12.0));
-    let (sixth, sixth_above) = (simd.splat(-1.0 / 6.0), simd.splat(1.0 / 6.0));
-    let twenty_fourth = simd.splat(1.0 / 24.0);
-    let near_sum = simd.multiply(sixth, simd.add(u[1], u[2]));
-    let near_difference = simd.subtract(u[2], u[1]);
-    let far_sum = simd.add(u[3], u[4]);
-    let far_difference = simd.subtract(u[3], u[4]);
+pub(super) fn kernel_gradient<S: Simd>(simd: S, s: [S::Vector; 6]) -> [S::Vector; 3] {
+    let (one_sum, one_difference) = (simd.add(s[1], s[2]), simd.subtract(s[2], s[1]));
+    let (two_sum, two_difference) = (simd.add(s[3], s[4]), simd.subtract(s[3], s[4]));
+    let inner = simd.multiply(simd.splat(4.0), simd.subtract(two_sum, one_sum));
     [
         simd.mul_add(
-            quarter,
-            u[0],
-            simd.mul_add(twenty_fourth, far_sum, near_sum),
+            simd.splat(6.0),
+            s[0],
+            simd.mul_add(simd.splat(-4.0), one_sum, two_sum),
         ),
         simd.mul_add(
-            sixth_above,
-            near_difference,
-            simd.multiply(twelfth, far_difference),
+            simd.splat(4.0),
+            one_difference,
+            simd.add(two_difference, two_difference),
         ),
-        simd.add(u[5], simd.mul_add(sixth_above, far_sum, near_sum)),
+        simd.mul_add(simd.splat(24.0), s[5], inner),
     ]
-}
-
-/// `Bᵀ d B`.
-#[inline(always)]
-pub(super) fn transform_input<S: Simd>(
-    simd: S,
-    tile: &[[S::Vector; REACH]; REACH],
-) -> [[S::Vector; REACH]; REACH] {
-    let zero = simd.splat(0.0);
-    // Transposed: `[column][position in it]`.
-    let mut columns = [[zero; REACH]; REACH];
-    for (index, column) in columns.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, row) in numbers.iter_mut().zip(tile) {
-            *number = row[index];
-        }
-        *column = input_line(simd, numbers);
-    }
-    let mut rows = [[zero; REACH]; REACH];
-    for (index, row) in rows.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, column) in numbers.iter_mut().zip(&columns) {
-            *number = column[index];
-        }
-        *row = input_line(simd, numbers);
-    }
-    rows
-}
-
-/// `Aᵀ m A`.
-#[inline(always)]
-pub(super) fn transform_output<S: Simd>(
-    simd: S,
-    tile: &[[S::Vector; REACH]; REACH],
-) -> [[S::Vector; TILE]; TILE] {
-    let zero = simd.splat(0.0);
-    // Transposed: `[column][position in it]`.
-    let mut columns = [[zero; TILE]; REACH];
-    for (index, column) in columns.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, row) in numbers.iter_mut().zip(tile) {
-            *number = row[index];
-        }
-        *column = output_line(simd, numbers);
-    }
-    let mut rows = [[zero; TILE]; TILE];
-    for (index, row) in rows.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, column) in numbers.iter_mut().zip(&columns) {
-            *number = column[index];
-        }
-        *row = output_line(simd, numbers);
-    }
-    rows
-}
-
-/// `A y Aᵀ`.
-#[inline(always)]
-pub(super) fn transform_gradient<S: Simd>(
-    simd: S,
-    tile: &[[S::Vector; TILE]; TILE],
-) -> [[S::Vector; REACH]; REACH] {
-    let zero = simd.splat(0.0);
-    // Transposed: `[column][position in it]`.
-    let mut columns = [[zero; REACH]; TILE];
-    for (index, column) in columns.iter_mut().enumerate() {
-        let mut numbers = [zero; TILE];
-        for (number, row) in numbers.iter_mut().zip(tile) {
-            *number = row[index];
-        }
-        *column = gradient_line(simd, numbers);
-    }
-    let mut rows = [[zero; REACH]; REACH];
-    for (index, row) in rows.iter_mut().enumerate() {
-        let mut numbers = [zero; TILE];
-        for (number, column) in numbers.iter_mut().zip(&columns) {
-            *number = column[index];
-        }
-        *row = gradient_line(simd, numbers);
-    }
-    rows
-}
-
-/// `G g Gᵀ`.
-#[inline(always)]
-pub(super) fn transform_weight<S: Simd>(
-    simd: S,
-    tile: &[[S::Vector; 3]; 3],
-) -> [[S::Vector; REACH]; REACH] {
-    let zero = simd.splat(0.0);
-    // Transposed: `[column][position in it]`.
-    let mut columns = [[zero; REACH]; 3];
-    for (index, column) in columns.iter_mut().enumerate() {
-        let mut numbers = [zero; 3];
-        for (number, row) in numbers.iter_mut().zip(tile) {
-            *number = row[index];
-        }
-        *column = weight_line(simd, numbers);
-    }
-    let mut rows = [[zero; REACH]; REACH];
-    for (index, row) in rows.iter_mut().enumerate() {
-        let mut numbers = [zero; 3];
-        for (number, column) in numbers.iter_mut().zip(&columns) {
-            *number = column[index];
-        }
-        *row = weight_line(simd, numbers);
-    }
-    rows
-}
-
-/// `Gᵀ u G`.
-#[inline(always)]
-pub(super) fn transform_weight_gradient<S: Simd>(
-    simd: S,
-    tile: &[[S::Vector; REACH]; REACH],
-) -> [[S::Vector; 3]; 3] {
-    let zero = simd.splat(0.0);
-    // Transposed: `[column][position in it]`.
-    let mut columns = [[zero; 3]; REACH];
-    for (index, column) in columns.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, row) in numbers.iter_mut().zip(tile) {
-            *number = row[index];
-        }
-        *column = weight_gradient_line(simd, numbers);
-    }
-    let mut rows = [[zero; 3]; 3];
-    for (index, row) in rows.iter_mut().enumerate() {
-        let mut numbers = [zero; REACH];
-        for (number, column) in numbers.iter_mut().zip(&columns) {
-            *number = column[index];
-        }
-        *row = weight_gradient_line(simd, numbers);
-    }
-    rows
 }

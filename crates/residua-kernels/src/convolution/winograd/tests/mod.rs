@@ -1,0 +1,3 @@
+mod benchmark;
+mod reference;
+mod units;
