@@ -169,8 +169,9 @@ fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
         let mean = column.iter().sum::<f64>() / pixels as f64;
         let squares = column.iter().map(|number| (number - mean).powi(2));
         let variance = squares.sum::<f64>() / pixels as f64;
-        assert!((moments.mean[channel] - mean).abs() < 1e-6);
-        assert!((moments.variance[channel] - variance).abs() < 1e-5 * (variance + 1e-3));
+        // A part of up to a thousand pixels is summed in `f32`, about a pivot up to 2 away.
+        assert!((moments.mean[channel] - mean).abs() < 1e-5);
+        assert!((moments.variance[channel] - variance).abs() < 1e-4 * (variance + 1e-2));
     }
 
     let gradient = OutputGradient {
