@@ -18,6 +18,8 @@ fn cpu() -> Place {
     Place {
         device: Device::flex(),
         operand_rounding: 0.0,
+        // 16 rounding units: Winograd's algorithm, where the kernels choose it.
+        transform_rounding: 1e-6,
     }
 }
 

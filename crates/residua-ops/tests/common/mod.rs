@@ -68,6 +68,9 @@ pub(crate) struct Place {
     /// How far the device rounds the operands of a matrix product, relative to their size;
     /// 0 where it multiplies them as they are.
     pub(crate) operand_rounding: f32,
+    /// What a convolution is wrong by for each of its terms because it adds numbers of a whole
+    /// tile, as Winograd's algorithm does; 0 where it only adds its terms.
+    pub(crate) transform_rounding: f32,
 }
 
 impl Place {
@@ -104,8 +107,8 @@ impl Place {
     ///
     /// The operands are below 1, so a sum of `terms` products is of the size of their square
     /// root, and its rounding errors, which are independent, grow no faster than that: the
-    /// allowance is 64 rounding units (of 2⁻²⁴) a sum and as many times √terms as there are
-    /// terms. It is absolute for small values, which are differences of large ones.
+    /// allowance is 64 rounding units (of 2⁻²⁴) for each of √terms, and for 4 at least. It is
+    /// absolute for small values, which are differences of large ones.
     #[track_caller]
     pub(crate) fn assert_agree<const D: usize>(
         &self,
@@ -113,16 +116,12 @@ impl Place {
         expected: FlexTensor,
         terms: usize,
     ) {
-        assert_within(
-            &self.fetch(found),
-            &host_of_flex(expected),
-            tolerance(terms),
-        );
+        self.assert_within(found, expected, tolerance(terms));
     }
 
-    /// [`Place::assert_agree`] for matrix products, for which the device may round the
-    /// operands first: each product is then wrong by up to twice that, and their sum by √terms
-    /// times as much, with a factor of 4 for the tail.
+    /// [`Place::assert_agree`] for matrix products: each product is wrong by up to twice the
+    /// rounding of an operand, and their sum by √terms times as much, with a factor of 4 for the
+    /// tail.
     #[track_caller]
     pub(crate) fn assert_products_agree<const D: usize>(
         &self,
@@ -131,39 +130,46 @@ impl Place {
         terms: usize,
     ) {
         let rounded = 4.0 * 2.0 * self.operand_rounding * (terms as f32).sqrt();
-        let tolerance = tolerance(terms) + rounded;
-        assert_within(&self.fetch(found), &host_of_flex(expected), tolerance);
+        self.assert_within(found, expected, tolerance(terms) + rounded);
     }
 
-    /// [`Place::assert_agree`] for the gradient of a leaf.
+    /// [`Place::assert_agree`] for convolutions, whose windows may be transformed first.
     #[track_caller]
-    pub(crate) fn assert_gradient<const D: usize>(
+    pub(crate) fn assert_convolutions_agree<const D: usize>(
         &self,
-        leaf: &Tensor<D>,
-        gradients: &Gradients,
+        found: Tensor<D>,
         expected: FlexTensor,
         terms: usize,
     ) {
-        let gradient = leaf.grad(gradients).expect("every leaf has a gradient");
-        self.assert_agree(gradient, expected, terms);
+        let transformed = self.transform_rounding * terms as f32;
+        self.assert_within(found, expected, tolerance(terms) + transformed);
+    }
+
+    #[track_caller]
+    fn assert_within<const D: usize>(
+        &self,
+        found: Tensor<D>,
+        expected: FlexTensor,
+        tolerance: f32,
+    ) {
+        let found = self.fetch(found);
+        let expected = host_of_flex::<D>(expected);
+        assert_eq!(found.shape, expected.shape);
+        for (index, (found, expected)) in found.values.iter().zip(&expected.values).enumerate() {
+            // Not `>`, which a NaN would pass.
+            assert!(
+                (found - expected).abs() <= tolerance * expected.abs().max(1.0),
+                "value {index}: {found} is not {expected} to within {tolerance}"
+            );
+        }
     }
 }
 
-/// For sums of that many products of numbers below 1: roundings grow with the root of the terms;
-/// those of Winograd's convolutions, which add numbers of a whole tile, with their magnitude.
 fn tolerance(terms: usize) -> f32 {
-    let terms = terms as f32;
-    4e-6 * terms.sqrt().max(4.0) + 1e-6 * terms
+    4e-6 * (terms as f32).sqrt().max(4.0)
 }
 
 #[track_caller]
-fn assert_within<const D: usize>(found: &Host<D>, expected: &Host<D>, tolerance: f32) {
-    assert_eq!(found.shape, expected.shape);
-    for (index, (found, expected)) in found.values.iter().zip(&expected.values).enumerate() {
-        // Not `>`, which a NaN would pass.
-        assert!(
-            (found - expected).abs() <= tolerance * expected.abs().max(1.0),
-            "value {index}: {found} is not {expected} to within {tolerance}"
-        );
-    }
+pub(crate) fn gradient<const D: usize>(leaf: &Tensor<D>, gradients: &Gradients) -> Tensor<D> {
+    leaf.grad(gradients).expect("every leaf has a gradient")
 }
