@@ -76,18 +76,53 @@ impl ComputeArgs {
                 .build_global()
                 .map_err(|error| Failure::new(Status::Device, error))?;
         }
-        Ok(match self.device {
-            DeviceName::Cpu => Device::flex(),
+        match self.device {
+            DeviceName::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
-            DeviceName::Cuda => Device::cuda(burn::tensor::DeviceIndex::Default),
+            DeviceName::Cuda => open(Device::cuda(burn::tensor::DeviceIndex::Default)),
             #[cfg(feature = "rocm")]
-            DeviceName::Rocm => Device::rocm(burn::tensor::DeviceIndex::Default),
+            DeviceName::Rocm => open(Device::rocm(burn::tensor::DeviceIndex::Default)),
             #[cfg(feature = "metal")]
-            DeviceName::Metal => Device::metal(burn::tensor::DeviceKind::DefaultDevice),
+            DeviceName::Metal => open(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
             #[cfg(feature = "vulkan")]
-            DeviceName::Vulkan => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+            DeviceName::Vulkan => open(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
             #[cfg(feature = "wgpu")]
-            DeviceName::Wgpu => Device::wgpu(burn::tensor::DeviceKind::DefaultDevice),
-        })
+            DeviceName::Wgpu => open(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        }
     }
+}
+
+/// Opens a GPU device. Burn does so only when the device is first used, and panics, on a thread of
+/// its own, where there is none.
+#[cfg(any(
+    feature = "cuda",
+    feature = "rocm",
+    feature = "metal",
+    feature = "vulkan",
+    feature = "wgpu"
+))]
+fn open(device: Device) -> Result<Device, Failure> {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&reasons);
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let reason = panic.payload_as_str().unwrap_or("unknown reason");
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.push(reason.to_owned());
+    }));
+    let opened = panic::catch_unwind(AssertUnwindSafe(|| device.identity()));
+    panic::set_hook(usual);
+    if opened.is_ok() {
+        return Ok(device);
+    }
+    // The first panic is the cause, those after it follow from it.
+    let reasons = reasons.lock().unwrap_or_else(PoisonError::into_inner);
+    let reason = reasons.first().map_or("unknown reason", String::as_str);
+    Err(Failure::new(
+        Status::Device,
+        format!("this device cannot be used: {reason}; the CPU is always there (--device cpu)"),
+    ))
 }
