@@ -319,14 +319,16 @@ impl<'a, E: Element> Backward<'a, E> {
         let weight = self.entry(node, 0);
         let mut weight_gradient = vec![0.0; weight.len()];
         let value = self.value(input).clone();
-        let pass = fused::WeightGradientPass {
-            source: value.source(),
-            gradient: output_gradient(&gradient, through.as_ref()),
-            weight_gradient: &mut weight_gradient,
-        };
-        checked(fused::weight_gradient(&geometry, pass));
-        self.set_result(node, 0, weight_gradient);
+        let source = value.source();
+        let seen = output_gradient(&gradient, through.as_ref());
         if self.layout.graph.node(input).operation == Operation::Input {
+            let pass = fused::WeightGradientPass {
+                source,
+                gradient: seen,
+                weight_gradient: &mut weight_gradient,
+            };
+            checked(fused::weight_gradient(&geometry, pass));
+            self.set_result(node, 0, weight_gradient);
             return;
         }
         let (mut target, add_to_output) = match self.gradients[input.index()].sum.take() {
@@ -343,13 +345,19 @@ impl<'a, E: Element> Backward<'a, E> {
             _ => None,
         };
         let pass = fused::InputGradientPass {
-            gradient: output_gradient(&gradient, through.as_ref()),
+            gradient: seen,
             weight,
             output: &mut target,
             add_to_output,
             finish,
         };
-        let sums = checked(fused::input_gradient(&geometry, pass));
+        let sums = checked(fused::gradients(
+            &geometry,
+            source,
+            &mut weight_gradient,
+            pass,
+        ));
+        self.set_result(node, 0, weight_gradient);
         let slot = &mut self.gradients[input.index()];
         slot.sums = sums;
         slot.sum = Some(SumSoFar::Map(Arc::new(target)));

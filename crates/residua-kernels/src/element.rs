@@ -75,18 +75,20 @@ pub(crate) trait VectorElement: sealed::Storage {
     /// `target` must be writable for that many numbers.
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
+    /// The same past the caches if a vector is a whole line of them, for memory that is not read
+    /// again soon; see [`Simd::end_streams`].
+    ///
+    /// # Safety
+    /// `target` must be writable for that many numbers and aligned to all of them.
+    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
+
     /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.
     fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector;
 
-    /// The same of numbers that were read from elements of type `G`, which `bf16` need not be
-    /// rounded again.
+    /// The same of numbers that were read from such elements, so that nothing needs rounding.
     #[inline(always)]
-    fn words_from<G: VectorElement, S: Simd>(
-        simd: S,
-        first: S::Vector,
-        second: S::Vector,
-    ) -> S::Vector {
-        if Self::PER_WORD == 2 && G::PER_WORD == 2 {
+    fn exact_words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector {
+        if Self::PER_WORD == 2 {
             simd.join_bf16(first, second)
         } else {
             Self::words(simd, first, second)
@@ -117,6 +119,12 @@ impl VectorElement for f32 {
     }
 
     #[inline(always)]
+    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { simd.stream(target, vector) }
+    }
+
+    #[inline(always)]
     fn words<S: Simd>(_: S, first: S::Vector, _: S::Vector) -> S::Vector {
         first
     }
@@ -141,6 +149,12 @@ impl VectorElement for bf16 {
 
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { simd.store_bf16(target, vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
         // SAFETY: the caller's promise.
         unsafe { simd.store_bf16(target, vector) }
     }

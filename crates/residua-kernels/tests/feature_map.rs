@@ -6,7 +6,8 @@ mod support;
 use half::bf16;
 use proptest::prelude::*;
 use residua_kernels::convolution::fused::{
-    ForwardPass, InputGradientPass, WeightGradientPass, forward, input_gradient, weight_gradient,
+    self, ForwardPass, InputGradientPass, WeightGradientPass, forward, input_gradient,
+    weight_gradient,
 };
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
 use residua_kernels::feature_map::{
@@ -373,47 +374,174 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
         rectified: false,
         ..read.source()
     };
-    let mut actual = before.clone();
-    let pass = InputGradientPass {
+    let finish = Finish {
+        mask: read.rectified.then_some(unrectified),
+        norms: &norms,
+    };
+    let input_pass = |output| InputGradientPass {
         gradient,
         weight: &weight,
-        output: &mut actual,
+        output,
         add_to_output: true,
-        finish: Some(Finish {
-            mask: read.rectified.then_some(unrectified),
-            norms: &norms,
-        }),
+        finish: Some(finish),
     };
-    let sums = input_gradient(geometry, pass)
-        .unwrap()
-        .expect("sums come with a finish");
-    let mut expected = vec![0.0; inputs];
-    for (index, sum) in input_sums.iter_mut().enumerate() {
-        *sum += before[index].exact();
-        if read.rectified && sources[index] <= 0.0 {
-            *sum = 0.0;
-        }
-        // Near zero the rounded source may lie on the other side.
-        if read.rectified && sources[index].abs() < 1e-6 {
-            *sum = actual[index].exact();
-        }
-        expected[index % inputs] += *sum;
-    }
-    let allowed = tolerance(taps * outputs as f64);
-    assert_within("input gradient", &actual, &input_sums, allowed);
-    for (actual, expected) in sums.gradient.iter().zip(&expected) {
-        assert!((actual - expected).abs() <= allowed * (input_pixels as f64));
-    }
-
-    let mut actual = vec![f32::NAN; weight.len()];
+    let mut separate = [before.clone(), before.clone()];
+    let [first, second] = &mut separate;
+    let mut weights = [vec![f32::NAN; weight.len()], vec![f32::NAN; weight.len()]];
+    let sums = input_gradient(geometry, input_pass(first));
     let pass = WeightGradientPass {
         source: read.source(),
         gradient,
-        weight_gradient: &mut actual,
+        weight_gradient: &mut weights[0],
     };
     weight_gradient(geometry, pass).unwrap();
-    let allowed = tolerance(output_pixels as f64) * 3.0;
-    assert_within("weight gradient", &actual, &weight_sums, allowed);
+    let pass = input_pass(second);
+    let both = fused::gradients(geometry, read.source(), &mut weights[1], pass);
+    for (name, actual, weights, sums) in [
+        ("alone", &separate[0], &weights[0], sums),
+        ("together", &separate[1], &weights[1], both),
+    ] {
+        let sums = sums.unwrap().expect("sums come with a finish");
+        let mut expected_sums = vec![0.0; inputs];
+        let mut expected = input_sums.clone();
+        for (index, sum) in expected.iter_mut().enumerate() {
+            *sum += before[index].exact();
+            if read.rectified && sources[index] <= 0.0 {
+                *sum = 0.0;
+            }
+            // Near zero the rounded source may lie on the other side.
+            if read.rectified && sources[index].abs() < 1e-6 {
+                *sum = actual[index].exact();
+            }
+            expected_sums[index % inputs] += *sum;
+        }
+        let allowed = tolerance(taps * outputs as f64);
+        assert_within(
+            &format!("input gradient {name}"),
+            actual,
+            &expected,
+            allowed,
+        );
+        for (actual, expected) in sums.gradient.iter().zip(&expected_sums) {
+            assert!((actual - expected).abs() <= allowed * (input_pixels as f64));
+        }
+        let allowed = tolerance(output_pixels as f64) * 3.0;
+        let name = format!("weight gradient {name}");
+        assert_within(&name, weights, &weight_sums, allowed);
+    }
+}
+
+/// Both gradients of a convolution with weights of so many channels, as bits.
+fn bits_of_both<E: Format>(geometry: &ConvolutionGeometry, threads: usize) -> [Vec<u64>; 3] {
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let read = Parts::<E>::new(geometry.input_length() / inputs, inputs, [true; 3]);
+    let behind = Parts::<E>::new(geometry.output_length() / outputs, outputs, [true; 3]);
+    let weight = numbers(9, geometry.weight_length());
+    let mean = numbers(8, inputs);
+    let norms = [(&read.values[..], &mean[..])];
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let mut output = vec![E::rounded(f32::NAN); geometry.input_length()];
+    let mut weight_gradient = vec![f32::NAN; weight.len()];
+    let pass = InputGradientPass {
+        gradient: OutputGradient::stored(&behind.values),
+        weight: &weight,
+        output: &mut output,
+        add_to_output: false,
+        finish: Some(Finish {
+            mask: Some(read.source()),
+            norms: &norms,
+        }),
+    };
+    let work = || fused::gradients(geometry, read.source(), &mut weight_gradient, pass);
+    let sums = pool.unwrap().install(work).unwrap().unwrap();
+    let sums = sums.gradient.iter().chain(sums.products.iter().flatten());
+    [
+        output
+            .iter()
+            .map(|number| number.exact().to_bits())
+            .collect(),
+        weight_gradient
+            .iter()
+            .map(|number| number.to_bits().into())
+            .collect(),
+        sums.map(|number| number.to_bits()).collect(),
+    ]
+}
+
+/// With more threads than parts of the weight gradient, the two gradients are computed in turn.
+#[test]
+fn gradients_have_the_same_bits_with_any_number_of_threads() {
+    for (channels, kernel) in [([24, 40], 1), ([300, 500], 1), ([24, 40], 3)] {
+        let geometry = ConvolutionGeometry::new(ConvolutionSpec {
+            batch: 3,
+            input: [17, 13],
+            in_channels: channels[0],
+            out_channels: channels[1],
+            kernel: [kernel; 2],
+            padding: [kernel / 2; 2],
+            ..ConvolutionSpec::default()
+        })
+        .unwrap();
+        let alone = [
+            bits_of_both::<f32>(&geometry, 1),
+            bits_of_both::<bf16>(&geometry, 1),
+        ];
+        for threads in [2, 40] {
+            let together = [
+                bits_of_both::<f32>(&geometry, threads),
+                bits_of_both::<bf16>(&geometry, threads),
+            ];
+            assert!(alone == together, "{threads} threads, {channels:?}");
+        }
+    }
+}
+
+/// Maps of more than 16 MiB are written past the caches.
+#[test]
+fn maps_larger_than_the_caches_have_the_same_numbers() {
+    let geometry = |batch| {
+        ConvolutionGeometry::new(ConvolutionSpec {
+            batch,
+            input: [300, 500],
+            in_channels: 16,
+            out_channels: 16,
+            ..ConvolutionSpec::default()
+        })
+        .unwrap()
+    };
+    let (one, two) = (geometry(1), geometry(2));
+    let image = one.input_length();
+    let values = numbers(1, image);
+    let weight = numbers(2, one.weight_length());
+    let run = |geometry: &ConvolutionGeometry, values: &[f32], moments: bool| {
+        let mut output = vec![f32::NAN; geometry.output_length()];
+        let pass = ForwardPass {
+            source: Source::stored(values),
+            weight: &weight,
+            bias: None,
+            output: &mut output,
+            keep: None,
+            moments,
+        };
+        forward(geometry, pass).unwrap();
+        let mut gradient = vec![f32::NAN; geometry.input_length()];
+        let pass = InputGradientPass {
+            gradient: OutputGradient::stored(values),
+            weight: &weight,
+            output: &mut gradient,
+            add_to_output: false,
+            finish: None,
+        };
+        input_gradient(geometry, pass).unwrap();
+        [output, gradient]
+    };
+    in_every_set(|| {
+        let expected = run(&one, &values, true).map(|numbers| [&numbers[..], &numbers].concat());
+        for moments in [true, false] {
+            let found = run(&two, &[&values[..], &values].concat(), moments);
+            assert!(found == expected);
+        }
+    });
 }
 
 #[track_caller]

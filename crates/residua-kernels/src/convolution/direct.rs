@@ -30,14 +30,20 @@ pub(super) struct DirectCorrelation<P: VectorElement> {
 impl<P: VectorElement> DirectCorrelation<P> {
     /// Plans the correlation and packs the weight tensor of the convolution.
     pub(super) fn new(correlation: Correlation, weight: &[f32], bias: Option<&[f32]>) -> Self {
-        let set = InstructionSet::current();
         let correlation = correlation.in_words(P::PER_WORD);
+        Self::with_plan(Plan::new(correlation, Chunking::default()), weight, bias)
+    }
+
+    /// The same with a plan of a correlation in the words of `P`.
+    pub(super) fn with_plan(plan: Plan, weight: &[f32], bias: Option<&[f32]>) -> Self {
+        let set = InstructionSet::current();
+        let correlation = &plan.correlation;
         let channels = correlation.group_target_channels();
         let panels = panels(channels, set.lanes(), set.panel_vectors());
-        let packed = PackedWeights::new(set, &correlation, &panels, weight);
+        let packed = PackedWeights::new(set, correlation, &panels, weight);
         Self {
-            initial: initial_sums(&correlation, set.lanes(), bias),
-            plan: Plan::new(correlation, Chunking::default()),
+            initial: initial_sums(correlation, set.lanes(), bias),
+            plan,
             panels,
             packed,
             lanes: set.lanes(),
@@ -176,8 +182,13 @@ impl<P: VectorElement> DirectSum<P> {
 
     /// The same with given chunks.
     pub(super) fn in_chunks(geometry: &ConvolutionGeometry, chunking: Chunking) -> Self {
-        let set = InstructionSet::current();
         let plan = Plan::new(Correlation::forward(geometry), chunking);
+        Self::with_plan(geometry, plan)
+    }
+
+    /// The same with a plan of the forward correlation.
+    pub(super) fn with_plan(geometry: &ConvolutionGeometry, plan: Plan) -> Self {
+        let set = InstructionSet::current();
         let tables = GradientPlan::new(
             geometry,
             P::PER_WORD,
@@ -232,7 +243,7 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
         set: InstructionSet,
         unit: usize,
         window: &[P],
-        gradients: &[f32],
+        gradients: &[P],
     ) -> DirectOperands<P> {
         let extent = self.plan.chunk(unit).extent();
         let mut source = Scratch::uninitialised(self.tables.source_length::<P>(extent));

@@ -6,12 +6,13 @@ use std::ops::Range;
 use super::ConvolutionGeometry;
 use super::correlation::Correlation;
 use super::direct::{DirectCorrelation, DirectSum};
-use super::units::{Correlate, SumProducts, correlate, sum_products};
+use super::pointwise::PointwiseGradients;
+use super::units::{Correlate, SumProducts, correlate, correlate_and_sum, sum_products};
 use super::winograd::Direction;
 use super::winograd_units::{WinogradCorrelation, WinogradSum, WinogradUnits};
 use crate::feature_map::{
     BatchMoments, Finish, GradientSums, OutputGradient, PartialMoments, PartialSums, Source,
-    UnitGradient, copy_pixels, finish_pixels, store_pixels,
+    Stores, UnitGradient, copy_pixels, finish_pixels, store_pixels,
 };
 use crate::parallel::DisjointWriter;
 use crate::{Element, InstructionSet, ShapeError};
@@ -106,6 +107,7 @@ fn run_forward<E: Element, C: Correlate>(
     let set = InstructionSet::current();
     let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
     let keep = pass.keep.map(DisjointWriter::new);
+    let stores = Stores::of(pass.output);
     let output = DisjointWriter::new(pass.output);
     let source = &pass.source;
     let load = |unit: usize, pixels: Range<usize>, target: &mut [C::Number], stride: usize| {
@@ -128,7 +130,7 @@ fn run_forward<E: Element, C: Correlate>(
         let target = unsafe { output.slice(pixels.start * outputs, result.len()) };
         let mut moments = PartialMoments::default();
         let asked = pass.moments.then_some(&mut moments);
-        store_pixels(set, outputs, result, target, asked);
+        store_pixels(set, outputs, result, target, stores, asked);
         moments
     };
     let parts = correlate(correlation, load, store);
@@ -144,14 +146,7 @@ pub fn input_gradient<E: Element>(
     geometry: &ConvolutionGeometry,
     pass: InputGradientPass<'_, E>,
 ) -> Result<Option<GradientSums>, ShapeError> {
-    let spec = geometry.spec();
-    pass.gradient
-        .check(geometry.output_length(), spec.out_channels)?;
-    ShapeError::check_length("weight", pass.weight.len(), geometry.weight_length())?;
-    ShapeError::check_length("input gradient", pass.output.len(), geometry.input_length())?;
-    if let Some(finish) = &pass.finish {
-        finish.check(geometry.input_length(), spec.in_channels)?;
-    }
+    pass.check(geometry)?;
     if WinogradUnits::suit(geometry) {
         let direction = Direction::InputGradient;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
@@ -168,37 +163,102 @@ fn run_input_gradient<E: Element, C: Correlate>(
     pass: InputGradientPass<'_, E>,
 ) -> Option<GradientSums> {
     let set = InstructionSet::current();
-    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
-    let output = DisjointWriter::new(pass.output);
-    let gradient = &pass.gradient;
-    let nothing = Finish {
-        mask: None,
-        norms: &[],
-    };
-    let finish = pass.finish.as_ref().unwrap_or(&nothing);
+    let (gradient, outputs) = (pass.gradient, geometry.spec().out_channels);
     let load = |_, pixels: Range<usize>, target: &mut [C::Number], stride: usize| {
         gradient.load(set, outputs, pixels, target, stride);
     };
-    let store = |unit: usize, result: &[f32]| {
-        let first_pixel = correlation.target_pixels(unit).start;
+    let target = InputGradientTarget::new(geometry, pass);
+    let parts = correlate(correlation, load, |unit, result| {
         // SAFETY: units differ in their target pixels, so nobody else has these.
-        let target = unsafe { output.slice(first_pixel * inputs, result.len()) };
-        let mut sums = PartialSums::default();
-        let unit = UnitGradient {
-            channels: inputs,
-            first_pixel,
-            result: Some(result),
-            add_to_target: pass.add_to_output,
-            target,
+        unsafe { target.store(set, correlation.target_pixels(unit), result) }
+    });
+    target.sums(&parts)
+}
+
+impl<E: Element> InputGradientPass<'_, E> {
+    fn check(&self, geometry: &ConvolutionGeometry) -> Result<(), ShapeError> {
+        let spec = geometry.spec();
+        self.gradient
+            .check(geometry.output_length(), spec.out_channels)?;
+        ShapeError::check_length("weight", self.weight.len(), geometry.weight_length())?;
+        ShapeError::check_length("input gradient", self.output.len(), geometry.input_length())?;
+        if let Some(finish) = &self.finish {
+            finish.check(geometry.input_length(), spec.in_channels)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where units leave their part of an input gradient.
+struct InputGradientTarget<'a, E> {
+    channels: usize,
+    output: DisjointWriter<'a, E>,
+    add_to_output: bool,
+    stores: Stores,
+    finish: Option<Finish<'a, E>>,
+}
+
+impl<'a, E: Element> InputGradientTarget<'a, E> {
+    fn new(geometry: &ConvolutionGeometry, pass: InputGradientPass<'a, E>) -> Self {
+        Self {
+            channels: geometry.spec().in_channels,
+            stores: match pass.add_to_output {
+                // What is read is in cache.
+                true => Stores::Cached,
+                false => Stores::of(pass.output),
+            },
+            output: DisjointWriter::new(pass.output),
+            add_to_output: pass.add_to_output,
+            finish: pass.finish,
+        }
+    }
+
+    /// Finishes and stores the result of the `pixels`.
+    ///
+    /// # Safety
+    /// No other thread may store the same pixels meanwhile.
+    unsafe fn store(
+        &self,
+        set: InstructionSet,
+        pixels: Range<usize>,
+        result: &[f32],
+    ) -> PartialSums {
+        let nothing = Finish {
+            mask: None,
+            norms: &[],
         };
-        finish_pixels(set, finish, unit, &mut sums);
+        // SAFETY: the caller's promise.
+        let target = unsafe {
+            self.output
+                .slice(pixels.start * self.channels, result.len())
+        };
+        let unit = UnitGradient {
+            channels: self.channels,
+            first_pixel: pixels.start,
+            result: Some(result),
+            add_to_target: self.add_to_output,
+            target,
+            stores: self.stores,
+        };
+        let mut sums = PartialSums::default();
+        finish_pixels(
+            set,
+            self.finish.as_ref().unwrap_or(&nothing),
+            unit,
+            &mut sums,
+        );
         sums
-    };
-    let parts = correlate(correlation, load, store);
-    let norms = finish.norms.len();
-    pass.finish
-        .is_some()
-        .then(|| GradientSums::combine(&parts, inputs, norms))
+    }
+
+    /// The sums of all units.
+    fn sums(&self, parts: &[PartialSums]) -> Option<GradientSums> {
+        let finish = self.finish.as_ref()?;
+        Some(GradientSums::combine(
+            parts,
+            self.channels,
+            finish.norms.len(),
+        ))
+    }
 }
 
 /// The gradient with respect to the weight; see [`WeightGradientPass`].
@@ -209,19 +269,25 @@ pub fn weight_gradient<E: Element>(
     geometry: &ConvolutionGeometry,
     pass: WeightGradientPass<'_, E>,
 ) -> Result<(), ShapeError> {
-    let spec = geometry.spec();
-    pass.source
-        .check(geometry.input_length(), spec.in_channels)?;
-    pass.gradient
-        .check(geometry.output_length(), spec.out_channels)?;
-    let length = pass.weight_gradient.len();
-    ShapeError::check_length("weight gradient", length, geometry.weight_length())?;
+    pass.check(geometry)?;
     if WinogradUnits::suit(geometry) {
         run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
         return Ok(());
     }
     run_weight_gradient(geometry, &DirectSum::<E>::new(geometry), pass);
     Ok(())
+}
+
+impl<E: Element> WeightGradientPass<'_, E> {
+    fn check(&self, geometry: &ConvolutionGeometry) -> Result<(), ShapeError> {
+        let spec = geometry.spec();
+        self.source
+            .check(geometry.input_length(), spec.in_channels)?;
+        self.gradient
+            .check(geometry.output_length(), spec.out_channels)?;
+        let length = self.weight_gradient.len();
+        ShapeError::check_length("weight gradient", length, geometry.weight_length())
+    }
 }
 
 fn run_weight_gradient<E: Element, S: SumProducts>(
@@ -238,4 +304,45 @@ fn run_weight_gradient<E: Element, S: SumProducts>(
         |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
         pass.weight_gradient,
     );
+}
+
+/// Both gradients; see [`input_gradient`] and [`weight_gradient`]. The two passes have the same
+/// output gradient, which is read once where the convolution allows it.
+///
+/// # Errors
+/// If a slice's length differs from the geometry's.
+pub fn gradients<E: Element>(
+    geometry: &ConvolutionGeometry,
+    source: Source<'_, E>,
+    weight_gradient: &mut [f32],
+    pass: InputGradientPass<'_, E>,
+) -> Result<Option<GradientSums>, ShapeError> {
+    let weight_pass = WeightGradientPass {
+        source,
+        gradient: pass.gradient,
+        weight_gradient,
+    };
+    if !PointwiseGradients::<E>::suit(geometry) {
+        self::weight_gradient(geometry, weight_pass)?;
+        return input_gradient(geometry, pass);
+    }
+    weight_pass.check(geometry)?;
+    pass.check(geometry)?;
+    let set = InstructionSet::current();
+    let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
+    let pair = PointwiseGradients::<E>::new(geometry, pass.weight);
+    let gradient = pass.gradient;
+    let target = InputGradientTarget::new(geometry, pass);
+    let parts = correlate_and_sum(
+        &pair.correlation,
+        &pair.sum,
+        |pixels, target, stride| source.load(set, inputs, pixels, target, stride),
+        |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
+        |unit, result| {
+            // SAFETY: units differ in their target pixels, so nobody else has these.
+            unsafe { target.store(set, pair.correlation.target_pixels(unit), result) }
+        },
+        weight_pass.weight_gradient,
+    );
+    Ok(target.sums(&parts))
 }

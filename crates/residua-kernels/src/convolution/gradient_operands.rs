@@ -65,11 +65,11 @@ impl GradientPlan {
     /// # Panics
     /// If there are not as many gradients as the unit has, `packed` has not the length of
     /// [`Self::gradients_length`], or `extent` is beyond the plan.
-    pub(super) fn pack_gradients<P: VectorElement, G: VectorElement>(
+    pub(super) fn pack_gradients<P: VectorElement>(
         &self,
         set: InstructionSet,
         extent: Extent,
-        gradients: &[G],
+        gradients: &[P],
         packed: &mut [P],
     ) {
         let length = self.gradients_length::<P>(extent);
@@ -239,7 +239,7 @@ fn write_words<S: Simd, P: VectorElement>(
                 Some(second) => P::load(simd, second.as_ptr().add(index)),
                 None => simd.splat(0.0),
             };
-            let words = P::words_from::<P, S>(simd, first, second);
+            let words = P::exact_words(simd, first, second);
             simd.store(target.as_mut_ptr().cast::<f32>().add(index), words);
         }
     }
@@ -259,18 +259,18 @@ fn write_words<S: Simd, P: VectorElement>(
     }
 }
 
-struct PackGradients<'a, P, G> {
+struct PackGradients<'a, P> {
     plan: &'a GradientPlan,
     pixels: &'a [Pair],
     /// Words before the first that lacks its second pixel.
     complete: usize,
     /// Of a pixel of `gradients`.
     channels: usize,
-    gradients: &'a [G],
+    gradients: &'a [P],
     packed: &'a mut [P],
 }
 
-impl<P: VectorElement, G: VectorElement> Kernel for PackGradients<'_, P, G> {
+impl<P: VectorElement> Kernel for PackGradients<'_, P> {
     type Output = ();
 
     #[inline(always)]
@@ -293,7 +293,7 @@ impl<P: VectorElement, G: VectorElement> Kernel for PackGradients<'_, P, G> {
     }
 }
 
-impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
+impl<P: VectorElement> PackGradients<'_, P> {
     /// Packs the panel, which begins at `channel`, of some pixel words to the words from `target`
     /// on.
     #[inline(always)]
@@ -306,7 +306,7 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
         target: usize,
     ) {
         let width = panel.vectors * S::LANES;
-        let zeros = [G::default(); TILE_VECTORS * MOST_LANES];
+        let zeros = [P::default(); TILE_VECTORS * MOST_LANES];
         assert!(width <= zeros.len());
         // Lanes behind the panel's channels read the next ones, which the mask then removes.
         let mut present = [0.0; TILE_VECTORS * MOST_LANES];
@@ -341,14 +341,14 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
             for lane in (0..width).step_by(S::LANES) {
                 // SAFETY: both slices and `present` have `width` numbers, the target as many words.
                 unsafe {
-                    let mut first = G::load(simd, first.as_ptr().add(lane));
-                    let mut second = G::load(simd, second.as_ptr().add(lane));
+                    let mut first = P::load(simd, first.as_ptr().add(lane));
+                    let mut second = P::load(simd, second.as_ptr().add(lane));
                     if partial {
                         let present = simd.load(present.as_ptr().add(lane));
                         first = simd.where_positive(present, first);
                         second = simd.where_positive(present, second);
                     }
-                    let words = P::words_from::<G, S>(simd, first, second);
+                    let words = P::exact_words(simd, first, second);
                     simd.store(target.as_mut_ptr().cast::<f32>().add(lane), words);
                 }
             }
@@ -359,13 +359,13 @@ impl<P: VectorElement, G: VectorElement> PackGradients<'_, P, G> {
 /// `width` gradients from `begin` on, of which `channels` matter. At the end of the slice, where
 /// there are fewer, they are copied to `padded`.
 #[inline(always)]
-fn line<'a, G: VectorElement>(
-    gradients: &'a [G],
+fn line<'a, P: VectorElement>(
+    gradients: &'a [P],
     begin: usize,
     channels: usize,
     width: usize,
-    padded: &'a mut [G],
-) -> &'a [G] {
+    padded: &'a mut [P],
+) -> &'a [P] {
     if begin + width <= gradients.len() {
         return &gradients[begin..begin + width];
     }

@@ -17,6 +17,7 @@ mod gradient_sums;
 mod gradient_tile;
 mod pack;
 mod plan;
+mod pointwise;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]

@@ -148,6 +148,22 @@ impl Plan {
                 .min(correlation.batch / chunking.least_chunks);
             (images.max(1), rows)
         };
+        Self::with_window(correlation, window, images_per_chunk, rows_per_chunk)
+    }
+
+    /// Chunks of so many whole images.
+    pub(super) fn of_images(correlation: Correlation, images_per_chunk: usize) -> Self {
+        let window = Window::new(&correlation, false);
+        let rows = correlation.phases[0].count[0];
+        Self::with_window(correlation, window, images_per_chunk, rows)
+    }
+
+    fn with_window(
+        correlation: Correlation,
+        window: Window,
+        images_per_chunk: usize,
+        rows_per_chunk: usize,
+    ) -> Self {
         let window = window.with_strides(&correlation, rows_per_chunk);
         let phases = correlation
             .phases

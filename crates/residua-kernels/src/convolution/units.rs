@@ -102,7 +102,7 @@ pub(super) trait SumProducts: Sync {
         set: InstructionSet,
         unit: usize,
         window: &[Self::Number],
-        gradients: &[f32],
+        gradients: &[Self::Number],
     ) -> Self::Operands;
 
     /// Adds the products of some units to the share `share` of `shares` of the sums.
@@ -124,9 +124,9 @@ pub(super) trait SumProducts: Sync {
 
 /// Tasks to cut the work into.
 const TASKS: usize = 16;
-/// Numbers in the partial sums of all parts, 1 MiB, so that they stay in cache. One part may have
+/// Numbers in the partial sums of all parts, 4 MiB; a thread's are in its cache. One part may have
 /// more; then threads share its sums instead.
-const PARTIAL_NUMBERS: usize = 256 * 1024;
+const PARTIAL_NUMBERS: usize = 1024 * 1024;
 
 /// Numbers of the operands that are prepared before threads share them out, unless one unit has
 /// more: 20 MiB, which most third-level caches hold.
@@ -134,12 +134,17 @@ const SHARED_NUMBERS: usize = 5 * 1024 * 1024;
 /// Units that are prepared at once at most.
 const SHARED_UNITS: usize = 8;
 
+/// In how many parts the units are summed.
+fn parts(sum: &impl SumProducts) -> usize {
+    (PARTIAL_NUMBERS / sum.sums_length()).clamp(1, TASKS.min(sum.units()))
+}
+
 /// Sums all units. The parts that are summed by themselves depend on the sizes alone, and so does
 /// the order in which a share's units are added: bits do not depend on threads.
 pub(super) fn sum_products<S: SumProducts>(
     sum: &S,
     load_source: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
-    load_gradient: impl Fn(Range<usize>, &mut [f32], usize) + Sync,
+    load_gradient: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
     weight_gradient: &mut [f32],
 ) {
     let set = InstructionSet::current();
@@ -154,7 +159,7 @@ pub(super) fn sum_products<S: SumProducts>(
     };
     let units = sum.units();
     let length = sum.sums_length();
-    let parts = (PARTIAL_NUMBERS / length).clamp(1, TASKS.min(units));
+    let parts = parts(sum);
     let mut sums = Scratch::<f32>::zeroed(parts * length);
     if parts > 1 {
         sums.par_chunks_exact_mut(length)
@@ -162,7 +167,7 @@ pub(super) fn sum_products<S: SumProducts>(
             .with_max_len(1)
             .for_each(|(part, sums)| {
                 let sums = DisjointWriter::new(sums);
-                for unit in units * part / parts..units * (part + 1) / parts {
+                for unit in share(units, part, parts) {
                     // SAFETY: each part has sums of its own.
                     unsafe { sum.add(set, &[operands(unit)], 0, 1, &sums) };
                 }
@@ -189,4 +194,69 @@ pub(super) fn sum_products<S: SumProducts>(
     }
     let parts: Vec<_> = sums.chunks_exact(length).collect();
     sum.finish(&parts, weight_gradient);
+}
+
+/// The units of one of the parts.
+fn share(units: usize, part: usize, parts: usize) -> Range<usize> {
+    units * part / parts..units * (part + 1) / parts
+}
+
+/// [`correlate`] of output gradients and [`sum_products`] of the same, for a pair that cuts the
+/// output into the same units, and reads nothing of an output gradient but its own units' pixels: each unit is read once. The
+/// results and the sums have the same bits as if computed one after the other.
+pub(super) fn correlate_and_sum<C, S, R>(
+    correlation: &C,
+    sum: &S,
+    load_source: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
+    load_gradient: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
+    store: impl Fn(usize, &[f32]) -> R + Sync,
+    weight_gradient: &mut [f32],
+) -> Vec<R>
+where
+    C: Correlate<Number = S::Number>,
+    S: SumProducts,
+    R: Send,
+{
+    let (units, parts) = (sum.units(), parts(sum));
+    assert_eq!(correlation.units(), units, "units of both");
+    if parts < rayon::current_num_threads() {
+        let load = |_, pixels: Range<usize>, target: &mut [S::Number], stride: usize| {
+            load_gradient(pixels, target, stride);
+        };
+        let results = correlate(correlation, load, store);
+        sum_products(sum, load_source, load_gradient, weight_gradient);
+        return results;
+    }
+    let set = InstructionSet::current();
+    let length = sum.sums_length();
+    let mut sums = Scratch::<f32>::zeroed(parts * length);
+    let results: Vec<Vec<R>> = sums
+        .par_chunks_exact_mut(length)
+        .enumerate()
+        .with_max_len(1)
+        .map(|(part, sums)| {
+            let sums = DisjointWriter::new(sums);
+            share(units, part, parts)
+                .map(|unit| {
+                    let mut source = Scratch::uninitialised(sum.window_length());
+                    sum.fill(unit, &mut source, &load_source);
+                    let mut gradients = Scratch::uninitialised(correlation.window_length());
+                    correlation.fill(unit, &mut gradients, &load_gradient);
+                    let pixels = correlation.target_pixels(unit);
+                    let mut result =
+                        Scratch::uninitialised(pixels.len() * correlation.target_channels());
+                    correlation.correlate(set, unit, &gradients, &mut result);
+                    let gradients =
+                        &gradients[..sum.output_pixels(unit).len() * sum.output_channels()];
+                    let operands = sum.prepare(set, unit, &source, gradients);
+                    // SAFETY: each part has sums of its own.
+                    unsafe { sum.add(set, &[operands], 0, 1, &sums) };
+                    store(unit, &result)
+                })
+                .collect()
+        })
+        .collect();
+    let parts: Vec<_> = sums.chunks_exact(length).collect();
+    sum.finish(&parts, weight_gradient);
+    results.into_iter().flatten().collect()
 }

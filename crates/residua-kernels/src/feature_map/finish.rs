@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Source, run_lines};
+use super::{Lines, Source, Stores, run_lines};
 use crate::Element;
 use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
@@ -106,6 +106,7 @@ pub fn finish<E: Element>(
                     result: None,
                     add_to_target: false,
                     target,
+                    stores: Stores::Cached,
                 },
                 &mut sums,
             );
@@ -128,6 +129,7 @@ pub(crate) struct UnitGradient<'a, E> {
     /// Whether the target holds a contribution that `result` is added to.
     pub(crate) add_to_target: bool,
     pub(crate) target: &'a mut [E],
+    pub(crate) stores: Stores,
 }
 
 /// Finishes a unit's part.
@@ -179,7 +181,9 @@ impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
             self.unit.target.len() / self.unit.channels,
             self.unit.channels,
         );
+        let stores = self.unit.stores;
         let mut pass = FinishPass {
+            streams: stores.are_streams::<S, E>(self.unit.target.as_ptr(), channels),
             channels,
             result: self.unit.result,
             add_to_target: self.unit.add_to_target,
@@ -192,6 +196,9 @@ impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
         // SAFETY: every slice was cut to these pixels, or compared with them by `finish_pixels`;
         // mean and sums have all channels (`Finish::check` and `finish_pixels`).
         unsafe { run_lines(simd, &mut pass, pixels, channels) };
+        if pass.streams {
+            simd.end_streams();
+        }
     }
 }
 
@@ -200,6 +207,7 @@ struct FinishPass<'a, E> {
     result: Option<&'a [f32]>,
     add_to_target: bool,
     target: &'a mut [E],
+    streams: bool,
     mask: Option<Source<'a, E>>,
     norms: [(&'a [E], &'a [f32]); MOST_NORMS],
     norm_count: usize,
@@ -242,7 +250,12 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             let mut sum = simd.load(sums);
             for (index, &number) in numbers.iter().enumerate() {
                 sum = simd.add(sum, number);
-                E::store(simd, self.target.as_mut_ptr().add(offset(index)), number);
+                let target = self.target.as_mut_ptr().add(offset(index));
+                if self.streams {
+                    E::stream(simd, target, number);
+                } else {
+                    E::store(simd, target, number);
+                }
             }
             simd.store(sums, sum);
             for norm in 0..self.norm_count {

@@ -12,6 +12,7 @@ mod lines;
 mod moments;
 mod output_gradient;
 mod source;
+mod stores;
 
 pub use finish::{Finish, GradientSums, finish};
 pub(crate) use finish::{PartialSums, UnitGradient, finish_pixels};
@@ -21,3 +22,4 @@ pub(crate) use moments::{PartialMoments, store_pixels};
 pub use output_gradient::{NormGradient, OutputGradient};
 pub(crate) use source::copy_pixels;
 pub use source::{Affine, Shortcut, Source, convert, evaluate};
+pub(crate) use stores::Stores;

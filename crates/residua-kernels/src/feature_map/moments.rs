@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Source, run_lines};
+use super::{Lines, Source, Stores, run_lines};
 use crate::Element;
 use crate::element::copy_numbers;
 use crate::reduce::check_channels;
@@ -86,7 +86,15 @@ pub fn measure<E: Element>(values: &[E], channels: usize) -> Result<BatchMoments
             source.load(set, channels, range.clone(), &mut numbers, channels);
             let mut copy = Scratch::uninitialised(numbers.len());
             let mut moments = PartialMoments::default();
-            store_pixels::<f32>(set, channels, &numbers, &mut copy, Some(&mut moments));
+            let stores = Stores::Cached;
+            store_pixels::<f32>(
+                set,
+                channels,
+                &numbers,
+                &mut copy,
+                stores,
+                Some(&mut moments),
+            );
             moments
         })
         .collect();
@@ -106,6 +114,7 @@ pub(crate) fn store_pixels<E: Element>(
     channels: usize,
     result: &[f32],
     target: &mut [E],
+    stores: Stores,
     moments: Option<&mut PartialMoments>,
 ) {
     assert!(
@@ -113,7 +122,12 @@ pub(crate) fn store_pixels<E: Element>(
         "a unit's result does not fit its place"
     );
     let Some(moments) = moments else {
-        set.run(Store { result, target });
+        set.run(Store {
+            channels,
+            result,
+            target,
+            stores,
+        });
         return;
     };
     moments.count = result.len() / channels;
@@ -126,13 +140,16 @@ pub(crate) fn store_pixels<E: Element>(
         channels,
         result,
         target,
+        stores,
         numbers: &mut moments.numbers,
     });
 }
 
 struct Store<'a, E> {
+    channels: usize,
     result: &'a [f32],
     target: &'a mut [E],
+    stores: Stores,
 }
 
 impl<E: Element> Kernel for Store<'_, E> {
@@ -140,7 +157,19 @@ impl<E: Element> Kernel for Store<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        copy_numbers(simd, self.result, self.target);
+        let target = self.target.as_mut_ptr();
+        if !self.stores.are_streams::<S, E>(target, self.channels) {
+            return copy_numbers(simd, self.result, self.target);
+        }
+        for index in (0..self.result.len()).step_by(S::LANES) {
+            // SAFETY: both slices have the same length (`store_pixels`), which consists of whole
+            // vectors, aligned in the target.
+            unsafe {
+                let numbers = simd.load(self.result.as_ptr().add(index));
+                E::stream(simd, target.add(index), numbers);
+            }
+        }
+        simd.end_streams();
     }
 }
 
@@ -148,6 +177,7 @@ struct StoreMoments<'a, E> {
     channels: usize,
     result: &'a [f32],
     target: &'a mut [E],
+    stores: Stores,
     numbers: &'a mut [f32],
 }
 
@@ -157,14 +187,33 @@ impl<E: Element> Kernel for StoreMoments<'_, E> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let pixels = self.result.len() / self.channels;
-        let channels = self.channels;
+        let mut pass = StoreMomentsPass {
+            streams: self
+                .stores
+                .are_streams::<S, E>(self.target.as_ptr(), self.channels),
+            channels: self.channels,
+            result: self.result,
+            target: self.target,
+            numbers: self.numbers,
+        };
         // SAFETY: both slices hold `pixels * channels` numbers and `numbers` three lines of
         // channels (`store_pixels`).
-        unsafe { run_lines(simd, &mut { self }, pixels, channels) };
+        unsafe { run_lines(simd, &mut pass, pixels, self.channels) };
+        if pass.streams {
+            simd.end_streams();
+        }
     }
 }
 
-impl<E: Element> Lines for StoreMoments<'_, E> {
+struct StoreMomentsPass<'a, E> {
+    channels: usize,
+    result: &'a [f32],
+    target: &'a mut [E],
+    streams: bool,
+    numbers: &'a mut [f32],
+}
+
+impl<E: Element> Lines for StoreMomentsPass<'_, E> {
     #[inline(always)]
     unsafe fn vectors<S: Simd, const COUNT: usize>(
         &mut self,
@@ -181,7 +230,12 @@ impl<E: Element> Lines for StoreMoments<'_, E> {
             for index in 0..COUNT {
                 let offset = (pixel + index) * self.channels + channel;
                 let number = simd.load(self.result.as_ptr().add(offset));
-                E::store(simd, self.target.as_mut_ptr().add(offset), number);
+                let target = self.target.as_mut_ptr().add(offset);
+                if self.streams {
+                    E::stream(simd, target, number);
+                } else {
+                    E::store(simd, target, number);
+                }
                 let difference = simd.subtract(number, pivot);
                 sum = simd.add(sum, difference);
                 square = simd.mul_add(difference, difference, square);

@@ -118,6 +118,21 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `target` must be writable for that many numbers.
     unsafe fn store(self, target: *mut f32, vector: Self::Vector);
 
+    /// Like [`Self::store`], but past the caches where the machine can do that with a vector: for
+    /// memory that is not read again soon. Other threads see it after [`Self::end_streams`].
+    ///
+    /// # Safety
+    /// `target` must be writable for [`Self::LANES`] numbers and aligned to all of them.
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut f32, vector: Self::Vector) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(target, vector) }
+    }
+
+    /// Orders what was streamed before all later stores.
+    #[inline(always)]
+    fn end_streams(self) {}
+
     /// Reads the first `count` lanes, at most [`Self::LANES`]; the others are zero.
     ///
     /// # Safety

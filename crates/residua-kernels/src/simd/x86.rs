@@ -69,6 +69,20 @@ impl<const BF16: bool> Avx512Set<BF16> {
             _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet)
         }
     }
+
+    /// The numbers in bfloat16.
+    #[inline(always)]
+    fn rounded(self, vector: __m512) -> __m256i {
+        // SAFETY: the token proves that the machine has the instructions; the types have the same
+        // bits.
+        unsafe {
+            if BF16 {
+                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(vector))
+            } else {
+                _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(self.rounded_bits(vector)))
+            }
+        }
+    }
 }
 
 impl Avx2 {
@@ -212,15 +226,21 @@ impl<const BF16: bool> Simd for Avx512Set<BF16> {
 
     #[inline(always)]
     unsafe fn store_bf16(self, target: *mut bf16, vector: __m512) {
-        // SAFETY: the token proves the instructions, the caller promises LANES writable numbers.
-        unsafe {
-            let rounded = if BF16 {
-                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(vector))
-            } else {
-                _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(self.rounded_bits(vector)))
-            };
-            _mm256_storeu_si256(target.cast(), rounded);
-        }
+        // SAFETY: the token proves the instruction, the caller promises LANES writable numbers.
+        unsafe { _mm256_storeu_si256(target.cast(), self.rounded(vector)) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut f32, vector: __m512) {
+        // SAFETY: the token proves the instruction, the caller promises LANES writable numbers,
+        // aligned.
+        unsafe { _mm512_stream_ps(target, vector) }
+    }
+
+    #[inline(always)]
+    fn end_streams(self) {
+        // SAFETY: SSE is part of x86-64.
+        unsafe { _mm_sfence() }
     }
 
     #[inline(always)]
@@ -274,6 +294,18 @@ impl Avx2 {
             let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(vector, vector));
             let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
             _mm256_blendv_epi8(_mm256_add_epi32(bits, half), quiet, nan)
+        }
+    }
+
+    /// The numbers in bfloat16.
+    #[inline(always)]
+    fn rounded(self, vector: __m256) -> __m128i {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe {
+            // The packing instruction works within halves, which are then joined.
+            let upper = _mm256_srli_epi32::<16>(self.rounded_bits(vector));
+            let packed = _mm256_packus_epi32(upper, upper);
+            _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(packed))
         }
     }
 }
@@ -385,14 +417,8 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn store_bf16(self, target: *mut bf16, vector: __m256) {
-        // SAFETY: the token proves the instructions, the caller promises LANES writable numbers.
-        unsafe {
-            // The packing instruction works within halves, which are then joined.
-            let upper = _mm256_srli_epi32::<16>(self.rounded_bits(vector));
-            let packed = _mm256_packus_epi32(upper, upper);
-            let joined = _mm256_permute4x64_epi64::<0b1000>(packed);
-            _mm_storeu_si128(target.cast(), _mm256_castsi256_si128(joined));
-        }
+        // SAFETY: the token proves the instruction, the caller promises LANES writable numbers.
+        unsafe { _mm_storeu_si128(target.cast(), self.rounded(vector)) }
     }
 
     #[inline(always)]
