@@ -1,9 +1,17 @@
-//! Convolutions of the residual networks that matter, in floating-point operations per second.
+//! Convolutions of the residual networks that matter, in floating-point operations per second: as
+//! training runs them, with a normalisation and a rectifier before, and a normalisation behind.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use residua_kernels::convolution::{self, ConvolutionGeometry, ConvolutionSpec};
+use half::bf16;
+use residua_kernels::Element;
+use residua_kernels::convolution::fused::{
+    ForwardPass, InputGradientPass, WeightGradientPass, forward, gradients, input_gradient,
+    weight_gradient,
+};
+use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
+use residua_kernels::feature_map::{Affine, Finish, NormGradient, OutputGradient, Source, convert};
 
 /// Name, batch, image size, input and output channels, kernel, stride.
 type Shape = (&'static str, usize, usize, [usize; 2], usize, usize);
@@ -52,36 +60,109 @@ fn ramp(length: usize) -> Vec<f32> {
         .collect()
 }
 
-fn convolutions(criterion: &mut Criterion) {
+fn ramp_of<E: Element>(length: usize) -> Vec<E> {
+    let mut numbers = vec![E::default(); length];
+    convert(&ramp(length), &mut numbers).expect("the lengths are the same");
+    numbers
+}
+
+fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
     for shape in SHAPES {
         let geometry = geometry(shape);
-        let input = ramp(geometry.input_length());
+        let [inputs, outputs] = shape.3;
+        let values = ramp_of::<E>(geometry.input_length());
+        let behind = ramp_of::<E>(geometry.output_length());
         let weight = ramp(geometry.weight_length());
-        let gradient = ramp(geometry.output_length());
-        let mut output = gradient.clone();
-        let mut input_gradient = input.clone();
-        let mut weight_gradient = weight.clone();
-        let mut group = criterion.benchmark_group(shape.0);
-        group.throughput(Throughput::Elements(2 * geometry.multiply_accumulates()));
+        let (before_channels, channels) = (ramp(inputs), ramp(outputs));
+        let mut output = behind.clone();
+        let mut target = values.clone();
+        let mut weight_target = weight.clone();
+        let unrectified = Source {
+            affine: Some(Affine {
+                scale: &before_channels,
+                shift: &before_channels,
+            }),
+            ..Source::stored(&values)
+        };
+        let source = Source {
+            rectified: true,
+            ..unrectified
+        };
+        let gradient = OutputGradient {
+            gradient: &behind,
+            norm: Some(NormGradient {
+                values: &behind,
+                gradient_factor: &channels,
+                value_factor: &channels,
+                constant: &channels,
+            }),
+        };
+        let norms = [(&values[..], &before_channels[..])];
+        let finish = Finish {
+            mask: Some(unrectified),
+            norms: &norms,
+        };
+        let mut group = criterion.benchmark_group(format!("{}/{format}", shape.0));
+        let operations = 2 * geometry.multiply_accumulates();
+        group.throughput(Throughput::Elements(operations));
         group.bench_function("forward", |bencher| {
             bencher.iter(|| {
-                convolution::forward(&geometry, &input, &weight, None, black_box(&mut output))
+                let pass = ForwardPass {
+                    source,
+                    weight: &weight,
+                    bias: None,
+                    output: black_box(&mut output),
+                    keep: None,
+                    moments: true,
+                };
+                forward(&geometry, pass)
             });
         });
         group.bench_function("input gradient", |bencher| {
-            let target = &mut input_gradient;
             bencher.iter(|| {
-                convolution::input_gradient(&geometry, &gradient, &weight, black_box(&mut *target))
+                let pass = InputGradientPass {
+                    gradient,
+                    weight: &weight,
+                    output: black_box(&mut target),
+                    add_to_output: false,
+                    finish: Some(finish),
+                };
+                input_gradient(&geometry, pass)
             });
         });
         group.bench_function("weight gradient", |bencher| {
-            let target = &mut weight_gradient;
             bencher.iter(|| {
-                convolution::weight_gradient(&geometry, &input, &gradient, black_box(&mut *target))
+                let pass = WeightGradientPass {
+                    source,
+                    gradient,
+                    weight_gradient: black_box(&mut weight_target),
+                };
+                weight_gradient(&geometry, pass)
+            });
+        });
+        group.throughput(Throughput::Elements(2 * operations));
+        group.bench_function("both gradients", |bencher| {
+            bencher.iter(|| {
+                let pass = InputGradientPass {
+                    gradient,
+                    weight: &weight,
+                    output: black_box(&mut target),
+                    add_to_output: false,
+                    finish: Some(finish),
+                };
+                gradients(&geometry, source, black_box(&mut weight_target), pass)
             });
         });
         group.finish();
     }
+}
+
+fn in_f32(criterion: &mut Criterion) {
+    convolutions::<f32>(criterion, "f32");
+}
+
+fn in_bf16(criterion: &mut Criterion) {
+    convolutions::<bf16>(criterion, "bf16");
 }
 
 criterion_group! {
@@ -90,6 +171,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(800));
-    targets = convolutions
+    targets = in_f32, in_bf16
 }
 criterion_main!(benches);

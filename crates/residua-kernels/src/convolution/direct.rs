@@ -115,6 +115,10 @@ impl<P: VectorElement> Correlate for DirectCorrelation<P> {
         self.plan.target_pixels(&self.plan.chunk(unit))
     }
 
+    fn reads_pixels_in_place(&self) -> bool {
+        self.plan.reads_pixels_in_place()
+    }
+
     fn fill(&self, unit: usize, window: &mut [P], load: &impl LoadPixels<P>) {
         self.plan.fill(&self.plan.chunk(unit), window, load);
     }

@@ -9,7 +9,7 @@ use super::direct::{DirectCorrelation, DirectSum};
 use super::pointwise::PointwiseGradients;
 use super::units::{Correlate, SumProducts, correlate, correlate_and_sum, sum_products};
 use super::winograd::Direction;
-use super::winograd_units::{WinogradCorrelation, WinogradSum, WinogradUnits};
+use super::winograd_units::{WinogradCorrelation, WinogradSum, WinogradUnits, winograd_gradients};
 use crate::feature_map::{
     BatchMoments, Finish, GradientSums, OutputGradient, PartialMoments, PartialSums, Source,
     Stores, UnitGradient, copy_pixels, finish_pixels, store_pixels,
@@ -89,7 +89,7 @@ pub fn forward<E: Element>(
             )));
         }
     }
-    if WinogradUnits::suit(geometry) {
+    if WinogradUnits::suit::<E>(geometry) {
         let direction = Direction::Forward;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, pass.bias);
         return Ok(run_forward(geometry, &winograd, pass));
@@ -147,7 +147,7 @@ pub fn input_gradient<E: Element>(
     pass: InputGradientPass<'_, E>,
 ) -> Result<Option<GradientSums>, ShapeError> {
     pass.check(geometry)?;
-    if WinogradUnits::suit(geometry) {
+    if WinogradUnits::suit::<E>(geometry) {
         let direction = Direction::InputGradient;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
         return Ok(run_input_gradient(geometry, &winograd, pass));
@@ -270,7 +270,7 @@ pub fn weight_gradient<E: Element>(
     pass: WeightGradientPass<'_, E>,
 ) -> Result<(), ShapeError> {
     pass.check(geometry)?;
-    if WinogradUnits::suit(geometry) {
+    if WinogradUnits::suit::<E>(geometry) {
         run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
         return Ok(());
     }
@@ -322,27 +322,49 @@ pub fn gradients<E: Element>(
         gradient: pass.gradient,
         weight_gradient,
     };
-    if !PointwiseGradients::<E>::suit(geometry) {
-        self::weight_gradient(geometry, weight_pass)?;
-        return input_gradient(geometry, pass);
-    }
     weight_pass.check(geometry)?;
     pass.check(geometry)?;
+    if PointwiseGradients::<E>::suit(geometry) {
+        let pair = PointwiseGradients::<E>::new(geometry, pass.weight);
+        let (correlation, sum) = (&pair.correlation, &pair.sum);
+        return Ok(run_gradients(geometry, correlation, sum, weight_pass, pass));
+    }
+    if WinogradUnits::suit::<E>(geometry)
+        && let Some((correlation, sum)) = winograd_gradients(geometry, pass.weight)
+    {
+        return Ok(run_gradients(
+            geometry,
+            &correlation,
+            &sum,
+            weight_pass,
+            pass,
+        ));
+    }
+    self::weight_gradient(geometry, weight_pass)?;
+    input_gradient(geometry, pass)
+}
+
+fn run_gradients<E: Element, C: Correlate, S: SumProducts<Number = C::Number>>(
+    geometry: &ConvolutionGeometry,
+    correlation: &C,
+    sum: &S,
+    weight_pass: WeightGradientPass<'_, E>,
+    pass: InputGradientPass<'_, E>,
+) -> Option<GradientSums> {
     let set = InstructionSet::current();
     let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
-    let pair = PointwiseGradients::<E>::new(geometry, pass.weight);
-    let gradient = pass.gradient;
+    let (source, gradient) = (weight_pass.source, weight_pass.gradient);
     let target = InputGradientTarget::new(geometry, pass);
     let parts = correlate_and_sum(
-        &pair.correlation,
-        &pair.sum,
+        correlation,
+        sum,
         |pixels, target, stride| source.load(set, inputs, pixels, target, stride),
         |pixels, target, stride| gradient.load(set, outputs, pixels, target, stride),
         |unit, result| {
             // SAFETY: units differ in their target pixels, so nobody else has these.
-            unsafe { target.store(set, pair.correlation.target_pixels(unit), result) }
+            unsafe { target.store(set, correlation.target_pixels(unit), result) }
         },
         weight_pass.weight_gradient,
     );
-    Ok(target.sums(&parts))
+    target.sums(&parts)
 }

@@ -236,6 +236,16 @@ impl Plan {
         self.images_per_chunk * self.window.image_stride * self.correlation.numbers_per_word
     }
 
+    /// Whether windows hold the source pixels in the places of the target pixels, and nothing else.
+    pub(super) fn reads_pixels_in_place(&self) -> bool {
+        let correlation = &self.correlation;
+        let numbers = self.window.pixel_stride * correlation.numbers_per_word;
+        correlation.source == [1, 1]
+            && correlation.target == [1, 1]
+            && self.window.image_stride == self.window.pixel_stride
+            && numbers == correlation.source_channels
+    }
+
     /// Target pixels of a chunk, all images counted.
     pub(super) fn target_pixels(&self, chunk: &Chunk) -> Range<usize> {
         let correlation = &self.correlation;

@@ -27,6 +27,12 @@ pub(super) trait Correlate: Sync {
     /// The target pixels of a unit.
     fn target_pixels(&self, unit: usize) -> Range<usize>;
 
+    /// Whether a unit's window is nothing but the source pixels in the places of its target pixels,
+    /// `[pixels, channels]`.
+    fn reads_pixels_in_place(&self) -> bool {
+        false
+    }
+
     /// Fills a unit's window.
     fn fill(&self, unit: usize, window: &mut [Self::Number], load: &impl LoadPixels<Self::Number>);
 
@@ -202,8 +208,8 @@ fn share(units: usize, part: usize, parts: usize) -> Range<usize> {
 }
 
 /// [`correlate`] of output gradients and [`sum_products`] of the same, for a pair that cuts the
-/// output into the same units, and reads nothing of an output gradient but its own units' pixels: each unit is read once. The
-/// results and the sums have the same bits as if computed one after the other.
+/// convolution into the same units: what both read of a unit is fetched once. The results and the
+/// sums have the same bits as those of the two functions.
 pub(super) fn correlate_and_sum<C, S, R>(
     correlation: &C,
     sum: &S,
@@ -219,7 +225,8 @@ where
 {
     let (units, parts) = (sum.units(), parts(sum));
     assert_eq!(correlation.units(), units, "units of both");
-    if parts < rayon::current_num_threads() {
+    if parts == 1 || parts < rayon::current_num_threads() {
+        // Threads share the sums of a part.
         let load = |_, pixels: Range<usize>, target: &mut [S::Number], stride: usize| {
             load_gradient(pixels, target, stride);
         };
@@ -228,6 +235,27 @@ where
         return results;
     }
     let set = InstructionSet::current();
+    let channels = sum.output_channels();
+    let both = |unit: usize, sums: &DisjointWriter<'_>| {
+        let mut source = Scratch::uninitialised(sum.window_length());
+        sum.fill(unit, &mut source, &load_source);
+        let mut window = Scratch::uninitialised(correlation.window_length());
+        correlation.fill(unit, &mut window, &load_gradient);
+        let pixels = correlation.target_pixels(unit);
+        let mut result = Scratch::uninitialised(pixels.len() * correlation.target_channels());
+        correlation.correlate(set, unit, &window, &mut result);
+        let pixels = sum.output_pixels(unit);
+        let operands = if correlation.reads_pixels_in_place() {
+            sum.prepare(set, unit, &source, &window[..pixels.len() * channels])
+        } else {
+            let mut gradients = Scratch::uninitialised(pixels.len() * channels);
+            load_gradient(pixels, &mut gradients, channels);
+            sum.prepare(set, unit, &source, &gradients)
+        };
+        // SAFETY: each part has sums of its own.
+        unsafe { sum.add(set, &[operands], 0, 1, sums) };
+        store(unit, &result)
+    };
     let length = sum.sums_length();
     let mut sums = Scratch::<f32>::zeroed(parts * length);
     let results: Vec<Vec<R>> = sums
@@ -237,22 +265,7 @@ where
         .map(|(part, sums)| {
             let sums = DisjointWriter::new(sums);
             share(units, part, parts)
-                .map(|unit| {
-                    let mut source = Scratch::uninitialised(sum.window_length());
-                    sum.fill(unit, &mut source, &load_source);
-                    let mut gradients = Scratch::uninitialised(correlation.window_length());
-                    correlation.fill(unit, &mut gradients, &load_gradient);
-                    let pixels = correlation.target_pixels(unit);
-                    let mut result =
-                        Scratch::uninitialised(pixels.len() * correlation.target_channels());
-                    correlation.correlate(set, unit, &gradients, &mut result);
-                    let gradients =
-                        &gradients[..sum.output_pixels(unit).len() * sum.output_channels()];
-                    let operands = sum.prepare(set, unit, &source, gradients);
-                    // SAFETY: each part has sums of its own.
-                    unsafe { sum.add(set, &[operands], 0, 1, &sums) };
-                    store(unit, &result)
-                })
+                .map(|unit| both(unit, &sums))
                 .collect()
         })
         .collect();
