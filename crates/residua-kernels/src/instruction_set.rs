@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 
-use crate::element::VectorElement;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512, Avx512Bf16};
 use crate::simd::{Kernel, Portable, Simd};
@@ -105,15 +104,6 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(_) => Avx2::ACCUMULATORS,
             Level::Portable => Portable::ACCUMULATORS,
-        }
-    }
-
-    /// Products of `P` that take as long as one of `f32`.
-    pub(crate) fn products_at_once<P: VectorElement>(self) -> usize {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(_) => P::PER_WORD,
-            _ => 1,
         }
     }
 

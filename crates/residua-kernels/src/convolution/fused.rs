@@ -89,7 +89,7 @@ pub fn forward<E: Element>(
             )));
         }
     }
-    if WinogradUnits::suit::<E>(geometry) {
+    if WinogradUnits::suit(geometry) {
         let direction = Direction::Forward;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, pass.bias);
         return Ok(run_forward(geometry, &winograd, pass));
@@ -147,7 +147,7 @@ pub fn input_gradient<E: Element>(
     pass: InputGradientPass<'_, E>,
 ) -> Result<Option<GradientSums>, ShapeError> {
     pass.check(geometry)?;
-    if WinogradUnits::suit::<E>(geometry) {
+    if WinogradUnits::suit(geometry) {
         let direction = Direction::InputGradient;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
         return Ok(run_input_gradient(geometry, &winograd, pass));
@@ -270,7 +270,7 @@ pub fn weight_gradient<E: Element>(
     pass: WeightGradientPass<'_, E>,
 ) -> Result<(), ShapeError> {
     pass.check(geometry)?;
-    if WinogradUnits::suit::<E>(geometry) {
+    if WinogradUnits::suit(geometry) {
         run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
         return Ok(());
     }
@@ -329,7 +329,7 @@ pub fn gradients<E: Element>(
         let (correlation, sum) = (&pair.correlation, &pair.sum);
         return Ok(run_gradients(geometry, correlation, sum, weight_pass, pass));
     }
-    if WinogradUnits::suit::<E>(geometry)
+    if WinogradUnits::suit(geometry)
         && let Some((correlation, sum)) = winograd_gradients(geometry, pass.weight)
     {
         return Ok(run_gradients(

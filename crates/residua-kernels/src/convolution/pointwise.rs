@@ -13,12 +13,12 @@ pub(super) struct PointwiseGradients<P: VectorElement> {
     pub(super) sum: DirectSum<P>,
 }
 
-/// Numbers of source and output gradient in a unit: with their packed copies and the result they
-/// fill the second-level cache.
-const UNIT_NUMBERS: usize = 64 * 1024;
-/// With fewer pixels, fetching weights and sums takes longer than using them; with more, nothing is
-/// gained.
-const UNIT_PIXELS: std::ops::RangeInclusive<usize> = 96..=512;
+/// Words of source and output gradient in a unit: with their packed copies and the result they may
+/// be twice what the second-level cache holds, but all of them are read in order.
+const UNIT_WORDS: usize = 128 * 1024;
+/// With fewer pixel words, fetching weights and sums takes longer than using them; with more,
+/// nothing is gained.
+const UNIT_PIXEL_WORDS: std::ops::RangeInclusive<usize> = 192..=512;
 /// Units that a batch is cut into, where it has the pixels, so that threads finish together.
 const LEAST_UNITS: usize = 32;
 /// Wider layers are a matter of weights rather than of pixels, and their sums are shared by threads.
@@ -39,11 +39,10 @@ impl<P: VectorElement> PointwiseGradients<P> {
     pub(super) fn new(geometry: &ConvolutionGeometry, weight: &[f32]) -> Self {
         let spec = geometry.spec();
         let pixels = spec.batch * spec.input[0] * spec.input[1];
-        let unit_pixels = (UNIT_NUMBERS / (spec.in_channels + spec.out_channels))
-            .clamp(*UNIT_PIXELS.start(), *UNIT_PIXELS.end())
-            .min(pixels.div_ceil(LEAST_UNITS))
-            // Of whole words.
-            .next_multiple_of(P::PER_WORD);
+        let unit_words = (UNIT_WORDS / (spec.in_channels + spec.out_channels))
+            .clamp(*UNIT_PIXEL_WORDS.start(), *UNIT_PIXEL_WORDS.end())
+            .min(pixels.div_ceil(LEAST_UNITS * P::PER_WORD));
+        let unit_pixels = unit_words * P::PER_WORD;
         // Every pixel of a pointwise correlation is an image of its own.
         let backward = Correlation::input_gradient(geometry).in_words(P::PER_WORD);
         let forward = Correlation::forward(geometry);

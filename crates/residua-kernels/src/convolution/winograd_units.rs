@@ -12,7 +12,6 @@ use super::winograd::{
     tiles_per_unit,
 };
 use crate::InstructionSet;
-use crate::element::VectorElement;
 use crate::parallel::DisjointWriter;
 use crate::scratch::Scratch;
 
@@ -48,9 +47,9 @@ pub(super) struct WinogradUnit {
 }
 
 impl WinogradUnits {
-    /// Whether the kernels can compute that convolution, and are a better choice than direct
-    /// products of `P`.
-    pub(super) fn suit<P: VectorElement>(geometry: &ConvolutionGeometry) -> bool {
+    /// Whether the kernels can compute that convolution, and are the better choice. That does not
+    /// depend on the batch: an image's bits are the same in every batch.
+    pub(super) fn suit(geometry: &ConvolutionGeometry) -> bool {
         /// Below this the transforms cost more than the multiplications that they save.
         const LEAST_CHANNELS: usize = 8;
         let spec = geometry.spec();
@@ -62,24 +61,6 @@ impl WinogradUnits {
             && spec.in_channels >= LEAST_CHANNELS
             && spec.out_channels >= LEAST_CHANNELS
             && geometry.output().iter().all(|&size| size >= 2)
-            && Self::save_products::<P>(geometry)
-    }
-
-    /// Compares the products of each weight, in `f32` multiplications.
-    fn save_products<P: VectorElement>(geometry: &ConvolutionGeometry) -> bool {
-        /// 36 of a tile, and about a sixth more for transforming windows and results.
-        const TILE_COST: usize = 42;
-        /// What transforming a weight costs, measured for weights that lie in memory.
-        const WEIGHT_COST: usize = 1000;
-        let batch = geometry.spec().batch;
-        let pixels: usize = geometry.output().iter().product();
-        let tiles: usize = geometry
-            .output()
-            .map(|size| size.div_ceil(TILE))
-            .iter()
-            .product();
-        let at_once = InstructionSet::current().products_at_once::<P>();
-        batch * tiles * TILE_COST + WEIGHT_COST < batch * pixels * geometry.taps() / at_once
     }
 
     /// Units of the forward pass (and of the weight gradient, which reads the same windows).
