@@ -5,18 +5,18 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
-use residua_kernels::Element;
 use residua_kernels::convolution::fused::{
     ForwardPass, InputGradientPass, WeightGradientPass, forward, gradients, input_gradient,
     weight_gradient,
 };
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
 use residua_kernels::feature_map::{Affine, Finish, NormGradient, OutputGradient, Source, convert};
+use residua_kernels::{Buffer, BufferPool, Element};
 
 /// Name, batch, image size, input and output channels, kernel, stride.
 type Shape = (&'static str, usize, usize, [usize; 2], usize, usize);
 
-const SHAPES: [Shape; 21] = [
+const SHAPES: [Shape; 30] = [
     ("resnet20/stem", 128, 32, [3, 16], 3, 1),
     ("resnet20/stage1", 128, 32, [16, 16], 3, 1),
     ("resnet20/stage2-first", 128, 32, [16, 32], 3, 2),
@@ -25,15 +25,24 @@ const SHAPES: [Shape; 21] = [
     ("resnet20/stage3", 128, 8, [64, 64], 3, 1),
     ("cifar_resnet18/stem", 128, 32, [3, 64], 3, 1),
     ("cifar_resnet18/stage1", 128, 32, [64, 64], 3, 1),
+    ("cifar_resnet18/stage2-first", 128, 32, [64, 128], 3, 2),
+    ("cifar_resnet18/stage2-shortcut", 128, 32, [64, 128], 1, 2),
     ("cifar_resnet18/stage2", 128, 16, [128, 128], 3, 1),
+    ("cifar_resnet18/stage3-first", 128, 16, [128, 256], 3, 2),
     ("cifar_resnet18/stage3", 128, 8, [256, 256], 3, 1),
+    ("cifar_resnet18/stage4-first", 128, 8, [256, 512], 3, 2),
     ("cifar_resnet18/stage4", 128, 4, [512, 512], 3, 1),
     ("resnet50/stem", 16, 224, [3, 64], 7, 2),
     ("resnet50/stage1-expand", 16, 56, [64, 256], 1, 1),
     ("resnet50/stage1-reduce", 16, 56, [256, 64], 1, 1),
     ("resnet50/stage1", 16, 56, [64, 64], 3, 1),
+    ("resnet50/stage2-first", 16, 56, [128, 128], 3, 2),
+    ("resnet50/stage2-expand", 16, 28, [128, 512], 1, 1),
+    ("resnet50/stage2-reduce", 16, 28, [512, 128], 1, 1),
     ("resnet50/stage2", 16, 28, [128, 128], 3, 1),
     ("resnet50/stage2-shortcut", 16, 56, [256, 512], 1, 2),
+    ("resnet50/stage3-expand", 16, 14, [256, 1024], 1, 1),
+    ("resnet50/stage3-reduce", 16, 14, [1024, 256], 1, 1),
     ("resnet50/stage3", 16, 14, [256, 256], 3, 1),
     ("resnet50/stage4-expand", 16, 7, [512, 2048], 1, 1),
     ("resnet50/stage4-reduce", 16, 7, [2048, 512], 1, 1),
@@ -60,8 +69,9 @@ fn ramp(length: usize) -> Vec<f32> {
         .collect()
 }
 
-fn ramp_of<E: Element>(length: usize) -> Vec<E> {
-    let mut numbers = vec![E::default(); length];
+/// In memory as networks use it.
+fn ramp_of<E: Element>(pool: &BufferPool, length: usize) -> Buffer<E> {
+    let mut numbers = pool.take(length);
     convert(&ramp(length), &mut numbers).expect("the lengths are the same");
     numbers
 }
@@ -70,12 +80,13 @@ fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
     for shape in SHAPES {
         let geometry = geometry(shape);
         let [inputs, outputs] = shape.3;
-        let values = ramp_of::<E>(geometry.input_length());
-        let behind = ramp_of::<E>(geometry.output_length());
+        let pool = BufferPool::default();
+        let values = ramp_of::<E>(&pool, geometry.input_length());
+        let behind = ramp_of::<E>(&pool, geometry.output_length());
+        let mut output = ramp_of::<E>(&pool, geometry.output_length());
+        let mut target = ramp_of::<E>(&pool, geometry.input_length());
         let weight = ramp(geometry.weight_length());
         let (before_channels, channels) = (ramp(inputs), ramp(outputs));
-        let mut output = behind.clone();
-        let mut target = values.clone();
         let mut weight_target = weight.clone();
         let unrectified = Source {
             affine: Some(Affine {

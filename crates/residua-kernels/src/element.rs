@@ -76,10 +76,10 @@ pub(crate) trait VectorElement: sealed::Storage {
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
     /// The same past the caches if a vector is a whole line of them, for memory that is not read
-    /// again soon; see [`Simd::end_streams`].
+    /// again soon.
     ///
     /// # Safety
-    /// `target` must be writable for that many numbers and aligned to all of them.
+    /// As for [`Simd::stream`].
     unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
     /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.

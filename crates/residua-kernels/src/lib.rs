@@ -1,4 +1,5 @@
-//! The arithmetic of residual networks on the CPU: plain functions on plain `f32` slices.
+//! The arithmetic of residual networks on the CPU: plain functions on plain slices of `f32` or, for
+//! feature maps, bfloat16.
 //!
 //! Tensors are `[N, H, W, C]` and contiguous; convolution weights are `[out, in / groups, kernel
 //! height, kernel width]`, as PyTorch stores them. A *geometry* holds the sizes of an operation;
@@ -33,17 +34,16 @@
 //! ```
 //!
 //! # Speed
-//! The best vector instructions of the machine are found when the program runs (AVX-512F, AVX2 with
-//! FMA, or what the target always has, which on AArch64 is NEON), so no compiler flag is needed.
+//! The best vector instructions of the machine are found when the program runs (AVX-512F with or
+//! without BF16 dot products, AVX2 with FMA, or what the target always has, which on AArch64 is NEON), so no compiler flag is needed.
 //! Work is spread over the current [rayon] pool.
 //!
 //! # Reproducibility
 //! The same call gives the same bits for any number of threads: what is summed together, and in
 //! which order, depends on the sizes alone. Different instruction sets round differently.
 
-// Vector intrinsics, unaligned loads and writes of several threads to one slice need it. It is
-// confined to `simd`, `lines`, `parallel`, `element`, `feature_map` and the register tiles of
-// `convolution`.
+// Vector intrinsics, unaligned loads, memory that changes its type and writes of several threads to
+// one slice need it. Every block says why it is sound.
 #![allow(unsafe_code)]
 
 // The helpers of the integration tests serve the tests of the parts, too.

@@ -14,7 +14,7 @@ use residua_kernels::feature_map::{
     Affine, Finish, NormGradient, OutputGradient, Shortcut, Source, convert, evaluate, finish,
     measure,
 };
-use residua_kernels::{Element, InstructionSet, with_instruction_set};
+use residua_kernels::{BufferPool, Element, InstructionSet, with_instruction_set};
 use support::{for_each_product, numbers};
 
 /// A format under test.
@@ -271,12 +271,14 @@ proptest! {
     }
 
     #[test]
-    fn fused_passes_equal_their_parts(
+    fn fused_passes_match_the_reference(
         batch in 1usize..4,
         size in [3usize..14, 3usize..14],
         channels in [prop_oneof![1usize..6, 8usize..34], prop_oneof![1usize..6, 8usize..34]],
         kernel in prop_oneof![Just(1usize), Just(3)],
         stride in 1usize..3,
+        // Usually the half of the kernel, which gives input and output the same size.
+        padding in prop_oneof![3 => Just(None), 1 => (0usize..3).prop_map(Some)],
         parts: [bool; 3],
     ) {
         let geometry = ConvolutionGeometry::new(ConvolutionSpec {
@@ -286,7 +288,7 @@ proptest! {
             out_channels: channels[1],
             kernel: [kernel; 2],
             stride: [stride; 2],
-            padding: [kernel / 2; 2],
+            padding: [padding.unwrap_or(kernel / 2); 2],
             ..ConvolutionSpec::default()
         }).unwrap();
         in_every_set(|| {
@@ -365,6 +367,10 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
             .iter()
             .fold(0.0, |most: f64, number| most.max(number.abs()));
         assert!((moments.mean[channel] - mean).abs() <= (E::ROUNDING + 1e-5) * largest);
+        let squares: f64 = column.iter().map(|number| (number - mean).powi(2)).sum();
+        let variance = squares / output_pixels as f64;
+        let allowed = 4.0 * (E::ROUNDING + 1e-5) * largest * largest;
+        assert!((moments.variance[channel] - variance).abs() <= allowed);
     }
 
     let before: Vec<E> = map(10, sources.len());
@@ -402,7 +408,7 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
         ("together", &separate[1], &weights[1], both),
     ] {
         let sums = sums.unwrap().expect("sums come with a finish");
-        let mut expected_sums = vec![0.0; inputs];
+        let [mut expected_sums, mut expected_products] = [vec![0.0; inputs], vec![0.0; inputs]];
         let mut expected = input_sums.clone();
         for (index, sum) in expected.iter_mut().enumerate() {
             *sum += before[index].exact();
@@ -414,6 +420,8 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
                 *sum = actual[index].exact();
             }
             expected_sums[index % inputs] += *sum;
+            let distance = read.values[index].exact() - f64::from(mean[index % inputs]);
+            expected_products[index % inputs] += *sum * distance;
         }
         let allowed = tolerance(taps * outputs as f64);
         assert_within(
@@ -425,13 +433,17 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
         for (actual, expected) in sums.gradient.iter().zip(&expected_sums) {
             assert!((actual - expected).abs() <= allowed * (input_pixels as f64));
         }
+        // Values and means are between -1 and 1.
+        for (actual, expected) in sums.products[0].iter().zip(&expected_products) {
+            assert!((actual - expected).abs() <= 2.0 * allowed * (input_pixels as f64));
+        }
         let allowed = tolerance(output_pixels as f64) * 3.0;
         let name = format!("weight gradient {name}");
         assert_within(&name, weights, &weight_sums, allowed);
     }
 }
 
-/// Both gradients of a convolution with weights of so many channels, as bits.
+/// Both gradients of a convolution and the sums of the finish, as bits.
 fn bits_of_both<E: Format>(geometry: &ConvolutionGeometry, threads: usize) -> [Vec<u64>; 3] {
     let (inputs, outputs) = (geometry.spec().in_channels, geometry.spec().out_channels);
     let read = Parts::<E>::new(geometry.input_length() / inputs, inputs, [true; 3]);
@@ -496,7 +508,7 @@ fn gradients_have_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Maps of more than 16 MiB are written past the caches.
+/// Maps of more than 16 MiB are written past the caches, if they begin at a line of them.
 #[test]
 fn maps_larger_than_the_caches_have_the_same_numbers() {
     let geometry = |batch| {
@@ -510,36 +522,62 @@ fn maps_larger_than_the_caches_have_the_same_numbers() {
         .unwrap()
     };
     let (one, two) = (geometry(1), geometry(2));
-    let image = one.input_length();
-    let values = numbers(1, image);
-    let weight = numbers(2, one.weight_length());
-    let run = |geometry: &ConvolutionGeometry, values: &[f32], moments: bool| {
-        let mut output = vec![f32::NAN; geometry.output_length()];
+    let values = numbers(1, one.input_length());
+    let (weight, mean) = (numbers(2, one.weight_length()), numbers(3, 16));
+    let pool = BufferPool::default();
+    let run = |geometry: &ConvolutionGeometry, values: &[f32], asked: bool| {
+        let mut output = pool.take::<f32>(geometry.output_length());
+        let mut gradient = pool.take::<f32>(geometry.input_length());
+        for map in [&mut output, &mut gradient] {
+            assert!(map.as_ptr().addr().is_multiple_of(64));
+            map.fill(f32::NAN);
+        }
         let pass = ForwardPass {
             source: Source::stored(values),
             weight: &weight,
             bias: None,
             output: &mut output,
             keep: None,
-            moments,
+            moments: asked,
         };
-        forward(geometry, pass).unwrap();
-        let mut gradient = vec![f32::NAN; geometry.input_length()];
+        let moments = forward(geometry, pass).unwrap();
+        let norms = [(values, &mean[..])];
         let pass = InputGradientPass {
             gradient: OutputGradient::stored(values),
             weight: &weight,
             output: &mut gradient,
             add_to_output: false,
-            finish: None,
+            finish: asked.then_some(Finish {
+                mask: Some(Source::stored(values)),
+                norms: &norms,
+            }),
         };
-        input_gradient(geometry, pass).unwrap();
-        [output, gradient]
+        let sums = input_gradient(geometry, pass).unwrap();
+        ([output.to_vec(), gradient.to_vec()], moments, sums)
     };
     in_every_set(|| {
-        let expected = run(&one, &values, true).map(|numbers| [&numbers[..], &numbers].concat());
-        for moments in [true, false] {
-            let found = run(&two, &[&values[..], &values].concat(), moments);
-            assert!(found == expected);
+        for asked in [true, false] {
+            let (maps, moments, sums) = run(&one, &values, asked);
+            let twice = [&values[..], &values].concat();
+            let (maps_of_two, moments_of_two, sums_of_two) = run(&two, &twice, asked);
+            assert!(maps_of_two == maps.map(|map| [&map[..], &map].concat()));
+            let near = |actual: &[f64], expected: &[f64], factor: f64| {
+                for (actual, expected) in actual.iter().zip(expected) {
+                    let difference = (actual - factor * expected).abs();
+                    assert!(
+                        difference <= 1e-4 * (1.0 + expected.abs()),
+                        "{actual} {expected}"
+                    );
+                }
+            };
+            if asked {
+                let (moments, moments_of_two) = (moments.unwrap(), moments_of_two.unwrap());
+                near(&moments_of_two.mean, &moments.mean, 1.0);
+                near(&moments_of_two.variance, &moments.variance, 1.0);
+                let (sums, sums_of_two) = (sums.unwrap(), sums_of_two.unwrap());
+                near(&sums_of_two.gradient, &sums.gradient, 2.0);
+                near(&sums_of_two.products[0], &sums.products[0], 2.0);
+            }
         }
     });
 }

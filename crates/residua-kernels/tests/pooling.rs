@@ -2,6 +2,7 @@
 
 mod support;
 
+use half::bf16;
 use proptest::prelude::*;
 use residua_kernels::pooling::{self, AverageGeometry, MaxGeometry, PoolingSpec};
 use residua_kernels::{InstructionSet, with_instruction_set};
@@ -153,6 +154,67 @@ proptest! {
                 }
             });
         }
+    }
+}
+
+/// Maps in bfloat16 give what the same numbers give in `f32`, rounded once.
+#[test]
+fn pools_in_bfloat16_round_once() {
+    let spec = PoolingSpec {
+        batch: 2,
+        input: [13, 10],
+        channels: 37,
+        kernel: [3, 3],
+        stride: [2, 2],
+        padding: [1, 1],
+        ..PoolingSpec::default()
+    };
+    let max = MaxGeometry::new(spec).unwrap();
+    let average = AverageGeometry::global(2, [13, 10], 37).unwrap();
+    let exact = |seed, length| -> Vec<f32> {
+        let numbers = numbers(seed, length).into_iter();
+        numbers
+            .map(|number| bf16::from_f32(number).to_f32())
+            .collect()
+    };
+    let round =
+        |numbers: &[f32]| -> Vec<bf16> { numbers.iter().copied().map(bf16::from_f32).collect() };
+    let input = exact(1, max.input_length());
+    let gradient = exact(2, max.output_length());
+    let means_gradient = numbers(3, average.output_length());
+    for set in InstructionSet::available() {
+        with_instruction_set(set, || {
+            let mut wide = vec![f32::NAN; max.output_length()];
+            let mut narrow = round(&wide);
+            let [mut positions, mut narrow_positions] = [vec![7; wide.len()], vec![7; wide.len()]];
+            pooling::max_forward(&max, &input, &mut wide, &mut positions).unwrap();
+            pooling::max_forward(&max, &round(&input), &mut narrow, &mut narrow_positions).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} maxima");
+            assert_eq!(narrow_positions, positions, "{set}");
+            let mut wide = vec![f32::NAN; max.input_length()];
+            let mut narrow = round(&wide);
+            pooling::max_backward(&max, &positions, &gradient, &mut wide).unwrap();
+            pooling::max_backward(&max, &positions, &round(&gradient), &mut narrow).unwrap();
+            for (narrow, wide) in narrow.iter().zip(&wide) {
+                // Of up to four contributions each sum may be rounded.
+                let allowed = 3.0 * wide.abs().max(1.0) / 256.0;
+                assert!(
+                    (narrow.to_f32() - wide).abs() <= allowed,
+                    "{set} {narrow} {wide}"
+                );
+            }
+
+            let mut wide = vec![f32::NAN; average.output_length()];
+            let mut narrow = wide.clone();
+            pooling::average_forward(&average, &input, &mut wide).unwrap();
+            pooling::average_forward(&average, &round(&input), &mut narrow).unwrap();
+            assert_eq!(narrow, wide, "{set} means");
+            let mut wide = vec![f32::NAN; average.input_length()];
+            let mut narrow = round(&wide);
+            pooling::average_backward(&average, &means_gradient, &mut wide).unwrap();
+            pooling::average_backward(&average, &means_gradient, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} gradient of means");
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod support;
 
+use half::bf16;
 use proptest::prelude::*;
 use residua_kernels::linear::{self, LinearGeometry};
 use residua_kernels::shortcut::{self, ShortcutGeometry};
@@ -120,6 +121,62 @@ proptest! {
         }
         prop_assert_eq!(output, expected);
         prop_assert_eq!(input_gradient, expected_gradient);
+    }
+}
+
+/// Maps in bfloat16 are those in `f32` of the same numbers, rounded once.
+#[test]
+fn operations_in_bfloat16_round_once() {
+    let (pixels, channels) = (300, 37);
+    let geometry = ShortcutGeometry::new(3, [20, 5], channels, 2, [2, 3]).unwrap();
+    let exact = |seed, length| -> Vec<f32> {
+        let numbers = numbers(seed, length).into_iter();
+        numbers
+            .map(|number| bf16::from_f32(number).to_f32())
+            .collect()
+    };
+    let round =
+        |numbers: &[f32]| -> Vec<bf16> { numbers.iter().copied().map(bf16::from_f32).collect() };
+    let length = pixels * channels;
+    let (left, right) = (exact(1, length), exact(2, length));
+    let gradient = exact(3, geometry.output_length());
+    let (narrow_left, narrow_right) = (round(&left), round(&right));
+    for set in InstructionSet::available() {
+        with_instruction_set(set, || {
+            let (mut wide, mut narrow) = (vec![f32::NAN; length], vec![bf16::NAN; length]);
+            elementwise::add(&left, &right, &mut wide).unwrap();
+            elementwise::add(&narrow_left, &narrow_right, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} add");
+            elementwise::add_relu(&left, &right, &mut wide).unwrap();
+            elementwise::add_relu(&narrow_left, &narrow_right, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} add_relu");
+            elementwise::relu(&left, &mut wide).unwrap();
+            elementwise::relu(&narrow_left, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} relu");
+            elementwise::relu_backward(&left, &right, &mut wide).unwrap();
+            elementwise::relu_backward(&narrow_left, &narrow_right, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} relu_backward");
+            let (mut wide, mut narrow) = (left.clone(), narrow_left.clone());
+            elementwise::add_assign(&mut wide, &right).unwrap();
+            elementwise::add_assign(&mut narrow, &narrow_right).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} add_assign");
+
+            let (mut wide, mut narrow) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
+            reduce::channel_sums(&left, &mut wide).unwrap();
+            reduce::channel_sums(&narrow_left, &mut narrow).unwrap();
+            assert_eq!(narrow, wide, "{set} sums");
+
+            let mut wide = vec![f32::NAN; geometry.output_length()];
+            let mut narrow = round(&wide);
+            shortcut::forward(&geometry, &left, &mut wide).unwrap();
+            shortcut::forward(&geometry, &narrow_left, &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} shortcut");
+            let mut wide = vec![f32::NAN; length];
+            let mut narrow = round(&wide);
+            shortcut::backward(&geometry, &gradient, &mut wide).unwrap();
+            shortcut::backward(&geometry, &round(&gradient), &mut narrow).unwrap();
+            assert_eq!(narrow, round(&wide), "{set} shortcut's gradient");
+        });
     }
 }
 

@@ -167,7 +167,7 @@ pub(super) struct DirectOperands<P: VectorElement> {
 
 /// Chunks that a batch is cut into at most for the sake of threads.
 const MOST_CHUNKS: usize = 16;
-/// Numbers in the partial sums of all parts; see `units`.
+/// Numbers in the partial sums of as many parts as there are chunks.
 const PARTIAL_NUMBERS: usize = 256 * 1024;
 /// Source numbers in a chunk: more than in the forward pass, because sums that do not fit into
 /// registers move once per chunk.

@@ -1,9 +1,9 @@
 //! Two-dimensional convolution and its gradients.
 //!
 //! Images are `[N, H, W, C]`, weights `[out, in / groups, kernel height, kernel width]` as PyTorch
-//! stores them. Every size is supported by the same code: any stride, padding, dilation and number
-//! of groups. No patch matrix is made: register tiles read a zero-bordered copy of the part of the
-//! image at hand.
+//! stores them. Every size is supported: any stride, padding, dilation and number of groups. No patch
+//! matrix is made: register tiles read a zero-bordered copy of the part of the image at hand, and 3×3
+//! kernels of stride 1 go through Winograd's minimal filtering.
 //!
 //! The gradient of a bias is [`crate::reduce::channel_sums`] of the output gradient.
 

@@ -21,7 +21,7 @@ const UNIT_WORDS: usize = 128 * 1024;
 const UNIT_PIXEL_WORDS: std::ops::RangeInclusive<usize> = 192..=512;
 /// Units that a batch is cut into, where it has the pixels, so that threads finish together.
 const LEAST_UNITS: usize = 32;
-/// Wider layers are a matter of weights rather than of pixels, and their sums are shared by threads.
+/// Wider layers are a matter of weights rather than of pixels: what is read of a unit counts little.
 const MOST_WEIGHTS: usize = 256 * 1024;
 
 impl<P: VectorElement> PointwiseGradients<P> {

@@ -130,8 +130,8 @@ pub(super) trait SumProducts: Sync {
 
 /// Tasks to cut the work into.
 const TASKS: usize = 16;
-/// Numbers in the partial sums of all parts, 4 MiB; a thread's are in its cache. One part may have
-/// more; then threads share its sums instead.
+/// Numbers in the partial sums of all parts, 4 MiB: with 16 parts a quarter of a second-level cache
+/// each.
 const PARTIAL_NUMBERS: usize = 1024 * 1024;
 
 /// Numbers of the operands that are prepared before threads share them out, unless one unit has
@@ -140,13 +140,25 @@ const SHARED_NUMBERS: usize = 5 * 1024 * 1024;
 /// Units that are prepared at once at most.
 const SHARED_UNITS: usize = 8;
 
-/// In how many parts the units are summed.
-fn parts(sum: &impl SumProducts) -> usize {
-    (PARTIAL_NUMBERS / sum.sums_length()).clamp(1, TASKS.min(sum.units()))
+/// In how many parts the units are summed: a power of two, so that as many threads have the same
+/// work. Depends on the sizes alone.
+fn part_count(sum: &impl SumProducts) -> usize {
+    let most = (PARTIAL_NUMBERS / sum.sums_length()).clamp(1, TASKS.min(sum.units()));
+    1 << most.ilog2()
+}
+
+/// The units of one of the parts.
+fn units_of_part(units: usize, part: usize, parts: usize) -> Range<usize> {
+    units * part / parts..units * (part + 1) / parts
+}
+
+/// Whether parts are summed in turn, by all threads, rather than side by side.
+fn in_turn(parts: usize) -> bool {
+    parts == 1 || parts < rayon::current_num_threads()
 }
 
 /// Sums all units. The parts that are summed by themselves depend on the sizes alone, and so does
-/// the order in which a share's units are added: bits do not depend on threads.
+/// the order in which units are added to a sum: bits do not depend on threads.
 pub(super) fn sum_products<S: SumProducts>(
     sum: &S,
     load_source: impl Fn(Range<usize>, &mut [S::Number], usize) + Sync,
@@ -163,53 +175,62 @@ pub(super) fn sum_products<S: SumProducts>(
         load_gradient(pixels, &mut gradients, channels);
         sum.prepare(set, unit, &window, &gradients)
     };
-    let units = sum.units();
-    let length = sum.sums_length();
-    let parts = parts(sum);
+    let (units, parts, length) = (sum.units(), part_count(sum), sum.sums_length());
     let mut sums = Scratch::<f32>::zeroed(parts * length);
-    if parts > 1 {
+    if in_turn(parts) {
+        for (part, sums) in sums.chunks_exact_mut(length).enumerate() {
+            let units = units_of_part(units, part, parts).collect::<Vec<_>>();
+            // What is summed in one go must not depend on the number of threads.
+            let in_one_go = if parts == 1 { SHARED_UNITS } else { 1 };
+            sum_in_shares(sum, &units, in_one_go, operands, &DisjointWriter::new(sums));
+        }
+    } else {
         sums.par_chunks_exact_mut(length)
             .enumerate()
             .with_max_len(1)
             .for_each(|(part, sums)| {
                 let sums = DisjointWriter::new(sums);
-                for unit in share(units, part, parts) {
+                for unit in units_of_part(units, part, parts) {
                     // SAFETY: each part has sums of its own.
                     unsafe { sum.add(set, &[operands(unit)], 0, 1, &sums) };
                 }
             });
-    } else {
-        let sums = DisjointWriter::new(&mut sums);
-        let units: Vec<_> = (0..units).collect();
-        // What is summed in one go must not depend on the number of threads.
-        let together = (SHARED_NUMBERS / sum.operands_length()).clamp(1, SHARED_UNITS);
-        for units in units.chunks(together) {
-            let operands: Vec<_> = units
-                .par_iter()
-                .with_max_len(1)
-                .map(|&unit| operands(unit))
-                .collect();
-            (0..TASKS)
-                .into_par_iter()
-                .with_max_len(1)
-                .for_each(|share| {
-                    // SAFETY: each task has a share of its own.
-                    unsafe { sum.add(set, &operands, share, TASKS, &sums) };
-                });
-        }
     }
     let parts: Vec<_> = sums.chunks_exact(length).collect();
     sum.finish(&parts, weight_gradient);
 }
 
-/// The units of one of the parts.
-fn share(units: usize, part: usize, parts: usize) -> Range<usize> {
-    units * part / parts..units * (part + 1) / parts
+/// Sums units on all threads, each of which has a share of the sums. So many are summed in one go.
+fn sum_in_shares<S: SumProducts>(
+    sum: &S,
+    units: &[usize],
+    in_one_go: usize,
+    operands: impl Fn(usize) -> S::Operands + Sync,
+    sums: &DisjointWriter<'_>,
+) {
+    let set = InstructionSet::current();
+    let together = (SHARED_NUMBERS / sum.operands_length()).clamp(1, SHARED_UNITS);
+    for units in units.chunks(together) {
+        let operands: Vec<_> = units
+            .par_iter()
+            .with_max_len(1)
+            .map(|&unit| operands(unit))
+            .collect();
+        (0..TASKS)
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|share| {
+                for operands in operands.chunks(in_one_go) {
+                    // SAFETY: each task has a share of its own.
+                    unsafe { sum.add(set, operands, share, TASKS, sums) };
+                }
+            });
+    }
 }
 
 /// [`correlate`] of output gradients and [`sum_products`] of the same, for a pair that cuts the
-/// convolution into the same units: what both read of a unit is fetched once. The results and the
-/// sums have the same bits as those of the two functions.
+/// convolution into the same units: what both read of a unit comes from memory once. The results and
+/// the sums have the same bits as those of the two functions.
 pub(super) fn correlate_and_sum<C, S, R>(
     correlation: &C,
     sum: &S,
@@ -223,10 +244,9 @@ where
     S: SumProducts,
     R: Send,
 {
-    let (units, parts) = (sum.units(), parts(sum));
+    let (units, parts) = (sum.units(), part_count(sum));
     assert_eq!(correlation.units(), units, "units of both");
-    if parts == 1 || parts < rayon::current_num_threads() {
-        // Threads share the sums of a part.
+    if in_turn(parts) {
         let load = |_, pixels: Range<usize>, target: &mut [S::Number], stride: usize| {
             load_gradient(pixels, target, stride);
         };
@@ -246,6 +266,7 @@ where
         correlation.correlate(set, unit, &window, &mut result);
         let pixels = sum.output_pixels(unit);
         let operands = if correlation.reads_pixels_in_place() {
+            assert_eq!(correlation.target_pixels(unit), pixels, "pixels of both");
             sum.prepare(set, unit, &source, &window[..pixels.len() * channels])
         } else {
             let mut gradients = Scratch::uninitialised(pixels.len() * channels);
@@ -264,7 +285,7 @@ where
         .with_max_len(1)
         .map(|(part, sums)| {
             let sums = DisjointWriter::new(sums);
-            share(units, part, parts)
+            units_of_part(units, part, parts)
                 .map(|unit| both(unit, &sums))
                 .collect()
         })

@@ -267,7 +267,7 @@ impl Correlate for WinogradCorrelation {
 
     fn correlate(&self, set: InstructionSet, unit: usize, window: &[f32], result: &mut [f32]) {
         let shape = self.units.unit(unit).shape;
-        debug_assert_eq!(set, InstructionSet::current());
+        assert_eq!(set, self.weights.set(), "weights packed for another set");
         let window = &window[..shape.window_length()];
         winograd::correlate(&shape, &self.weights, window, result);
         if let Some(bias) = &self.bias {

@@ -147,6 +147,10 @@ pub(crate) fn finish_pixels<E: Element>(
         unit.result.is_none_or(|result| result.len() == length),
         "a unit's result does not fit its place"
     );
+    assert!(
+        unit.stores == Stores::Cached || (unit.result.is_some() && !unit.add_to_target),
+        "what is read is in cache"
+    );
     sums.0.clear();
     sums.0.resize((1 + finish.norms.len()) * unit.channels, 0.0);
     set.run(FinishPixels { finish, unit, sums });
@@ -273,7 +277,7 @@ impl<E: Element> Lines for FinishPass<'_, E> {
     }
 
     #[inline(always)]
-    fn number(&mut self, pixel: usize, channel: usize) {
+    unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let index = pixel * self.channels + channel;
         let stored = self.target[index].to_f32();
         let mut number = match self.result {

@@ -19,7 +19,10 @@ pub(crate) trait Lines {
     );
 
     /// Works on one channel of a pixel: what does not fill a vector.
-    fn number(&mut self, pixel: usize, channel: usize);
+    ///
+    /// # Safety
+    /// The pixel and the channel must exist in every slice of the pass.
+    unsafe fn number(&mut self, pixel: usize, channel: usize);
 }
 
 /// Runs a pass over `pixels` of `channels`.
@@ -50,7 +53,8 @@ pub(crate) unsafe fn run_lines<S: Simd>(
     if in_vectors < channels {
         for pixel in 0..pixels {
             for channel in in_vectors..channels {
-                pass.number(pixel, channel);
+                // SAFETY: the caller's promise.
+                unsafe { pass.number(pixel, channel) };
             }
         }
     }

@@ -246,7 +246,7 @@ impl<E: Element> Lines for StoreMomentsPass<'_, E> {
     }
 
     #[inline(always)]
-    fn number(&mut self, pixel: usize, channel: usize) {
+    unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let index = pixel * self.channels + channel;
         let number = self.result[index];
         self.target[index] = E::from_f32(number);

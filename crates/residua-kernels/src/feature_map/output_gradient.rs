@@ -202,7 +202,7 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     }
 
     #[inline(always)]
-    fn number(&mut self, pixel: usize, channel: usize) {
+    unsafe fn number(&mut self, pixel: usize, channel: usize) {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
             let index = pixel * self.channels + channel;

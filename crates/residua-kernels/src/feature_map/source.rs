@@ -328,7 +328,7 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     }
 
     #[inline(always)]
-    fn number(&mut self, pixel: usize, channel: usize) {
+    unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let at = |affine: Option<Affine<'_>>, number: f32| match affine {
             Some(affine) => number * affine.scale[channel] + affine.shift[channel],
             None => number,

@@ -119,10 +119,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     unsafe fn store(self, target: *mut f32, vector: Self::Vector);
 
     /// Like [`Self::store`], but past the caches where the machine can do that with a vector: for
-    /// memory that is not read again soon. Other threads see it after [`Self::end_streams`].
+    /// memory that is not read again soon.
     ///
     /// # Safety
-    /// `target` must be writable for [`Self::LANES`] numbers and aligned to all of them.
+    /// `target` must be writable for [`Self::LANES`] numbers and aligned to all of them. Before the
+    /// memory is accessed again, by whatever thread, this one must call [`Self::end_streams`].
     #[inline(always)]
     unsafe fn stream(self, target: *mut f32, vector: Self::Vector) {
         // SAFETY: the caller's promise.

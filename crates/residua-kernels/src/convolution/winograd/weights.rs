@@ -78,7 +78,7 @@ impl TransformedWeights {
     }
 
     /// The instruction set whose vectors the panels are made of.
-    pub(super) fn set(&self) -> InstructionSet {
+    pub(crate) fn set(&self) -> InstructionSet {
         self.set
     }
 
