@@ -201,9 +201,9 @@ fn graphs() -> [(Graph, usize); 4] {
 }
 
 /// Errors are relative to the length of each tensor, since single elements may cancel to nothing.
-/// Both sides round: a convolution by up to 1e-4 of its largest value where it is computed by
-/// Winograd's algorithm, and that adds up over the layers. 2e-3 leaves room for it; a wrong formula
-/// is off by a tenth or more.
+/// Both sides round, a convolution by up to 1e-6 of its largest value where it is computed by
+/// Winograd's algorithm, and every layer multiplies what those before it have added. 2e-3 leaves room
+/// for that; a wrong formula is off by a tenth or more.
 #[test]
 fn the_engine_agrees_with_the_tape() {
     for (graph, batch) in graphs() {
