@@ -75,13 +75,6 @@ pub(crate) trait VectorElement: sealed::Storage {
     /// `target` must be writable for that many numbers.
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
 
-    /// The same past the caches if a vector is a whole line of them, for memory that is not read
-    /// again soon.
-    ///
-    /// # Safety
-    /// As for [`Simd::stream`].
-    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector);
-
     /// Words of `first` and, where a word has two numbers, `second`, rounded to nearest even.
     fn words<S: Simd>(simd: S, first: S::Vector, second: S::Vector) -> S::Vector;
 
@@ -119,12 +112,6 @@ impl VectorElement for f32 {
     }
 
     #[inline(always)]
-    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
-        // SAFETY: the caller's promise.
-        unsafe { simd.stream(target, vector) }
-    }
-
-    #[inline(always)]
     fn words<S: Simd>(_: S, first: S::Vector, _: S::Vector) -> S::Vector {
         first
     }
@@ -149,12 +136,6 @@ impl VectorElement for bf16 {
 
     #[inline(always)]
     unsafe fn store<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
-        // SAFETY: the caller's promise.
-        unsafe { simd.store_bf16(target, vector) }
-    }
-
-    #[inline(always)]
-    unsafe fn stream<S: Simd>(simd: S, target: *mut Self, vector: S::Vector) {
         // SAFETY: the caller's promise.
         unsafe { simd.store_bf16(target, vector) }
     }

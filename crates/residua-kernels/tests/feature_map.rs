@@ -508,29 +508,29 @@ fn gradients_have_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Maps of more than 16 MiB are written past the caches, if they begin at a line of them.
-#[test]
-fn maps_larger_than_the_caches_have_the_same_numbers() {
+/// Maps of more than 32 MiB are written past the caches, if each pixel is whole lines of them.
+fn check_large_maps<E: Format>() {
+    let channels = 64 / size_of::<E>();
     let geometry = |batch| {
         ConvolutionGeometry::new(ConvolutionSpec {
             batch,
-            input: [300, 500],
-            in_channels: 16,
-            out_channels: 16,
+            input: [540, 500],
+            in_channels: channels,
+            out_channels: channels,
             ..ConvolutionSpec::default()
         })
         .unwrap()
     };
     let (one, two) = (geometry(1), geometry(2));
-    let values = numbers(1, one.input_length());
-    let (weight, mean) = (numbers(2, one.weight_length()), numbers(3, 16));
+    let values: Vec<E> = map(1, one.input_length());
+    let (weight, mean) = (numbers(2, one.weight_length()), numbers(3, channels));
     let pool = BufferPool::default();
-    let run = |geometry: &ConvolutionGeometry, values: &[f32], asked: bool| {
-        let mut output = pool.take::<f32>(geometry.output_length());
-        let mut gradient = pool.take::<f32>(geometry.input_length());
+    let run = |geometry: &ConvolutionGeometry, values: &[E], asked: bool| {
+        let mut output = pool.take::<E>(geometry.output_length());
+        let mut gradient = pool.take::<E>(geometry.input_length());
         for map in [&mut output, &mut gradient] {
             assert!(map.as_ptr().addr().is_multiple_of(64));
-            map.fill(f32::NAN);
+            map.fill(E::rounded(f32::NAN));
         }
         let pass = ForwardPass {
             source: Source::stored(values),
@@ -555,21 +555,19 @@ fn maps_larger_than_the_caches_have_the_same_numbers() {
         let sums = input_gradient(geometry, pass).unwrap();
         ([output.to_vec(), gradient.to_vec()], moments, sums)
     };
+    let near = |actual: &[f64], expected: &[f64], factor: f64| {
+        for (actual, expected) in actual.iter().zip(expected) {
+            let difference = (actual - factor * expected).abs();
+            let allowed = 1e-4 * (1.0 + expected.abs());
+            assert!(difference <= allowed, "{actual} {expected}");
+        }
+    };
     in_every_set(|| {
         for asked in [true, false] {
             let (maps, moments, sums) = run(&one, &values, asked);
             let twice = [&values[..], &values].concat();
             let (maps_of_two, moments_of_two, sums_of_two) = run(&two, &twice, asked);
             assert!(maps_of_two == maps.map(|map| [&map[..], &map].concat()));
-            let near = |actual: &[f64], expected: &[f64], factor: f64| {
-                for (actual, expected) in actual.iter().zip(expected) {
-                    let difference = (actual - factor * expected).abs();
-                    assert!(
-                        difference <= 1e-4 * (1.0 + expected.abs()),
-                        "{actual} {expected}"
-                    );
-                }
-            };
             if asked {
                 let (moments, moments_of_two) = (moments.unwrap(), moments_of_two.unwrap());
                 near(&moments_of_two.mean, &moments.mean, 1.0);
@@ -580,6 +578,12 @@ fn maps_larger_than_the_caches_have_the_same_numbers() {
             }
         }
     });
+}
+
+#[test]
+fn maps_larger_than_the_caches_have_the_same_numbers() {
+    check_large_maps::<f32>();
+    check_large_maps::<bf16>();
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Source, Stores, run_lines};
+use super::{Lines, MapWriter, Source, Stores, run_lines};
 use crate::Element;
 use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
@@ -185,13 +185,11 @@ impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
             self.unit.target.len() / self.unit.channels,
             self.unit.channels,
         );
-        let stores = self.unit.stores;
         let mut pass = FinishPass {
-            streams: stores.are_streams::<S, E>(self.unit.target.as_ptr(), channels),
             channels,
             result: self.unit.result,
             add_to_target: self.unit.add_to_target,
-            target: self.unit.target,
+            target: MapWriter::new(self.unit.target, channels, self.unit.stores),
             mask,
             norms,
             norm_count: self.finish.norms.len(),
@@ -200,18 +198,15 @@ impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
         // SAFETY: every slice was cut to these pixels, or compared with them by `finish_pixels`;
         // mean and sums have all channels (`Finish::check` and `finish_pixels`).
         unsafe { run_lines(simd, &mut pass, pixels, channels) };
-        if pass.streams {
-            simd.end_streams();
-        }
+        pass.target.end(simd);
     }
 }
 
-struct FinishPass<'a, E> {
+struct FinishPass<'a, E: Element> {
     channels: usize,
     result: Option<&'a [f32]>,
     add_to_target: bool,
-    target: &'a mut [E],
-    streams: bool,
+    target: MapWriter<'a, E>,
     mask: Option<Source<'a, E>>,
     norms: [(&'a [E], &'a [f32]); MOST_NORMS],
     norm_count: usize,
@@ -231,7 +226,7 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             let offset = |index: usize| (pixel + index) * self.channels + channel;
             let mut numbers = [simd.splat(0.0); COUNT];
             for (index, number) in numbers.iter_mut().enumerate() {
-                let target = self.target.as_ptr().add(offset(index));
+                let target = self.target.target().as_ptr().add(offset(index));
                 *number = match self.result {
                     Some(result) => {
                         let number = simd.load(result.as_ptr().add(offset(index)));
@@ -252,15 +247,10 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             }
             let sums = self.sums.as_mut_ptr().add(channel);
             let mut sum = simd.load(sums);
-            for (index, &number) in numbers.iter().enumerate() {
+            for &number in &numbers {
                 sum = simd.add(sum, number);
-                let target = self.target.as_mut_ptr().add(offset(index));
-                if self.streams {
-                    E::stream(simd, target, number);
-                } else {
-                    E::store(simd, target, number);
-                }
             }
+            self.target.vectors(simd, pixel, channel, &numbers);
             simd.store(sums, sum);
             for norm in 0..self.norm_count {
                 let (values, mean) = self.norms[norm];
@@ -277,9 +267,15 @@ impl<E: Element> Lines for FinishPass<'_, E> {
     }
 
     #[inline(always)]
+    unsafe fn end_block<S: Simd>(&mut self, simd: S, pixel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.target.end_block(simd, pixel, count) };
+    }
+
+    #[inline(always)]
     unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let index = pixel * self.channels + channel;
-        let stored = self.target[index].to_f32();
+        let stored = self.target.target()[index].to_f32();
         let mut number = match self.result {
             Some(result) if self.add_to_target => result[index] + stored,
             Some(result) => result[index],
@@ -290,7 +286,7 @@ impl<E: Element> Lines for FinishPass<'_, E> {
         {
             number = 0.0;
         }
-        self.target[index] = E::from_f32(number);
+        self.target.number(index, number);
         self.sums[channel] += number;
         for norm in 0..self.norm_count {
             let (values, mean) = self.norms[norm];

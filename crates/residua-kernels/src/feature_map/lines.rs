@@ -3,7 +3,7 @@
 use crate::simd::Simd;
 
 /// Pixels that are worked on together, so that the numbers of a channel are fetched once for all.
-const PIXELS: usize = 8;
+pub(super) const PIXELS: usize = 8;
 
 /// A pass over pixels, channel by channel.
 pub(crate) trait Lines {
@@ -17,6 +17,13 @@ pub(crate) trait Lines {
         pixel: usize,
         channel: usize,
     );
+
+    /// Ends the work on the vectors of `count` pixels from `pixel` on.
+    ///
+    /// # Safety
+    /// The pixels must exist in every slice of the pass.
+    #[inline(always)]
+    unsafe fn end_block<S: Simd>(&mut self, _simd: S, _pixel: usize, _count: usize) {}
 
     /// Works on one channel of a pixel: what does not fill a vector.
     ///
@@ -43,12 +50,16 @@ pub(crate) unsafe fn run_lines<S: Simd>(
             // SAFETY: the caller's promise.
             unsafe { pass.vectors::<S, PIXELS>(simd, pixel, channel) };
         }
+        // SAFETY: the caller's promise.
+        unsafe { pass.end_block(simd, pixel, PIXELS) };
     }
     for pixel in in_blocks..pixels {
         for channel in (0..in_vectors).step_by(S::LANES) {
             // SAFETY: the caller's promise.
             unsafe { pass.vectors::<S, 1>(simd, pixel, channel) };
         }
+        // SAFETY: the caller's promise.
+        unsafe { pass.end_block(simd, pixel, 1) };
     }
     if in_vectors < channels {
         for pixel in 0..pixels {

@@ -22,4 +22,4 @@ pub(crate) use moments::{PartialMoments, store_pixels};
 pub use output_gradient::{NormGradient, OutputGradient};
 pub(crate) use source::copy_pixels;
 pub use source::{Affine, Shortcut, Source, convert, evaluate};
-pub(crate) use stores::Stores;
+pub(crate) use stores::{MapWriter, Stores};

@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, Source, Stores, run_lines};
+use super::source::load_block;
+use super::{Lines, MapWriter, Source, Stores, run_lines};
 use crate::Element;
 use crate::element::copy_numbers;
 use crate::reduce::check_channels;
@@ -157,19 +158,54 @@ impl<E: Element> Kernel for Store<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let target = self.target.as_mut_ptr();
-        if !self.stores.are_streams::<S, E>(target, self.channels) {
+        if self.stores == Stores::Cached {
             return copy_numbers(simd, self.result, self.target);
         }
-        for index in (0..self.result.len()).step_by(S::LANES) {
-            // SAFETY: both slices have the same length (`store_pixels`), which consists of whole
-            // vectors, aligned in the target.
-            unsafe {
-                let numbers = simd.load(self.result.as_ptr().add(index));
-                E::stream(simd, target.add(index), numbers);
-            }
+        let pixels = self.result.len() / self.channels;
+        let mut pass = StorePass {
+            channels: self.channels,
+            result: self.result,
+            target: MapWriter::new(self.target, self.channels, self.stores),
+        };
+        // SAFETY: both slices hold `pixels * channels` numbers (`store_pixels`).
+        unsafe { run_lines(simd, &mut pass, pixels, self.channels) };
+        pass.target.end(simd);
+    }
+}
+
+struct StorePass<'a, E: Element> {
+    channels: usize,
+    result: &'a [f32],
+    target: MapWriter<'a, E>,
+}
+
+impl<E: Element> Lines for StorePass<'_, E> {
+    #[inline(always)]
+    unsafe fn vectors<S: Simd, const COUNT: usize>(
+        &mut self,
+        simd: S,
+        pixel: usize,
+        channel: usize,
+    ) {
+        let mut numbers = [simd.splat(0.0); COUNT];
+        // SAFETY: the caller of `run_lines` promised the pixels and channels.
+        unsafe {
+            let result = self.result.as_ptr();
+            load_block(simd, result, self.channels, pixel, channel, &mut numbers);
+            self.target.vectors(simd, pixel, channel, &numbers);
         }
-        simd.end_streams();
+    }
+
+    #[inline(always)]
+    unsafe fn end_block<S: Simd>(&mut self, simd: S, pixel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.target.end_block(simd, pixel, count) };
+    }
+
+    #[inline(always)]
+    unsafe fn number(&mut self, pixel: usize, channel: usize) {
+        let index = pixel * self.channels + channel;
+        self.target.number(index, self.result[index]);
     }
 }
 
@@ -188,28 +224,22 @@ impl<E: Element> Kernel for StoreMoments<'_, E> {
     fn run<S: Simd>(self, simd: S) {
         let pixels = self.result.len() / self.channels;
         let mut pass = StoreMomentsPass {
-            streams: self
-                .stores
-                .are_streams::<S, E>(self.target.as_ptr(), self.channels),
             channels: self.channels,
             result: self.result,
-            target: self.target,
+            target: MapWriter::new(self.target, self.channels, self.stores),
             numbers: self.numbers,
         };
         // SAFETY: both slices hold `pixels * channels` numbers and `numbers` three lines of
         // channels (`store_pixels`).
         unsafe { run_lines(simd, &mut pass, pixels, self.channels) };
-        if pass.streams {
-            simd.end_streams();
-        }
+        pass.target.end(simd);
     }
 }
 
-struct StoreMomentsPass<'a, E> {
+struct StoreMomentsPass<'a, E: Element> {
     channels: usize,
     result: &'a [f32],
-    target: &'a mut [E],
-    streams: bool,
+    target: MapWriter<'a, E>,
     numbers: &'a mut [f32],
 }
 
@@ -227,15 +257,11 @@ impl<E: Element> Lines for StoreMomentsPass<'_, E> {
             let pivot = simd.load(numbers);
             let mut sum = simd.load(numbers.add(self.channels));
             let mut square = simd.load(numbers.add(2 * self.channels));
-            for index in 0..COUNT {
-                let offset = (pixel + index) * self.channels + channel;
-                let number = simd.load(self.result.as_ptr().add(offset));
-                let target = self.target.as_mut_ptr().add(offset);
-                if self.streams {
-                    E::stream(simd, target, number);
-                } else {
-                    E::store(simd, target, number);
-                }
+            let mut results = [pivot; COUNT];
+            let result = self.result.as_ptr();
+            load_block(simd, result, self.channels, pixel, channel, &mut results);
+            self.target.vectors(simd, pixel, channel, &results);
+            for number in results {
                 let difference = simd.subtract(number, pivot);
                 sum = simd.add(sum, difference);
                 square = simd.mul_add(difference, difference, square);
@@ -246,10 +272,16 @@ impl<E: Element> Lines for StoreMomentsPass<'_, E> {
     }
 
     #[inline(always)]
+    unsafe fn end_block<S: Simd>(&mut self, simd: S, pixel: usize, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.target.end_block(simd, pixel, count) };
+    }
+
+    #[inline(always)]
     unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let index = pixel * self.channels + channel;
         let number = self.result[index];
-        self.target[index] = E::from_f32(number);
+        self.target.number(index, number);
         let difference = number - self.numbers[channel];
         self.numbers[self.channels + channel] += difference;
         self.numbers[2 * self.channels + channel] += difference * difference;

@@ -118,8 +118,8 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `target` must be writable for that many numbers.
     unsafe fn store(self, target: *mut f32, vector: Self::Vector);
 
-    /// Like [`Self::store`], but past the caches where the machine can do that with a vector: for
-    /// memory that is not read again soon.
+    /// Like [`Self::store`], but past the caches where the machine can, for memory that is not read
+    /// again soon. All vectors of a line of the caches have to follow each other.
     ///
     /// # Safety
     /// `target` must be writable for [`Self::LANES`] numbers and aligned to all of them. Before the

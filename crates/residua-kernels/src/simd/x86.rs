@@ -422,6 +422,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, target: *mut f32, vector: __m256) {
+        // SAFETY: the token proves the instruction, the caller promises LANES writable numbers,
+        // aligned.
+        unsafe { _mm256_stream_ps(target, vector) }
+    }
+
+    #[inline(always)]
+    fn end_streams(self) {
+        // SAFETY: SSE is part of x86-64.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     unsafe fn load(self, source: *const f32) -> __m256 {
         // SAFETY: the token proves the instruction, the caller promises LANES readable numbers.
         unsafe { _mm256_loadu_ps(source) }
