@@ -76,6 +76,21 @@ fn ramp_of<E: Element>(pool: &BufferPool, length: usize) -> Buffer<E> {
     numbers
 }
 
+fn input_pass<'a, E>(
+    gradient: OutputGradient<'a, E>,
+    weight: &'a [f32],
+    finish: Finish<'a, E>,
+    output: &'a mut [E],
+) -> InputGradientPass<'a, E> {
+    InputGradientPass {
+        gradient,
+        weight,
+        output,
+        add_to_output: false,
+        finish: Some(finish),
+    }
+}
+
 fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
     for shape in SHAPES {
         let geometry = geometry(shape);
@@ -131,13 +146,7 @@ fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
         });
         group.bench_function("input gradient", |bencher| {
             bencher.iter(|| {
-                let pass = InputGradientPass {
-                    gradient,
-                    weight: &weight,
-                    output: black_box(&mut target),
-                    add_to_output: false,
-                    finish: Some(finish),
-                };
+                let pass = input_pass(gradient, &weight, finish, black_box(&mut target));
                 input_gradient(&geometry, pass)
             });
         });
@@ -154,13 +163,7 @@ fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
         group.throughput(Throughput::Elements(2 * operations));
         group.bench_function("both gradients", |bencher| {
             bencher.iter(|| {
-                let pass = InputGradientPass {
-                    gradient,
-                    weight: &weight,
-                    output: black_box(&mut target),
-                    add_to_output: false,
-                    finish: Some(finish),
-                };
+                let pass = input_pass(gradient, &weight, finish, black_box(&mut target));
                 gradients(&geometry, source, black_box(&mut weight_target), pass)
             });
         });

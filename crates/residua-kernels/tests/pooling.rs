@@ -2,11 +2,10 @@
 
 mod support;
 
-use half::bf16;
 use proptest::prelude::*;
 use residua_kernels::pooling::{self, AverageGeometry, MaxGeometry, PoolingSpec};
 use residua_kernels::{InstructionSet, with_instruction_set};
-use support::numbers;
+use support::{exact_numbers as exact, numbers, round};
 
 prop_compose! {
     fn specs()(
@@ -171,14 +170,6 @@ fn pools_in_bfloat16_round_once() {
     };
     let max = MaxGeometry::new(spec).unwrap();
     let average = AverageGeometry::global(2, [13, 10], 37).unwrap();
-    let exact = |seed, length| -> Vec<f32> {
-        let numbers = numbers(seed, length).into_iter();
-        numbers
-            .map(|number| bf16::from_f32(number).to_f32())
-            .collect()
-    };
-    let round =
-        |numbers: &[f32]| -> Vec<bf16> { numbers.iter().copied().map(bf16::from_f32).collect() };
     let input = exact(1, max.input_length());
     let gradient = exact(2, max.output_length());
     let means_gradient = numbers(3, average.output_length());

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use residua_kernels::linear::{self, LinearGeometry};
 use residua_kernels::shortcut::{self, ShortcutGeometry};
 use residua_kernels::{InstructionSet, elementwise, reduce, with_instruction_set};
-use support::{Sum, assert_close, numbers};
+use support::{Sum, assert_close, exact_numbers as exact, numbers, round};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
@@ -129,14 +129,6 @@ proptest! {
 fn operations_in_bfloat16_round_once() {
     let (pixels, channels) = (300, 37);
     let geometry = ShortcutGeometry::new(3, [20, 5], channels, 2, [2, 3]).unwrap();
-    let exact = |seed, length| -> Vec<f32> {
-        let numbers = numbers(seed, length).into_iter();
-        numbers
-            .map(|number| bf16::from_f32(number).to_f32())
-            .collect()
-    };
-    let round =
-        |numbers: &[f32]| -> Vec<bf16> { numbers.iter().copied().map(bf16::from_f32).collect() };
     let length = pixels * channels;
     let (left, right) = (exact(1, length), exact(2, length));
     let gradient = exact(3, geometry.output_length());

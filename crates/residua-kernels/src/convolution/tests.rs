@@ -11,7 +11,7 @@ use super::{ConvolutionGeometry, ConvolutionSpec};
 use crate::feature_map::{OutputGradient, Source};
 use crate::parallel::DisjointWriter;
 use crate::{Element, InstructionSet, with_instruction_set};
-use support::{Sum, assert_close, for_each_product, numbers};
+use support::{Sum, assert_close, for_each_product, numbers, round};
 
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -20,10 +20,6 @@ mod support;
 /// are the roundings of sums, as in `f32`. Dot products may round once more per pair, which is no
 /// more often than once per number.
 const ROUNDINGS: f64 = 16.0;
-
-fn round(numbers: &[f32]) -> Vec<bf16> {
-    numbers.iter().copied().map(bf16::from_f32).collect()
-}
 
 /// All units' results, as they are before they are rounded.
 fn run(

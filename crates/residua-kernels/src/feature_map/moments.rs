@@ -123,12 +123,7 @@ pub(crate) fn store_pixels<E: Element>(
         "a unit's result does not fit its place"
     );
     let Some(moments) = moments else {
-        set.run(Store {
-            channels,
-            result,
-            target,
-            stores,
-        });
+        set.run(Store { result, target });
         return;
     };
     moments.count = result.len() / channels;
@@ -147,10 +142,8 @@ pub(crate) fn store_pixels<E: Element>(
 }
 
 struct Store<'a, E> {
-    channels: usize,
     result: &'a [f32],
     target: &'a mut [E],
-    stores: Stores,
 }
 
 impl<E: Element> Kernel for Store<'_, E> {
@@ -158,54 +151,7 @@ impl<E: Element> Kernel for Store<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.stores == Stores::Cached {
-            return copy_numbers(simd, self.result, self.target);
-        }
-        let pixels = self.result.len() / self.channels;
-        let mut pass = StorePass {
-            channels: self.channels,
-            result: self.result,
-            target: MapWriter::new(self.target, self.channels, self.stores),
-        };
-        // SAFETY: both slices hold `pixels * channels` numbers (`store_pixels`).
-        unsafe { run_lines(simd, &mut pass, pixels, self.channels) };
-        pass.target.end(simd);
-    }
-}
-
-struct StorePass<'a, E: Element> {
-    channels: usize,
-    result: &'a [f32],
-    target: MapWriter<'a, E>,
-}
-
-impl<E: Element> Lines for StorePass<'_, E> {
-    #[inline(always)]
-    unsafe fn vectors<S: Simd, const COUNT: usize>(
-        &mut self,
-        simd: S,
-        pixel: usize,
-        channel: usize,
-    ) {
-        let mut numbers = [simd.splat(0.0); COUNT];
-        // SAFETY: the caller of `run_lines` promised the pixels and channels.
-        unsafe {
-            let result = self.result.as_ptr();
-            load_block(simd, result, self.channels, pixel, channel, &mut numbers);
-            self.target.vectors(simd, pixel, channel, &numbers);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn end_block<S: Simd>(&mut self, simd: S, pixel: usize, count: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.target.end_block(simd, pixel, count) };
-    }
-
-    #[inline(always)]
-    unsafe fn number(&mut self, pixel: usize, channel: usize) {
-        let index = pixel * self.channels + channel;
-        self.target.number(index, self.result[index]);
+        copy_numbers(simd, self.result, self.target);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Plain f64 references and helpers of the integration tests.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod maps;
+
+use half::bf16;
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
 
 /// Pseudo-random numbers in [-1, 1), the same for the same seed.
@@ -109,4 +112,17 @@ pub fn assert_close_to_largest(name: &str, actual: &[f32], expected: &[Sum], ulp
         .map(|&Sum { value, .. }| Sum { value, magnitude })
         .collect();
     assert_close(name, actual, &widened, ulps);
+}
+
+/// Numbers that bfloat16 has.
+pub fn exact_numbers(seed: u64, length: usize) -> Vec<f32> {
+    round(&numbers(seed, length))
+        .into_iter()
+        .map(bf16::to_f32)
+        .collect()
+}
+
+/// The numbers in bfloat16.
+pub fn round(numbers: &[f32]) -> Vec<bf16> {
+    numbers.iter().copied().map(bf16::from_f32).collect()
 }
