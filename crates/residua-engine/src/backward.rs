@@ -19,16 +19,26 @@ use crate::layout::{Layout, checked};
 use crate::norm::NormFactors;
 use crate::record::{SharedBuffer, Values};
 use crate::value::{NormValue, ShortcutValue, Value};
+use crate::vectors::VectorPool;
 
 /// A reverse pass in progress.
 pub(crate) struct Backward<'a, E> {
     layout: &'a Layout,
-    pool: &'a BufferPool,
+    memory: Memory<'a>,
     state: &'a [&'a [f32]],
     values: Values<E>,
     gradients: Vec<NodeGradient<E>>,
     /// Of the tensors of the state.
     results: Vec<Option<Vec<f32>>>,
+}
+
+/// Where results are written.
+#[derive(Clone, Copy)]
+pub(crate) struct Memory<'a> {
+    /// Gradients of values.
+    pub(crate) maps: &'a BufferPool,
+    /// Gradients of the state.
+    pub(crate) vectors: &'a VectorPool,
 }
 
 /// What is known of the gradient of a node's value.
@@ -59,7 +69,7 @@ struct Through<E> {
 impl<'a, E: Element> Backward<'a, E> {
     pub(crate) fn new(
         layout: &'a Layout,
-        pool: &'a BufferPool,
+        memory: Memory<'a>,
         state: &'a [&'a [f32]],
         values: Values<E>,
     ) -> Self {
@@ -72,7 +82,7 @@ impl<'a, E: Element> Backward<'a, E> {
         };
         Self {
             layout,
-            pool,
+            memory,
             state,
             values,
             gradients: layout.graph.ids().map(gradient).collect(),
@@ -111,11 +121,11 @@ impl<'a, E: Element> Backward<'a, E> {
             "a gradient for each logit was expected"
         );
         if matches!(self.value(output), Value::Vector(_)) {
-            let mut gradient = self.pool.take(length);
+            let mut gradient = self.memory.maps.take(length);
             gradient.copy_from_slice(logits_gradient);
             self.add_vector(output, gradient);
         } else {
-            let mut gradient = self.pool.take::<E>(length);
+            let mut gradient = self.memory.maps.take::<E>(length);
             checked(residua_kernels::feature_map::convert(
                 logits_gradient,
                 &mut gradient,
@@ -155,7 +165,7 @@ impl<'a, E: Element> Backward<'a, E> {
                 let positions = self.values.positions[node.index()]
                     .take()
                     .expect("the forward pass has left the positions");
-                let mut target = self.pool.take::<E>(geometry.input_length());
+                let mut target = self.memory.maps.take::<E>(geometry.input_length());
                 checked(pooling::max_backward(
                     &geometry,
                     &positions,
@@ -166,24 +176,24 @@ impl<'a, E: Element> Backward<'a, E> {
             }
             (Operation::GlobalAveragePool, SumSoFar::Vector(gradient)) => {
                 let geometry = layout.global_pool(node, batch);
-                let mut target = self.pool.take::<E>(geometry.input_length());
+                let mut target = self.memory.maps.take::<E>(geometry.input_length());
                 checked(pooling::average_backward(&geometry, &gradient, &mut target));
                 self.add_map(input(0), Arc::new(target));
             }
             (Operation::ZeroPadShortcut(_), SumSoFar::Map(gradient)) => {
                 let geometry = layout.zero_pad(node, batch);
-                let mut target = self.pool.take::<E>(geometry.input_length());
+                let mut target = self.memory.maps.take::<E>(geometry.input_length());
                 checked(shortcut::backward(&geometry, &gradient, &mut target));
                 self.add_map(input(0), Arc::new(target));
             }
             (Operation::Relu, SumSoFar::Map(gradient)) => {
-                let mut target = self.pool.take::<E>(gradient.len());
+                let mut target = self.memory.maps.take::<E>(gradient.len());
                 let result = self.map(node);
                 checked(elementwise::relu_backward(&result, &gradient, &mut target));
                 self.add_map(input(0), Arc::new(target));
             }
             (Operation::Relu, SumSoFar::Vector(gradient)) => {
-                let mut target = self.pool.take(gradient.len());
+                let mut target = self.memory.maps.take(gradient.len());
                 let result = self.value(node).vector();
                 checked(elementwise::relu_backward(&result, &gradient, &mut target));
                 self.add_vector(input(0), target);
@@ -193,7 +203,7 @@ impl<'a, E: Element> Backward<'a, E> {
                 self.add_map(input(1), gradient);
             }
             (Operation::Add, SumSoFar::Vector(gradient)) => {
-                let mut copy = self.pool.take(gradient.len());
+                let mut copy = self.memory.maps.take(gradient.len());
                 copy.copy_from_slice(&gradient);
                 self.add_vector(input(0), copy);
                 self.add_vector(input(1), gradient);
@@ -209,9 +219,9 @@ impl<'a, E: Element> Backward<'a, E> {
         let geometry = self.layout.linear(node, self.values.batch);
         let source = self.value(input).vector();
         let weight = self.entry(node, 0);
-        let mut weight_gradient = vec![0.0; weight.len()];
-        let mut bias_gradient = vec![0.0; self.layout.channels(node)];
-        let mut target = self.pool.take(source.len());
+        let mut weight_gradient = self.memory.vectors.take(weight.len());
+        let mut bias_gradient = self.memory.vectors.take(self.layout.channels(node));
+        let mut target = self.memory.maps.take(source.len());
         checked(linear::weight_gradient(
             &geometry,
             &source,
@@ -291,7 +301,7 @@ impl<'a, E: Element> Backward<'a, E> {
             slot.through = Some(through);
             return;
         }
-        let mut target = self.pool.take(gradient.len());
+        let mut target = self.memory.maps.take(gradient.len());
         let seen = output_gradient(gradient, Some(&through));
         checked(seen.evaluate(self.layout.channels(input), &mut target));
         self.add_map(input, Arc::new(target));
@@ -306,18 +316,18 @@ impl<'a, E: Element> Backward<'a, E> {
         };
         if bias {
             if let Some(through) = through.take() {
-                let mut target = self.pool.take(gradient.len());
+                let mut target = self.memory.maps.take(gradient.len());
                 let seen = output_gradient(&gradient, Some(&through));
                 checked(seen.evaluate(self.layout.channels(node), &mut target));
                 gradient = Arc::new(target);
             }
-            let mut sums = vec![0.0; self.layout.channels(node)];
+            let mut sums = self.memory.vectors.take(self.layout.channels(node));
             checked(reduce::channel_sums(&gradient, &mut sums));
             self.set_result(node, 1, sums);
         }
         let geometry = self.layout.convolution(node, self.values.batch);
         let weight = self.entry(node, 0);
-        let mut weight_gradient = vec![0.0; weight.len()];
+        let mut weight_gradient = self.memory.vectors.take(weight.len());
         let value = self.value(input).clone();
         let source = value.source();
         let seen = output_gradient(&gradient, through.as_ref());
@@ -333,7 +343,7 @@ impl<'a, E: Element> Backward<'a, E> {
         }
         let (mut target, add_to_output) = match self.gradients[input.index()].sum.take() {
             Some(SumSoFar::Map(sum)) => (self.exclusive(sum), true),
-            _ => (self.pool.take(value.len()), false),
+            _ => (self.memory.maps.take(value.len()), false),
         };
         let last = self.contribute(input);
         let norms = match &value {
@@ -426,7 +436,7 @@ impl<'a, E: Element> Backward<'a, E> {
     /// A buffer that nobody else reads: this one, or a copy.
     fn exclusive(&self, shared: SharedBuffer<E>) -> Buffer<E> {
         Arc::try_unwrap(shared).unwrap_or_else(|shared| {
-            let mut copy = self.pool.take(shared.len());
+            let mut copy = self.memory.maps.take(shared.len());
             copy.copy_from_slice(&shared);
             copy
         })
@@ -442,7 +452,8 @@ impl<'a, E: Element> Backward<'a, E> {
     }
 
     fn map(&self, node: NodeId) -> SharedBuffer<E> {
-        self.value(node).map(self.layout.channels(node), self.pool)
+        self.value(node)
+            .map(self.layout.channels(node), self.memory.maps)
     }
 
     fn entry(&self, node: NodeId, index: usize) -> &'a [f32] {

@@ -5,10 +5,11 @@ use residua_core::precision::Precision;
 use residua_graph::{Graph, NodeId, Operation};
 use residua_kernels::{BufferPool, Element};
 
-use crate::backward::Backward;
+use crate::backward::{Backward, Memory};
 use crate::forward::{Forward, Mode};
 use crate::layout::{Layout, state_entries};
 use crate::record::{Maps, Record, Values};
+use crate::vectors::VectorPool;
 
 /// Runs one graph on the CPU.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct Engine {
     /// Elements of each tensor of the state.
     elements: Vec<usize>,
     pool: BufferPool,
+    vectors: VectorPool,
 }
 
 /// The result of a forward pass in training mode.
@@ -59,12 +61,20 @@ impl Engine {
             layout: Layout::new(graph),
             elements: state_entries(graph).map(|entry| entry.elements()).collect(),
             pool: BufferPool::default(),
+            vectors: VectorPool::default(),
         }
     }
 
     /// Gives the memory of earlier steps back to the system.
     pub fn release_memory(&self) {
         self.pool.clear();
+        self.vectors.clear();
+    }
+
+    /// Takes the vectors of gradients that are no longer needed, to make the next ones of them.
+    /// Whoever does not give them back loses nothing but time.
+    pub fn reuse(&self, gradient: Vec<f32>) {
+        self.vectors.put(gradient);
     }
 
     /// Whether all of a graph's operations are known here.
@@ -153,13 +163,22 @@ impl Engine {
         state: &[&[f32]],
     ) -> Vec<Gradient> {
         match record.0 {
-            Maps::F32(values) => {
-                Backward::new(&self.layout, &self.pool, state, values).run(logits_gradient)
-            }
-            Maps::Bf16(values) => {
-                Backward::new(&self.layout, &self.pool, state, values).run(logits_gradient)
-            }
+            Maps::F32(values) => self.backward_in(values, logits_gradient, state),
+            Maps::Bf16(values) => self.backward_in(values, logits_gradient, state),
         }
+    }
+
+    fn backward_in<E: Element>(
+        &self,
+        values: Values<E>,
+        logits_gradient: &[f32],
+        state: &[&[f32]],
+    ) -> Vec<Gradient> {
+        let memory = Memory {
+            maps: &self.pool,
+            vectors: &self.vectors,
+        };
+        Backward::new(&self.layout, memory, state, values).run(logits_gradient)
     }
 
     fn check(&self, images: &[f32], batch: usize, state: &[&[f32]]) {

@@ -40,6 +40,7 @@ mod layout;
 mod norm;
 mod record;
 mod value;
+mod vectors;
 
 pub use engine::{Engine, ForwardPass, Gradient, NormStatistics};
 pub use layout::state_entries;

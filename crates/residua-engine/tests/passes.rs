@@ -263,3 +263,25 @@ fn inference_uses_the_running_statistics() {
     assert_ne!(trained.logits, together);
     assert_eq!(trained.statistics.len(), 19);
 }
+
+#[test]
+fn gradients_do_not_depend_on_what_reused_vectors_hold() {
+    for case in [
+        Case::named("resnet8", 16, 3),
+        Case::named("resnet18", 32, 2),
+    ] {
+        let state: Vec<&[f32]> = case.state.iter().map(Vec::as_slice).collect();
+        let engine = Engine::new(&case.graph);
+        let gradients = || {
+            let pass = engine.train_forward(Precision::F32, &case.images, case.batch, &state);
+            engine.backward(pass.record, &case.weights, &state)
+        };
+        let first = gradients();
+        for gradient in &first {
+            engine.reuse(vec![f32::NAN; gradient.values.len()]);
+        }
+        for (first, second) in first.iter().zip(gradients()) {
+            assert_eq!(first.values, second.values, "entry {}", first.entry);
+        }
+    }
+}

@@ -120,6 +120,7 @@ impl Learner {
         });
         let mut pairs = gradients.into_iter().zip(&mut self.memories);
         let optimiser = &self.optimiser;
+        let mut spent = Vec::with_capacity(pairs.len());
         self.network.change_trained(|index, entry, parameter| {
             let ((_, gradient), (_, memory)) = pairs
                 .next()
@@ -132,15 +133,19 @@ impl Learner {
             };
             let (values, remembered) = optimiser.apply(Update {
                 parameter,
-                gradient,
+                gradient: gradient.clone(),
                 memory: std::mem::take(memory),
                 is_norm_or_bias: entry.role.is_norm_or_bias(),
                 learning_rate,
                 step,
             });
             *memory = remembered;
+            spent.push(gradient);
             values
         });
+        for gradient in spent {
+            self.network.reuse(gradient);
+        }
         Ok(learned)
     }
 

@@ -260,6 +260,16 @@ impl Network {
         }
     }
 
+    /// Takes gradients that nobody needs any more, so that the next pass can use their memory.
+    pub(crate) fn reuse(&self, gradient: Tensor<1>) {
+        // The gradient's own vector, as nobody else holds it.
+        if let Some(engine) = &self.engine
+            && let Ok(vector) = gradient.into_data().try_into_vec()
+        {
+            engine.reuse(vector);
+        }
+    }
+
     /// The first parameter or the first layer's output that is not finite, when these images
     /// are passed through in training mode.
     pub fn first_non_finite(&self, images: Tensor<4>) -> Option<NonFinite> {
