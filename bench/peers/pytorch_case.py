@@ -21,7 +21,7 @@ from torch.nn import functional
 
 import networks
 
-LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 1e-4
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 WARM_STEPS, WARM_SHARE, FEWEST_STEPS = 2, 0.2, 3
 MEMORY_FORMATS = {
     "contiguous": torch.contiguous_format,
@@ -132,11 +132,12 @@ def prepare_training(model, images, labels, engine, precision):
 
 
 def make_optimiser(model, kind):
-    """Stochastic gradient descent with momentum and weight decay."""
+    """Stochastic gradient descent with Nesterov momentum and weight decay, as there."""
     return torch.optim.SGD(
         model.parameters(),
         lr=LEARNING_RATE,
         momentum=MOMENTUM,
+        nesterov=True,
         weight_decay=WEIGHT_DECAY,
         **{kind: True},
     )

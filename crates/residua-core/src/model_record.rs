@@ -13,7 +13,7 @@ pub struct ModelRecord {
     pub schema: String,
     /// Catalog name of the network.
     pub model: String,
-    /// Class names in the order of the logits.
+    /// Class names in the order of the logits; their numbers from 0 where nobody has named them.
     pub classes: Vec<String>,
     /// From an image to the network's input.
     pub preprocessing: Preprocessing,
@@ -35,5 +35,37 @@ impl ModelRecord {
             classes,
             preprocessing,
         }
+    }
+
+    /// A record of classes without names.
+    pub fn numbered(
+        model: impl Into<String>,
+        classes: usize,
+        preprocessing: Preprocessing,
+    ) -> Self {
+        let numbers = (0..classes).map(|class| class.to_string());
+        Self::new(model, numbers.collect(), preprocessing)
+    }
+
+    /// Whether the classes have names, not just their numbers.
+    pub fn names_classes(&self) -> bool {
+        let mut classes = self.classes.iter().enumerate();
+        classes.any(|(number, class)| *class != number.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_no_names() {
+        let preprocessing = Preprocessing::cifar10();
+        let numbered = ModelRecord::numbered("resnet20", 11, preprocessing.clone());
+        assert_eq!(numbered.classes[10], "10");
+        assert!(!numbered.names_classes());
+        // A folder of digits, in the order of the alphabet.
+        let digits = ["0", "1", "10", "2"].map(str::to_owned).to_vec();
+        assert!(ModelRecord::new("resnet20", digits, preprocessing).names_classes());
     }
 }

@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// The gradients of all trained tensors, in the order of [`state_entries`], from the gradient of
-    /// the logits `[N, classes]`. `state` must be that of the forward pass.
+    /// the logits `[N, classes]`. `record` and `state` must be those of a forward pass of this engine.
     ///
     /// # Panics
     /// If a length differs from what the graph needs.
@@ -162,6 +162,7 @@ impl Engine {
         logits_gradient: &[f32],
         state: &[&[f32]],
     ) -> Vec<Gradient> {
+        self.check_state(state);
         match record.0 {
             Maps::F32(values) => self.backward_in(values, logits_gradient, state),
             Maps::Bf16(values) => self.backward_in(values, logits_gradient, state),
@@ -188,6 +189,10 @@ impl Engine {
             batch * image,
             "{batch} images of {image} numbers were expected"
         );
+        self.check_state(state);
+    }
+
+    fn check_state(&self, state: &[&[f32]]) {
         let lengths = state.iter().map(|values| values.len());
         assert!(
             lengths.eq(self.elements.iter().copied()),

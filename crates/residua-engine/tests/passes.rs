@@ -2,7 +2,7 @@
 
 use residua_engine::{Engine, Gradient, Precision, state_entries};
 use residua_graph::catalog::{self, BuildOptions};
-use residua_graph::families::{Block, Form, ResNetSpec, Shortcut as ShortcutKind, Stage};
+use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut as ShortcutKind, Stage};
 use residua_graph::{Convolution, Graph, GraphBuilder, Shape, StateRole};
 
 /// A reproducible sequence of numbers between -1 and 1.
@@ -109,7 +109,8 @@ impl Case {
             let relative = (measured - norm).abs() / norm;
             assert!(
                 relative < tolerance,
-                "{}: the slope is {measured}, the gradient says {norm}",
+                "{}: {}: the slope is {measured}, the gradient says {norm}",
+                self.graph.name(),
                 entry.name
             );
         }
@@ -177,11 +178,11 @@ fn small_network() -> Graph {
 }
 
 /// A small network of the form of ResNet-50: 7×7 stem, max pool, bottlenecks, projections.
-fn bottleneck_network() -> Graph {
+fn bottleneck_network(paths: Paths) -> Graph {
     let stage = |width| Stage { width, blocks: 1 };
     let spec = ResNetSpec {
         form: Form::ImageNet,
-        block: Block::Bottleneck,
+        block: Block::Bottleneck(paths),
         shortcut: ShortcutKind::Projection,
         stem_width: 8,
         stages: vec![stage(8), stage(16)],
@@ -197,7 +198,14 @@ fn gradients_are_slopes_of_a_small_network() {
 #[test]
 fn gradients_are_slopes_of_residual_networks() {
     Case::named("resnet20", 16, 8).check_derivatives(0.1);
-    Case::new(bottleneck_network(), 6).check_derivatives(0.1);
+    Case::new(bottleneck_network(Paths::ONE), 6).check_derivatives(0.1);
+    Case::named("preact_resnet11", 16, 8).check_derivatives(0.1);
+    Case::named("wrn10_2", 16, 8).check_derivatives(0.1);
+    let grouped = Paths {
+        count: 4,
+        width: 64,
+    };
+    Case::new(bottleneck_network(grouped), 6).check_derivatives(0.1);
 }
 
 #[test]

@@ -3,17 +3,24 @@
 //! | names | networks |
 //! | --- | --- |
 //! | `resnet18`, `34`, `50`, `101`, `152` | ImageNet form (He et al. 2015, Table 1) |
+//! | `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d` | grouped bottlenecks (Xie et al. 2017) |
+//! | `wide_resnet50_2`, `wide_resnet101_2` | bottlenecks of twice the width |
 //! | `resnet20`, `32`, `44`, `56`, `110`, `1202`, any 6n + 2 | CIFAR form (§4.2), option-A shortcuts |
 //! | `cifar_resnet18` … `152` | the ImageNet networks with a 3×3 stem and no max pool |
-//! | `plain…`, `cifar_plain…` | each of them without shortcuts |
+//! | `plain…`, `cifar_plain…` | each of the ResNets without shortcuts |
+//! | `preact_resnet110`, any 6n + 2; `164`, `1001`, any other 9n + 2 | CIFAR form, norms first; basic blocks, bottlenecks (He et al. 2016) |
+//! | `wrn16_8`, `wrn28_10`, `wrn40_4`, any `wrn<6n+4>_<k>` | Wide ResNets (Zagoruyko and Komodakis 2016) |
+//! | `resnext29_8x64d`, `resnext29_16x64d`, any `resnext29_<paths>x<width>d` | CIFAR form (Xie et al. 2017) |
 //!
-//! Where a number fits both forms (50 and 152 are 6n + 2 too), the ImageNet network has it.
+//! Where a number fits several forms (50 and 152 are 6n + 2 too), the published network has it.
+
+mod rows;
 
 use globset::Glob;
 use residua_core::suggest;
 use thiserror::Error;
 
-use crate::families::{Block, Form, ResNetSpec, Shortcut};
+use crate::families::{PreActivationSpec, ResNetSpec};
 use crate::graph::{Graph, GraphError};
 use crate::shape::Shape;
 
@@ -29,8 +36,10 @@ pub struct BuildOptions {
 /// A family with the settings of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSpec {
-    /// Residual and plain networks.
+    /// Residual and plain networks, with their wider and grouped descendants.
     ResNet(ResNetSpec),
+    /// Norms before convolutions, narrow or wide.
+    PreActivation(PreActivationSpec),
 }
 
 /// A row of the catalog.
@@ -44,6 +53,8 @@ pub struct Entry {
     pub input: Shape,
     /// Number of classes as published.
     pub classes: usize,
+    /// Who publishes weights with these names and shapes.
+    pub weights: Option<&'static str>,
     /// The network.
     pub spec: ModelSpec,
 }
@@ -58,6 +69,7 @@ impl Entry {
         let classes = options.classes.unwrap_or(self.classes);
         match &self.spec {
             ModelSpec::ResNet(spec) => spec.build(&self.name, input, classes),
+            ModelSpec::PreActivation(spec) => spec.build(&self.name, input, classes),
         }
     }
 }
@@ -104,21 +116,10 @@ pub enum CatalogError {
 
 /// All networks that have a name of their own. More are reachable by rule; see [`find`].
 pub fn entries() -> Vec<Entry> {
-    const CIFAR_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
-    let mut entries = Vec::new();
-    for form in [Form::ImageNet, Form::Cifar] {
-        for residual in [true, false] {
-            entries.extend(FOUR_STAGES.iter().map(|row| row.entry(form, residual)));
-        }
-    }
-    for residual in [true, false] {
-        let depths = CIFAR_DEPTHS.into_iter();
-        entries.extend(depths.filter_map(|depth| cifar_entry(depth, residual)));
-    }
-    entries
+    rows::named()
 }
 
-/// The network with this name, which may also be any `resnet<6n+2>` or `plain<6n+2>`.
+/// The network with this name, or the one that a rule makes of it (see the table above).
 ///
 /// # Errors
 /// [`CatalogError::UnknownModel`] with the nearest names.
@@ -127,7 +128,7 @@ pub fn find(name: &str) -> Result<Entry, CatalogError> {
     if let Some(entry) = named.iter().find(|entry| entry.name == name) {
         return Ok(entry.clone());
     }
-    by_rule(name).ok_or_else(|| {
+    rows::by_rule(name).ok_or_else(|| {
         let names = named.iter().map(|entry| entry.name.as_str());
         let suggestions = suggest::closest(name, names);
         CatalogError::UnknownModel {
@@ -175,97 +176,6 @@ pub fn build(name: &str, options: &BuildOptions) -> Result<Graph, CatalogError> 
     })
 }
 
-/// A network of Table 1.
-struct FourStages {
-    depth: usize,
-    block: Block,
-    blocks: [usize; 4],
-}
-
-const FOUR_STAGES: [FourStages; 5] = [
-    FourStages {
-        depth: 18,
-        block: Block::Basic,
-        blocks: [2, 2, 2, 2],
-    },
-    FourStages {
-        depth: 34,
-        block: Block::Basic,
-        blocks: [3, 4, 6, 3],
-    },
-    FourStages {
-        depth: 50,
-        block: Block::Bottleneck,
-        blocks: [3, 4, 6, 3],
-    },
-    FourStages {
-        depth: 101,
-        block: Block::Bottleneck,
-        blocks: [3, 4, 23, 3],
-    },
-    FourStages {
-        depth: 152,
-        block: Block::Bottleneck,
-        blocks: [3, 8, 36, 3],
-    },
-];
-
-const HE_2015: &str = "He et al. 2015, Deep Residual Learning for Image Recognition";
-
-fn kind(residual: bool) -> &'static str {
-    if residual { "resnet" } else { "plain" }
-}
-
-impl FourStages {
-    fn entry(&self, form: Form, residual: bool) -> Entry {
-        let shortcut = if residual {
-            Shortcut::Projection
-        } else {
-            Shortcut::None
-        };
-        let (prefix, input, classes) = match form {
-            Form::ImageNet => ("", Shape::map(224, 224, 3), 1000),
-            Form::Cifar => ("cifar_", Shape::map(32, 32, 3), 10),
-        };
-        let spec = ResNetSpec::four_stages(form, self.block, self.blocks, shortcut);
-        Entry {
-            name: format!("{prefix}{}{}", kind(residual), self.depth),
-            paper: HE_2015,
-            input,
-            classes,
-            spec: ModelSpec::ResNet(spec),
-        }
-    }
-}
-
-fn cifar_entry(depth: usize, residual: bool) -> Option<Entry> {
-    let shortcut = if residual {
-        Shortcut::ZeroPad
-    } else {
-        Shortcut::None
-    };
-    let spec = ResNetSpec::cifar_depth(depth, shortcut)?;
-    Some(Entry {
-        name: format!("{}{depth}", kind(residual)),
-        paper: HE_2015,
-        input: Shape::map(32, 32, 3),
-        classes: 10,
-        spec: ModelSpec::ResNet(spec),
-    })
-}
-
-fn by_rule(name: &str) -> Option<Entry> {
-    // Far beyond what anybody trains, and small enough to build in an instant.
-    const DEEPEST: usize = 10_000;
-    let parse = |digits: &str| digits.parse().ok().filter(|&depth| depth <= DEEPEST);
-    let (residual, depth) = match name.strip_prefix(kind(true)) {
-        Some(digits) => (true, parse(digits)?),
-        None => (false, parse(name.strip_prefix(kind(false))?)?),
-    };
-    // Refuses spellings such as `resnet020`, so that a network has one name.
-    cifar_entry(depth, residual).filter(|entry| entry.name == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +203,31 @@ mod tests {
         assert!(find("resnet99999999999999999999").is_err());
         assert!(find("plain8").is_ok());
         assert!(find("plain2").is_err());
+    }
+
+    #[test]
+    fn rules_make_networks_of_every_family() {
+        let kinds = |name: &str| build(name, &BuildOptions::default()).is_ok();
+        for name in [
+            "preact_resnet20",
+            "preact_resnet29",
+            "wrn10_1",
+            "resnext29_4x24d",
+        ] {
+            assert!(kinds(name), "{name}");
+        }
+        for name in [
+            "preact_resnet21",
+            "wrn29_10",
+            "wrn28_0",
+            "wrn28",
+            "wrn028_10",
+            "resnext29_0x64d",
+            "resnext29_8x64",
+            "resnext50_4x4d",
+        ] {
+            assert!(!kinds(name), "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The families: each a spec and a short builder that turns it into a graph.
 
+mod pre_activation;
 mod resnet;
 
-pub use resnet::{Block, Form, ResNetSpec, Shortcut, Stage};
+pub use pre_activation::{PreActivationBlock, PreActivationSpec};
+pub use resnet::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};

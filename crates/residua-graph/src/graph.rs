@@ -143,6 +143,23 @@ impl Graph {
             .map(NodeId)
     }
 
+    /// The layer that makes the result out of features: the last one with trained parameters on the
+    /// way to the output. Another task needs another one.
+    pub fn head(&self) -> Option<NodeId> {
+        let mut at = Some(self.output);
+        while let Some(id) = at {
+            if self
+                .state_of(id)
+                .iter()
+                .any(|entry| entry.role.is_trainable())
+            {
+                return Some(id);
+            }
+            at = self.node(id).inputs.first().copied();
+        }
+        None
+    }
+
     /// The nodes that read each node, in the order of execution.
     pub fn consumers(&self) -> Vec<Vec<NodeId>> {
         let mut consumers = vec![Vec::new(); self.nodes.len()];

@@ -5,7 +5,7 @@ use residua_graph::{Graph, StateRole};
 use serde_json::Value;
 
 /// Catalog name and the manifest that describes it.
-const MANIFESTS: [(&str, &str); 10] = [
+const MANIFESTS: [(&str, &str); 17] = [
     ("resnet18", "torchvision_resnet18"),
     ("resnet34", "torchvision_resnet34"),
     ("resnet50", "torchvision_resnet50"),
@@ -16,6 +16,13 @@ const MANIFESTS: [(&str, &str); 10] = [
     ("resnet110", "cifar_resnet110"),
     ("resnet1202", "cifar_resnet1202"),
     ("cifar_resnet18", "cifar_resnet18"),
+    ("resnext50_32x4d", "torchvision_resnext50_32x4d"),
+    ("resnext101_32x8d", "torchvision_resnext101_32x8d"),
+    ("wide_resnet50_2", "torchvision_wide_resnet50_2"),
+    ("preact_resnet164", "cifar_preact_resnet164"),
+    ("resnext29_8x64d", "cifar_resnext29_8x64d"),
+    ("wrn16_8", "cifar_wrn16_8"),
+    ("wrn28_10", "cifar_wrn28_10"),
 ];
 
 fn manifest(file: &str) -> Value {

@@ -1,21 +1,22 @@
 //! What lies between the convolutions of residual networks, in numbers of the feature map per second:
-//! passes over whole maps, pooling, the classifier and the optimiser's step.
+//! passes over whole maps, shortcuts, pooling, the classifier and the optimisers' steps.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
-use residua_kernels::Element;
 use residua_kernels::feature_map::{
     Affine, Finish, NormGradient, OutputGradient, Shortcut, Source, convert, evaluate, finish,
     measure,
 };
 use residua_kernels::linear::{self, LinearGeometry};
-use residua_kernels::optimiser::Sgd;
+use residua_kernels::optimiser::{AdamW, Sgd};
 use residua_kernels::pooling::{
     AverageGeometry, MaxGeometry, PoolingSpec, average_backward, average_forward, max_backward,
     max_forward,
 };
+use residua_kernels::shortcut::{self, ShortcutGeometry};
+use residua_kernels::{Element, elementwise, reduce};
 
 /// Name, batch, image size, channels.
 const MAPS: [(&str, usize, usize, usize); 4] = [
@@ -85,6 +86,13 @@ fn maps<E: Element>(criterion: &mut Criterion, format: &str) {
         group.bench_function("mask and sums of a gradient", |bencher| {
             bencher.iter(|| finish(&last_step, channels, black_box(&mut target)));
         });
+        group.bench_function("addition", |bencher| {
+            bencher.iter(|| elementwise::add_assign(black_box(&mut target), &added));
+        });
+        group.bench_function("gradient of a bias", |bencher| {
+            let mut sums = per_channel.clone();
+            bencher.iter(|| reduce::channel_sums(&values, black_box(&mut sums)));
+        });
         group.finish();
     }
 }
@@ -134,6 +142,23 @@ fn pooling<E: Element>(criterion: &mut Criterion, format: &str) {
     group.finish();
 }
 
+/// The parameter-free shortcut between the first two stages of the CIFAR networks.
+fn zero_pad<E: Element>(criterion: &mut Criterion, format: &str) {
+    let geometry =
+        ShortcutGeometry::new(128, [32, 32], 16, 2, [8, 8]).expect("the shortcut exists");
+    let mut input = ramp::<E>(geometry.input_length());
+    let mut output = ramp::<E>(geometry.output_length());
+    let mut group = criterion.benchmark_group(format!("resnet20/stage2-shortcut/{format}"));
+    group.throughput(Throughput::Elements(output.len() as u64));
+    group.bench_function("forward", |bencher| {
+        bencher.iter(|| shortcut::forward(&geometry, &input, black_box(&mut output)));
+    });
+    group.bench_function("backward", |bencher| {
+        bencher.iter(|| shortcut::backward(&geometry, &output, black_box(&mut input)));
+    });
+    group.finish();
+}
+
 fn classifier(criterion: &mut Criterion) {
     let (rows, inputs, outputs) = (16, 2048, 1000);
     let geometry = LinearGeometry::new(rows, inputs, outputs).expect("the classifier exists");
@@ -173,16 +198,29 @@ fn optimiser(criterion: &mut Criterion) {
     group.bench_function("sgd", |bencher| {
         bencher.iter(|| rule.step(black_box(&mut parameter), &gradient, &mut velocity));
     });
+    let rule = AdamW {
+        learning_rate: 1e-3,
+        betas: [0.9, 0.999],
+        epsilon: 1e-8,
+        weight_decay: 0.05,
+    };
+    let mut mean_square = vec![1.0; gradient.len()];
+    group.bench_function("adamw", |bencher| {
+        let (mean, square) = (&mut velocity, &mut mean_square);
+        bencher.iter(|| rule.step(10, black_box(&mut parameter), &gradient, mean, square));
+    });
     group.finish();
 }
 
 fn in_f32(criterion: &mut Criterion) {
     maps::<f32>(criterion, "f32");
+    zero_pad::<f32>(criterion, "f32");
     pooling::<f32>(criterion, "f32");
 }
 
 fn in_bf16(criterion: &mut Criterion) {
     maps::<bf16>(criterion, "bf16");
+    zero_pad::<bf16>(criterion, "bf16");
     pooling::<bf16>(criterion, "bf16");
 }
 

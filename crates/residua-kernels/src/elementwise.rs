@@ -28,16 +28,6 @@ pub fn add_assign<E: Element>(total: &mut [E], term: &[E]) -> Result<(), ShapeEr
     Ok(())
 }
 
-/// `output = max(left + right, 0)`; NaN stays NaN.
-///
-/// # Errors
-/// If the lengths differ.
-pub fn add_relu<E: Element>(left: &[E], right: &[E], output: &mut [E]) -> Result<(), ShapeError> {
-    zip("left", left, "right", right, output, |left, right| {
-        rectify(left + right)
-    })
-}
-
 /// `output = max(input, 0)`; NaN stays NaN.
 ///
 /// # Errors

@@ -34,9 +34,10 @@
 //! ```
 //!
 //! # Speed
-//! The best vector instructions of the machine are found when the program runs (AVX-512F with or
-//! without BF16 dot products, AVX2 with FMA, or what the target always has, which on AArch64 is NEON), so no compiler flag is needed.
-//! Work is spread over the current [rayon] pool.
+//! The best vector instructions of the machine are found when the program runs, so no compiler flag is
+//! needed: AVX-512F with or without BF16 dot products, AVX2 with FMA, or loops over four numbers that
+//! the compiler turns into whatever the target always has. On AArch64 that is NEON; nobody has run or
+//! measured it there. Work is spread over the current [rayon] pool.
 //!
 //! # Reproducibility
 //! The same call gives the same bits for any number of threads: what is summed together, and in

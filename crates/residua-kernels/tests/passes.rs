@@ -21,33 +21,51 @@ proptest! {
     #[test]
     fn fused_passes_match_the_reference(
         batch in 1usize..4,
-        size in [3usize..14, 3usize..14],
+        size in [1usize..14, 1usize..14],
         channels in [prop_oneof![1usize..6, 8usize..34], prop_oneof![1usize..6, 8usize..34]],
-        kernel in prop_oneof![Just(1usize), Just(3)],
-        stride in 1usize..3,
-        // Usually the half of the kernel, which gives input and output the same size.
+        groups in prop_oneof![3 => Just(1usize), 1 => 2usize..4],
+        kernel in prop_oneof![3 => Just(1usize), 6 => Just(3), 1 => Just(7)],
+        stride in prop_oneof![4 => Just(1usize), 1 => 2usize..4],
+        dilation in prop_oneof![4 => Just(1usize), 1 => 2usize..4],
+        // Usually such that input and output have the same size.
         padding in prop_oneof![3 => Just(None), 1 => (0usize..3).prop_map(Some)],
         parts: [bool; 3],
+        ends: [bool; 3],
     ) {
         let geometry = ConvolutionGeometry::new(ConvolutionSpec {
             batch,
             input: size,
-            in_channels: channels[0],
-            out_channels: channels[1],
+            in_channels: channels[0] * groups,
+            out_channels: channels[1] * groups,
             kernel: [kernel; 2],
             stride: [stride; 2],
-            padding: [padding.unwrap_or(kernel / 2); 2],
-            ..ConvolutionSpec::default()
-        }).unwrap();
+            padding: [padding.unwrap_or(dilation * (kernel / 2)); 2],
+            dilation: [dilation; 2],
+            groups,
+        });
+        // A window may be larger than its image.
+        let Ok(geometry) = geometry else { return Ok(()) };
+        let ends = Ends { adds: ends[0], bias: ends[1], second_norm: ends[2] };
         in_every_set(|| {
-            check_passes::<f32>(&geometry, parts);
-            check_passes::<bf16>(&geometry, parts);
+            check_passes::<f32>(&geometry, parts, ends);
+            check_passes::<bf16>(&geometry, parts, ends);
         });
     }
 }
 
+/// What the passes do with what they have computed.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    /// Input gradients are added to what is there.
+    adds: bool,
+    /// A bias is added to outputs.
+    bias: bool,
+    /// Products with the values behind a second normalisation are summed too.
+    second_norm: bool,
+}
+
 /// The fused passes against f64 convolutions of what their sources and gradients stand for.
-fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
+fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3], ends: Ends) {
     let spec = geometry.spec().clone();
     let (inputs, outputs) = (spec.in_channels, spec.out_channels);
     let input_pixels = geometry.input_length() / inputs;
@@ -69,7 +87,13 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
     let sources = read.reference();
     let gradients: Vec<f64> = stored.iter().map(|number| number.exact()).collect();
 
+    let bias = ends.bias.then(|| numbers(11, outputs));
     let mut output = vec![0.0; geometry.output_length()];
+    if let Some(bias) = &bias {
+        for (index, sum) in output.iter_mut().enumerate() {
+            *sum = f64::from(bias[index % outputs]);
+        }
+    }
     let mut input_sums = vec![0.0; geometry.input_length()];
     let mut weight_sums = vec![0.0; geometry.weight_length()];
     for_each_product(geometry, |source, tap, target| {
@@ -89,7 +113,7 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
     let pass = ForwardPass {
         source: read.source(),
         weight: &weight,
-        bias: None,
+        bias: bias.as_deref(),
         output: &mut actual,
         keep: keeps.then_some(&mut kept[..]),
         moments: true,
@@ -123,20 +147,24 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
 
     let before: Vec<E> = map(10, sources.len());
     let mean = numbers(8, inputs);
-    let norms = [(&read.values[..], &mean[..])];
+    let norms = [
+        (&read.values[..], &mean[..]),
+        (&read.shortcut[..], &mean[..]),
+    ];
+    let norms = &norms[..1 + usize::from(ends.second_norm)];
     let unrectified = Source {
         rectified: false,
         ..read.source()
     };
     let finish = Finish {
         mask: read.rectified.then_some(unrectified),
-        norms: &norms,
+        norms,
     };
     let input_pass = |output| InputGradientPass {
         gradient,
         weight: &weight,
         output,
-        add_to_output: true,
+        add_to_output: ends.adds,
         finish: Some(finish),
     };
     let mut separate = [before.clone(), before.clone()];
@@ -156,10 +184,13 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
         ("together", &separate[1], &weights[1], both),
     ] {
         let sums = sums.unwrap().expect("sums come with a finish");
-        let [mut expected_sums, mut expected_products] = [vec![0.0; inputs], vec![0.0; inputs]];
+        let mut expected_sums = vec![0.0; inputs];
+        let mut expected_products = vec![vec![0.0; inputs]; norms.len()];
         let mut expected = input_sums.clone();
         for (index, sum) in expected.iter_mut().enumerate() {
-            *sum += before[index].exact();
+            if ends.adds {
+                *sum += before[index].exact();
+            }
             if read.rectified && sources[index] <= 0.0 {
                 *sum = 0.0;
             }
@@ -168,8 +199,10 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
                 *sum = actual[index].exact();
             }
             expected_sums[index % inputs] += *sum;
-            let distance = read.values[index].exact() - f64::from(mean[index % inputs]);
-            expected_products[index % inputs] += *sum * distance;
+            for (products, (values, mean)) in expected_products.iter_mut().zip(norms) {
+                let distance = values[index].exact() - f64::from(mean[index % inputs]);
+                products[index % inputs] += *sum * distance;
+            }
         }
         let allowed = tolerance(taps * outputs as f64);
         assert_within(
@@ -182,7 +215,9 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3]) {
             assert!((actual - expected).abs() <= allowed * (input_pixels as f64));
         }
         // Values and means are between -1 and 1.
-        for (actual, expected) in sums.products[0].iter().zip(&expected_products) {
+        assert_eq!(sums.products.len(), norms.len());
+        let products = sums.products.iter().flatten();
+        for (actual, expected) in products.zip(expected_products.iter().flatten()) {
             assert!((actual - expected).abs() <= 2.0 * allowed * (input_pixels as f64));
         }
         let allowed = tolerance(output_pixels as f64) * 3.0;

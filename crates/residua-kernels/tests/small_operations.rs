@@ -76,8 +76,6 @@ proptest! {
                 let mut output = vec![f32::NAN; length];
                 elementwise::add(&left, &right, &mut output).unwrap();
                 assert_eq!(output, expected(|left, right| left + right));
-                elementwise::add_relu(&left, &right, &mut output).unwrap();
-                assert_eq!(output, expected(|left, right| (left + right).max(0.0)));
                 elementwise::relu(&left, &mut output).unwrap();
                 assert_eq!(output, expected(|left, _| left.max(0.0)));
                 elementwise::relu_backward(&left, &right, &mut output).unwrap();
@@ -139,9 +137,6 @@ fn operations_in_bfloat16_round_once() {
             elementwise::add(&left, &right, &mut wide).unwrap();
             elementwise::add(&narrow_left, &narrow_right, &mut narrow).unwrap();
             assert_eq!(narrow, round(&wide), "{set} add");
-            elementwise::add_relu(&left, &right, &mut wide).unwrap();
-            elementwise::add_relu(&narrow_left, &narrow_right, &mut narrow).unwrap();
-            assert_eq!(narrow, round(&wide), "{set} add_relu");
             elementwise::relu(&left, &mut wide).unwrap();
             elementwise::relu(&narrow_left, &mut narrow).unwrap();
             assert_eq!(narrow, round(&wide), "{set} relu");

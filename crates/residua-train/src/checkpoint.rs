@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::model_record::ModelRecord;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
 use residua_graph::catalog::{self, BuildOptions};
-use residua_weights::{NamedTensor, TensorFile, Values};
+use residua_weights::{NamedTensor, TensorFile, Values, class_count};
 use serde::{Deserialize, Serialize};
 
 use crate::config::build_options;
@@ -130,8 +130,28 @@ pub struct LoadedModel {
     pub network: Network,
     /// What it is for.
     pub record: ModelRecord,
-    /// Whether the classes of the record are names, not just numbers.
-    pub has_class_names: bool,
+}
+
+impl LoadedModel {
+    /// Writes the network with its record as a safetensors file, from which [`load_model`] reads both.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        save_weights(path, &self.network, &self.record, 0)
+    }
+}
+
+/// What a weight file that Residua wrote says of itself; nothing where another program wrote it.
+///
+/// # Errors
+/// When the file is damaged.
+pub fn read_record(path: &Path) -> Result<Option<ModelRecord>, TrainError> {
+    let file = TensorFile::read(path)?;
+    if !file.metadata.contains_key(RECORD) {
+        return Ok(None);
+    }
+    record_of(path, &file).map(Some)
 }
 
 /// Reads a network with everything needed to use it; training state is skipped.
@@ -139,16 +159,10 @@ pub struct LoadedModel {
 /// # Errors
 /// When the file is damaged, was not written by Residua, or does not fit its own record.
 pub fn load_model(path: &Path, device: &Device) -> Result<LoadedModel, TrainError> {
-    let mut file = TensorFile::read(path)?;
+    let file = without_training_state(TensorFile::read(path)?);
     let record = record_of(path, &file)?;
-    file.tensors
-        .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
     let network = network_for(&record, &file, device)?;
-    Ok(LoadedModel {
-        network,
-        record,
-        has_class_names: true,
-    })
+    Ok(LoadedModel { network, record })
 }
 
 /// A weight file used under the name of a catalog network.
@@ -158,6 +172,8 @@ pub struct PublishedWeights<'a> {
     pub model: &'a str,
     /// The file.
     pub file: &'a Path,
+    /// Names of the classes, if the file does not have them.
+    pub classes: Option<&'a [String]>,
     /// Channel statistics, if not those of the file or the usual ones.
     pub normalisation: Option<Normalisation>,
     /// Height and width of the input, if not those of the file or the usual ones.
@@ -175,21 +191,28 @@ pub fn load_published(
     device: &Device,
 ) -> Result<LoadedModel, TrainError> {
     let path = weights.file;
-    let mut file = TensorFile::read(path)?;
-    file.tensors
-        .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
-    let has_class_names = file.metadata.contains_key(RECORD);
-    let mut record = if has_class_names {
+    let file = without_training_state(TensorFile::read(path)?);
+    let mut record = if file.metadata.contains_key(RECORD) {
         record_of(path, &file)?
     } else {
-        let classes = class_count(weights.model, &file)?;
-        let numbers = (0..classes).map(|class| class.to_string()).collect();
-        ModelRecord::new(
+        let published = catalog::build(weights.model, &BuildOptions::default())?;
+        ModelRecord::numbered(
             weights.model,
-            numbers,
+            class_count(&published, &file),
             published_preprocessing(weights.model)?,
         )
     };
+    if let Some(names) = weights.classes {
+        if names.len() != record.classes.len() {
+            return Err(TrainError::Config(format!(
+                "{} has {} classes, and {} names were given",
+                path.display(),
+                record.classes.len(),
+                names.len()
+            )));
+        }
+        names.clone_into(&mut record.classes);
+    }
     weights.model.clone_into(&mut record.model);
     let preprocessing = &mut record.preprocessing;
     if let Some(side) = weights.input_size {
@@ -203,25 +226,16 @@ pub fn load_published(
         .validate()
         .map_err(|failure| TrainError::Config(failure.to_string()))?;
     let network = network_for(&record, &file, device)?;
-    Ok(LoadedModel {
-        network,
-        record,
-        has_class_names,
-    })
+    Ok(LoadedModel { network, record })
 }
 
-/// The length of the last layer's bias, or as many classes as the network has as published.
-fn class_count(model: &str, file: &TensorFile) -> Result<usize, TrainError> {
-    let published = catalog::build(model, &BuildOptions::default())?;
-    let state = published.state();
-    let tensors = file.by_name();
-    let head = state
-        .last()
-        .and_then(|entry| tensors.get(entry.name.as_str()));
-    Ok(match head.map(|tensor| tensor.shape.as_slice()) {
-        Some(&[classes]) => classes,
-        _ => published.output_shape().channels(),
-    })
+/// A file without what only the continuation of a run needs.
+pub(crate) fn without_training_state(mut file: TensorFile) -> TensorFile {
+    if file.metadata.contains_key(TRAINING) {
+        file.tensors
+            .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
+    }
+    file
 }
 
 /// How images are usually prepared for a catalog network: CIFAR-10's statistics for 32×32
@@ -229,7 +243,7 @@ fn class_count(model: &str, file: &TensorFile) -> Result<usize, TrainError> {
 ///
 /// # Errors
 /// When the model is unknown.
-fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
+pub fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
     let entry = catalog::find(model)?;
     Ok(match entry.input.spatial() {
         [32, 32] => Preprocessing::cifar10(),

@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::schedule::ScheduleConfig;
+use crate::starting_weights::StartingWeights;
 
 /// Every setting that decides what a run computes.
 ///
@@ -52,6 +53,9 @@ pub struct TrainConfig {
     /// Share of unreadable images that is tolerated.
     #[serde(default = "default_max_unreadable")]
     pub max_unreadable: f64,
+    /// Where values come from before the first step; fresh ones unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<StartingWeights>,
     /// What is made small.
     pub loss: LossConfig,
     /// How.
@@ -89,6 +93,7 @@ impl TrainConfig {
             model: if small { "resnet20" } else { "resnet18" }.to_owned(),
             data,
             seed: 0,
+            weights: None,
             epochs: if builtin { 15 } else { 30 },
             batch_size: if builtin || !small { 32 } else { 128 },
             accumulate: 1,

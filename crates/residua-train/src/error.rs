@@ -49,6 +49,18 @@ pub enum TrainError {
         /// What fits and what does not.
         report: Box<LoadReport>,
     },
+    /// A weight file does not fit the network that is to start from it.
+    #[error("{} does not fit {model}: {report}\n{advice}", file.display())]
+    StartingWeightsDoNotFit {
+        /// The network.
+        model: String,
+        /// The file.
+        file: PathBuf,
+        /// What fits and what does not.
+        report: Box<LoadReport>,
+        /// How it can be mended.
+        advice: &'static str,
+    },
     /// A weight file lacks Residua's record, or has one of another version.
     #[error("{}: {message}", path.display())]
     Record {
@@ -137,6 +149,7 @@ impl TrainError {
             )
             | Self::Run(RunError::Malformed { .. })
             | Self::WeightsDoNotFit { .. }
+            | Self::StartingWeightsDoNotFit { .. }
             | Self::NegativeVariance { .. }
             | Self::Record { .. }
             | Self::NoCheckpoint { .. } => true,

@@ -39,6 +39,7 @@ mod pieces;
 mod quantile;
 mod run_log;
 mod schedule;
+mod starting_weights;
 mod trainer;
 mod training_pass;
 
@@ -50,6 +51,7 @@ pub use benchmark::{
 pub use burn::tensor::Device;
 pub use checkpoint::{
     Best, EpochSums, LoadedModel, PublishedWeights, TrainingState, load_model, load_published,
+    published_preprocessing, read_record,
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
@@ -63,5 +65,6 @@ pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, glo
 /// The format of feature maps in training.
 pub use residua_core::precision::Precision;
 pub use schedule::{Anneal, Schedule, ScheduleConfig};
+pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;

@@ -8,7 +8,7 @@ use residua_core::seed::SeedStream;
 use residua_engine::Engine;
 use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
 use residua_ops::{HostValues, is_host};
-use residua_weights::{NamedTensor, TensorFile, Values, fit};
+use residua_weights::{Fit, NamedTensor, TensorFile, Values, fit};
 
 use crate::error::TrainError;
 use crate::execution::{Execution, Value};
@@ -51,20 +51,45 @@ impl Network {
     /// # Errors
     /// [`TrainError::WeightsDoNotFit`] with the report.
     pub fn from_file(graph: Graph, file: &TensorFile, device: &Device) -> Result<Self, TrainError> {
-        let report = fit(&graph, file);
-        if !report.is_complete() {
+        let fit = fit(&graph, file);
+        if !fit.report.is_complete() {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
-                report: Box::new(report),
+                report: Box::new(fit.report),
             });
         }
-        let tensors = file.by_name();
-        let find = |name: &str| tensors.get(name).map(|tensor| &tensor.values);
+        // Only batch counts may be missing, and they are no entries.
+        Self::from_fit(graph, &fit, device, |_| Vec::new())
+    }
+
+    /// A network with the values of a file where it has them, and fresh ones elsewhere.
+    ///
+    /// # Errors
+    /// [`TrainError::NegativeVariance`].
+    pub(crate) fn start_from(
+        graph: Graph,
+        fit: &Fit<'_>,
+        seed: SeedStream,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        Self::from_fit(graph, fit, device, |entry| initial_values(entry, seed))
+    }
+
+    fn from_fit(
+        graph: Graph,
+        fit: &Fit<'_>,
+        device: &Device,
+        fresh: impl Fn(&StateEntry) -> Vec<f32>,
+    ) -> Result<Self, TrainError> {
+        let find = |name: &str| fit.tensor(name).map(|tensor| &tensor.values);
         let values = |entry: &StateEntry| match find(&entry.name) {
             Some(Values::Float(values)) => values.clone(),
-            _ => Vec::new(),
+            _ => fresh(entry),
         };
-        let negative = |entry: &&StateEntry| values(entry).iter().any(|value| *value < 0.0);
+        let negative = |entry: &&StateEntry| match find(&entry.name) {
+            Some(Values::Float(values)) => values.iter().any(|value| *value < 0.0),
+            _ => false,
+        };
         let state = graph.state();
         let variances = state
             .iter()

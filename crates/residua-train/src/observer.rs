@@ -2,6 +2,7 @@
 
 use residua_core::precision::Precision;
 use residua_data::UnreadableImage;
+use residua_weights::LoadReport;
 
 /// What is about to be trained.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +71,8 @@ pub trait Observer {
     fn checking(&self, _done: usize, _total: usize) {}
     /// These images cannot be read and are left out.
     fn quarantined(&mut self, _images: &[UnreadableImage]) {}
+    /// The network starts from the values of a file.
+    fn weights_loaded(&mut self, _report: &LoadReport) {}
     /// Training begins.
     fn started(&mut self, _plan: &Plan) {}
     /// An update is done.

@@ -86,7 +86,14 @@ impl Trainer {
         let data = open_data(&config, &options, observer)?;
         let graph = config.graph(data.classes.len())?;
         let seed = SeedStream::new(config.seed);
-        let mut network = Network::initialise(graph, seed, &options.device);
+        let mut network = match &config.weights {
+            None => Network::initialise(graph, seed, &options.device),
+            Some(weights) => {
+                let (network, report) = weights.network(graph, seed, &options.device)?;
+                observer.weights_loaded(&report);
+                network
+            }
+        };
         network.set_precision(config.precision)?;
         let record = ModelRecord::new(
             &config.model,

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use residua_core::seed::SeedStream;
 use residua_graph::catalog::{self, BuildOptions};
-use residua_graph::families::{Block, Form, ResNetSpec, Shortcut, Stage};
+use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Graph, Shape, StateRole};
 use residua_train::{LossConfig, Network, Precision, TrainError};
 
@@ -28,7 +28,7 @@ fn stages(widths: &[usize], blocks: usize) -> Vec<Stage> {
 fn imagenet_bottlenecks() -> Graph {
     let spec = ResNetSpec {
         form: Form::ImageNet,
-        block: Block::Bottleneck,
+        block: Block::Bottleneck(Paths::ONE),
         shortcut: Shortcut::Projection,
         stem_width: 16,
         stages: stages(&[8, 16, 24], 2),
@@ -191,8 +191,10 @@ fn least_cosine<'a>(found: &'a Outcome, expected: &Outcome) -> (f64, &'a String)
     cosines.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
-fn graphs() -> [(Graph, usize); 4] {
+fn graphs() -> [(Graph, usize); 6] {
     [
+        (cataloged("preact_resnet29"), 6),
+        (cataloged("resnext29_4x8d"), 6),
         (cataloged("resnet20"), 8),
         (cataloged("plain20"), 8),
         (cifar_projections(), 6),

@@ -6,7 +6,7 @@ use rayon::ThreadPoolBuilder;
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 use residua_graph::catalog::{self, BuildOptions};
-use residua_graph::families::{Block, Form, ResNetSpec, Shortcut, Stage};
+use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Graph, Shape};
 use residua_train::{
     Learner, LearnerSettings, LossConfig, Network, NonFinite, OptimiserConfig, Precision,
@@ -41,7 +41,7 @@ fn bottlenecks() -> Graph {
     let stage = |width| Stage { width, blocks: 2 };
     let spec = ResNetSpec {
         form: Form::Cifar,
-        block: Block::Bottleneck,
+        block: Block::Bottleneck(Paths::ONE),
         shortcut: Shortcut::Projection,
         stem_width: 16,
         stages: [16, 24, 40].map(stage).to_vec(),
@@ -102,6 +102,25 @@ fn a_batch_is_learned() {
         assert_eq!((first.images, last.images), (8, 8));
         assert!(last.loss < 0.7 * first.loss, "{first:?} to {last:?}");
         assert!(last.correct > 6, "{last:?}");
+    }
+}
+
+#[test]
+fn every_family_learns() {
+    for name in [
+        "plain8",
+        "preact_resnet11",
+        "preact_resnet14",
+        "wrn10_2",
+        "resnext29_2x8d",
+    ] {
+        for precision in Precision::ALL {
+            let mut learner = learner(cataloged(name), precision);
+            let mut learn = |step| learner.learn(batch(1), 0.05, step).unwrap().loss;
+            let first = learn(1);
+            let last = (2..=25).map(&mut learn).last().unwrap();
+            assert!(last < 0.7 * first, "{name}, {precision}: {first} to {last}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use residua_core::seed::SeedStream;
 use residua_graph::catalog::{self, BuildOptions};
-use residua_graph::families::{Block, Form, ResNetSpec, Shortcut, Stage};
+use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Graph, GraphBuilder, Shape};
 use residua_train::{LossConfig, Network, NonFinite};
 
@@ -40,7 +40,7 @@ fn loss_of(network: &Network) -> f64 {
 fn bottlenecks() -> Graph {
     let spec = ResNetSpec {
         form: Form::Cifar,
-        block: Block::Bottleneck,
+        block: Block::Bottleneck(Paths::ONE),
         shortcut: Shortcut::Projection,
         stem_width: 8,
         stages: vec![

@@ -113,6 +113,21 @@ fn cifar_networks_agree_with_pytorch() {
 }
 
 #[test]
+fn networks_with_norms_first_agree_with_pytorch() {
+    assert_logits_agree("preact_resnet164", "cifar_preact_resnet164");
+    assert_logits_agree("wrn16_8", "cifar_wrn16_8");
+    assert_logits_agree("wrn28_10", "cifar_wrn28_10");
+}
+
+#[test]
+fn grouped_and_wide_networks_agree_with_pytorch() {
+    assert_logits_agree("resnext29_8x64d", "cifar_resnext29_8x64d");
+    for name in ["resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2"] {
+        assert_logits_agree(name, &format!("torchvision_{name}"));
+    }
+}
+
+#[test]
 fn the_deepest_network_agrees_with_pytorch() {
     assert_logits_agree("resnet1202", "cifar_resnet1202");
 }

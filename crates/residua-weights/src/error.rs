@@ -18,17 +18,18 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// The content is not what the format prescribes.
-    #[error("{}: not a valid safetensors file: {message}", path.display())]
+    #[error("{}: not a valid {format}: {message}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// The format that it seems to have.
+        format: &'static str,
         /// What is wrong.
         message: String,
     },
     /// The file is in another format.
     #[error(
-        "{}: {found} cannot be read; expected a safetensors file. In Python, \
-         `safetensors.torch.save_file(state_dict, \"weights.safetensors\")` converts it",
+        "{}: {found}; expected a safetensors file or a PyTorch checkpoint (.pth, .pt, .th)",
         path.display()
     )]
     OtherFormat {
@@ -36,6 +37,18 @@ pub enum WeightsError {
         path: PathBuf,
         /// What it seems to be.
         found: &'static str,
+    },
+    /// A checkpoint asks for something that no model needs.
+    #[error(
+        "{}: asks for a call of {called} when it is loaded, which weights do not need. Nothing of it \
+         was run here. Do not open this file with tools that run pickles",
+        path.display()
+    )]
+    ForbiddenCall {
+        /// The file.
+        path: PathBuf,
+        /// The function.
+        called: String,
     },
     /// A tensor has a type that no network here uses.
     #[error("{}: tensor '{name}' has type {dtype}; expected f32, f16, bf16, f64 or an integer", path.display())]

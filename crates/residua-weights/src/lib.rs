@@ -1,8 +1,10 @@
 //! Weight files and how they fit a network.
 //!
-//! A [`TensorFile`] is a list of named tensors with metadata, read from and written to the
-//! safetensors format; names and shapes are those of PyTorch's `state_dict`. [`fit`] matches
-//! it with a graph and says what was applied, missing, unused or of the wrong shape.
+//! A [`TensorFile`] is a list of named tensors with metadata. It is read from safetensors files and
+//! from PyTorch checkpoints (`.pth`, `.pt`, `.th`, in every format that `torch.save` has had, of
+//! which nothing is executed), and written as safetensors. [`fit`] finds the state of a network in
+//! it, wherever a checkpoint nests it, and says what was applied, missing, unused or of the wrong
+//! shape.
 //!
 //! ```
 //! use residua_graph::catalog::{self, BuildOptions};
@@ -11,17 +13,23 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let graph = catalog::build("resnet20", &BuildOptions::default())?;
 //! let file = TensorFile::default(); // or TensorFile::read(path)?
-//! let report = fit(&graph, &file);
-//! assert!(!report.is_complete());
-//! assert_eq!(report.missing[0], "conv1.weight");
+//! let fit = fit(&graph, &file);
+//! assert!(!fit.report.is_complete());
+//! assert_eq!(fit.report.missing[0].name, "conv1.weight");
 //! # Ok(())
 //! # }
 //! ```
 
+mod element_type;
 mod error;
+mod fit;
+mod pytorch_format;
 mod report;
+mod safetensors_format;
 mod tensor_file;
 
+pub use element_type::ElementType;
 pub use error::WeightsError;
-pub use report::{LoadReport, WrongShape, fit};
+pub use fit::{Fit, class_count, fit};
+pub use report::{LoadReport, Missing, WrongShape};
 pub use tensor_file::{NamedTensor, TensorFile, Values};

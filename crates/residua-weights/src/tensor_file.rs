@@ -1,14 +1,15 @@
-//! Named tensors in a safetensors file.
+//! Named tensors in memory, and the formats that they come from.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
-use half::{bf16, f16};
 use residua_core::atomic_file;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use crate::element_type::ElementType;
 use crate::error::WeightsError;
+use crate::{pytorch_format, safetensors_format};
 
 /// The values of a tensor in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +27,8 @@ pub struct NamedTensor {
     pub name: String,
     /// Its dimensions; empty for a single number.
     pub shape: Vec<usize>,
+    /// How the file stores its values.
+    pub stored_as: ElementType,
     /// Its values.
     pub values: Values,
 }
@@ -39,73 +42,80 @@ pub struct TensorFile {
     pub tensors: Vec<NamedTensor>,
 }
 
+/// Where a tar archive says that it is one, and the bytes of a file that formats are told by.
+const TAR_MARK: usize = 257;
+const TELLING: usize = TAR_MARK + 5;
+
+/// The formats that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    PyTorch,
+}
+
+impl Format {
+    /// Tells a format by the beginning of a file; otherwise what it seems to be.
+    fn of(beginning: &[u8]) -> Result<Self, &'static str> {
+        match beginning {
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Self::PyTorch),
+            [0x89, b'H', b'D', b'F', ..] => Err("an HDF5 file"),
+            // The length of a header in JSON, and the header.
+            [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Self::Safetensors),
+            [0x80, 0..=5, ..] | [b'c' | b'(' | b'L', ..] => Ok(Self::PyTorch),
+            _ if beginning.get(TAR_MARK..TELLING) == Some(b"ustar") => Ok(Self::PyTorch),
+            [] => Err("an empty file"),
+            _ => Err("an unknown format"),
+        }
+    }
+}
+
 impl TensorFile {
-    /// Reads a safetensors file.
+    /// Reads a weight file: safetensors, or any of the formats of `torch.save`. Which of them it
+    /// is follows from its content. Nothing in a file is ever executed.
+    ///
+    /// Tensors have the names under which the file has them, `state_dict.module.conv1.weight` for
+    /// instance; [`crate::fit`] finds those of a network among them.
     ///
     /// # Errors
-    /// When it cannot be read, is not a safetensors file, or holds NaN or infinity.
+    /// When it cannot be read, is of no such format, is damaged, or holds NaN or infinity.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
-        let bytes = fs::read(path).map_err(|source| WeightsError::Io {
+        let failed = |source: io::Error| WeightsError::Io {
             path: path.to_owned(),
             source,
+        };
+        let mut beginning = Vec::new();
+        let mut file = File::open(path).map_err(failed)?;
+        file.by_ref()
+            .take(TELLING as u64)
+            .read_to_end(&mut beginning)
+            .map_err(failed)?;
+        let format = Format::of(&beginning).map_err(|found| WeightsError::OtherFormat {
+            path: path.to_owned(),
+            found,
         })?;
-        Self::from_bytes(&bytes, path)
+        match format {
+            Format::PyTorch => pytorch_format::read(path),
+            Format::Safetensors => {
+                let bytes = fs::read(path).map_err(failed)?;
+                safetensors_format::decode(&bytes, path)
+            }
+        }
     }
 
     /// Reads the content of a safetensors file; `path` is for messages only.
     ///
     /// # Errors
     /// As [`TensorFile::read`].
-    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, WeightsError> {
-        if let Some(found) = other_format(bytes) {
-            return Err(WeightsError::OtherFormat {
-                path: path.to_owned(),
-                found,
-            });
-        }
-        let malformed = |failure: safetensors::SafeTensorError| WeightsError::Malformed {
-            path: path.to_owned(),
-            message: failure.to_string(),
-        };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let content = SafeTensors::deserialize(bytes).map_err(malformed)?;
-        let mut tensors = Vec::with_capacity(content.len());
-        for (name, view) in content.iter() {
-            tensors.push(NamedTensor {
-                name: name.to_owned(),
-                shape: view.shape().to_vec(),
-                values: convert(path, name, &view)?,
-            });
-        }
-        tensors.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self {
-            metadata: metadata.into_iter().collect(),
-            tensors,
-        })
+    pub fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self, WeightsError> {
+        safetensors_format::decode(bytes, path)
     }
 
-    /// Writes a safetensors file atomically.
+    /// Writes a safetensors file atomically, values as `f32` and `i64`.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), WeightsError> {
-        let encoded: Vec<Vec<u8>> = self.tensors.iter().map(NamedTensor::to_bytes).collect();
-        let mut views = Vec::with_capacity(encoded.len());
-        let malformed = |failure: safetensors::SafeTensorError| WeightsError::Malformed {
-            path: path.to_owned(),
-            message: failure.to_string(),
-        };
-        for (tensor, bytes) in self.tensors.iter().zip(&encoded) {
-            let dtype = match tensor.values {
-                Values::Float(_) => Dtype::F32,
-                Values::Integer(_) => Dtype::I64,
-            };
-            let view = TensorView::new(dtype, tensor.shape.clone(), bytes).map_err(malformed)?;
-            views.push((tensor.name.as_str(), view));
-        }
-        let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(malformed)?;
+        let bytes = safetensors_format::encode(self, path)?;
         atomic_file::replace_with(path, &bytes).map_err(|source| WeightsError::Io {
             path: path.to_owned(),
             source,
@@ -127,6 +137,7 @@ impl NamedTensor {
         Self {
             name: name.into(),
             shape: shape.to_vec(),
+            stored_as: ElementType::F32,
             values: Values::Float(values),
         }
     }
@@ -136,144 +147,72 @@ impl NamedTensor {
         Self {
             name: name.into(),
             shape: Vec::new(),
+            stored_as: ElementType::I64,
             values: Values::Integer(vec![value]),
         }
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        match &self.values {
-            Values::Float(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Values::Integer(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        }
-    }
-}
-
-/// Recognises what people are likely to pass instead.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [b'P', b'K', 3, 4, ..] => Some("a zip archive (PyTorch's .pth format)"),
-        [0x80, 2..=5, ..] => Some("a pickle (PyTorch's old .pth format)"),
-        [0x89, b'H', b'D', b'F', ..] => Some("an HDF5 file"),
-        _ => None,
-    }
-}
-
-fn convert(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Values, WeightsError> {
-    let data = view.data();
-    let floats = match view.dtype() {
-        Dtype::F32 => each(data, f32::from_le_bytes),
-        Dtype::F16 => each(data, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        Dtype::BF16 => each(data, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        Dtype::F64 => each(data, |bytes| f64::from_le_bytes(bytes) as f32),
-        Dtype::I64 => return Ok(Values::Integer(each(data, i64::from_le_bytes))),
-        Dtype::I32 => {
-            return Ok(Values::Integer(each(data, |bytes| {
-                i32::from_le_bytes(bytes).into()
-            })));
-        }
-        other => {
-            return Err(WeightsError::UnsupportedType {
+    /// A tensor of a file, from its little-endian bytes, of which there are as many as its shape
+    /// and type need.
+    pub(crate) fn decode(
+        path: &Path,
+        name: &str,
+        shape: &[usize],
+        stored_as: ElementType,
+        data: &[u8],
+    ) -> Result<Self, WeightsError> {
+        let values = stored_as.decode(data);
+        if let Values::Float(floats) = &values
+            && let Some(position) = floats.iter().position(|value| !value.is_finite())
+        {
+            return Err(WeightsError::NotFinite {
                 path: path.to_owned(),
                 name: name.to_owned(),
-                dtype: format!("{other:?}").to_lowercase(),
+                position,
+                value: floats[position],
             });
         }
-    };
-    match floats.iter().position(|value| !value.is_finite()) {
-        None => Ok(Values::Float(floats)),
-        Some(position) => Err(WeightsError::NotFinite {
-            path: path.to_owned(),
+        Ok(Self {
             name: name.to_owned(),
-            position,
-            value: floats[position],
-        }),
+            shape: shape.to_vec(),
+            stored_as,
+            values,
+        })
     }
-}
 
-/// Decodes little-endian values; the format guarantees a whole number of them.
-fn each<const BYTES: usize, T>(data: &[u8], decode: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
-    let (values, _) = data.as_chunks::<BYTES>();
-    values.iter().map(|bytes| decode(*bytes)).collect()
+    /// Number of values.
+    pub fn elements(&self) -> usize {
+        match &self.values {
+            Values::Float(values) => values.len(),
+            Values::Integer(values) => values.len(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    fn example() -> TensorFile {
-        TensorFile {
-            metadata: BTreeMap::from([("residua".to_owned(), "{}".to_owned())]),
-            tensors: vec![
-                NamedTensor::float("a.weight", &[2, 1], vec![1.5, -0.25]),
-                NamedTensor::integer("b.num_batches_tracked", 7),
-            ],
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
+    fn message(bytes: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("weights.safetensors");
-        example().write(&path).unwrap();
-        assert_eq!(TensorFile::read(&path).unwrap(), example());
+        let path = folder.path().join("model.pth");
+        fs::write(&path, bytes).unwrap();
+        TensorFile::read(&path).unwrap_err().to_string()
     }
 
     #[test]
-    fn half_precision_becomes_single() {
-        let data: Vec<u8> = [1.5f32, -2.0]
-            .iter()
-            .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
-            .collect();
-        let view = TensorView::new(Dtype::BF16, vec![2], &data).unwrap();
-        let bytes = safetensors::serialize([("x", view)], None).unwrap();
-        let file = TensorFile::from_bytes(&bytes, Path::new("x")).unwrap();
-        assert_eq!(file.tensors[0].values, Values::Float(vec![1.5, -2.0]));
+    fn formats_are_told_by_their_content() {
+        assert!(message(b"").contains("an empty file"));
+        assert!(message(b"\x89HDF\r\n\x1a\n").contains("an HDF5 file"));
+        assert!(message(b"import torch").contains("an unknown format"));
+        assert!(message(b"PK\x03\x04rest").contains("not a valid PyTorch checkpoint"));
+        assert!(message(b"\x80\x02rest").contains("not a valid PyTorch checkpoint"));
+        assert!(message(b"\x08\0\0\0\0\0\0\0{").contains("not a valid safetensors file"));
     }
 
     #[test]
-    fn other_formats_are_recognised() {
-        let message = |bytes: &[u8]| {
-            let error = TensorFile::from_bytes(bytes, Path::new("model.pth")).unwrap_err();
-            error.to_string()
-        };
-        assert!(message(b"PK\x03\x04rest").starts_with("model.pth: a zip archive (PyTorch's"));
-        assert!(message(b"\x80\x02rest").starts_with("model.pth: a pickle"));
-        assert!(message(b"").starts_with("model.pth: not a valid safetensors file"));
-    }
-
-    #[test]
-    fn not_a_number_is_refused_with_its_place() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("weights.safetensors");
-        let file = TensorFile {
-            tensors: vec![NamedTensor::float("w", &[3], vec![0.0, f32::NAN, 1.0])],
-            ..TensorFile::default()
-        };
-        file.write(&path).unwrap();
-        let message = TensorFile::read(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("tensor 'w' contains NaN at position 1"),
-            "{message}"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = TensorFile::from_bytes(&bytes, Path::new("x"));
-        }
-
-        #[test]
-        fn damaged_files_never_panic(position in 0usize..200, value: u8) {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("w");
-            example().write(&path).unwrap();
-            let mut bytes = fs::read(&path).unwrap();
-            let position = position % bytes.len();
-            bytes[position] = value;
-            let _ = TensorFile::from_bytes(&bytes, Path::new("x"));
-            let _ = TensorFile::from_bytes(&bytes[..position], Path::new("x"));
-        }
+    fn a_file_that_is_not_there_is_named() {
+        let missing = TensorFile::read(Path::new("no/such.pth")).unwrap_err();
+        assert!(missing.to_string().starts_with("no/such.pth: "));
     }
 }

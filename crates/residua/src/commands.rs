@@ -6,6 +6,7 @@ pub(crate) mod eval;
 pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod train;
+pub(crate) mod weights;
 
 /// A share of something, 0 to 1, as an option's value.
 fn share(text: &str) -> Result<f64, String> {

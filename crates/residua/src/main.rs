@@ -33,6 +33,8 @@ enum Command {
     Predict(commands::predict::PredictArgs),
     /// List the networks of the catalog, or show one
     Models(commands::models::ModelsArgs),
+    /// Look into weight files, and convert them
+    Weights(commands::weights::WeightsArgs),
     /// Look at a data set before training on it
     Data(commands::data::DataArgs),
     /// Measure how fast networks train and infer
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Models(args) => commands::models::run(&args),
+        Command::Weights(args) => commands::weights::run(&args),
         Command::Data(args) => commands::data::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };

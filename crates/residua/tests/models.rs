@@ -94,3 +94,15 @@ fn wrong_names_and_patterns_are_explained() {
     assert!(message.contains("no/where.svg"), "{message}");
     failure(folder.path(), &["models", "--jsn"], 2);
 }
+
+#[test]
+fn the_page_about_the_catalog_is_current() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = stdout(folder.path(), &["models", "--markdown"]);
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md");
+    let kept = std::fs::read_to_string(kept).unwrap();
+    assert!(
+        page == kept,
+        "write it again: cargo run --release -- models --markdown > docs/models.md"
+    );
+}

@@ -1,5 +1,6 @@
-//! Deep residual networks (He et al. 2015, "Deep Residual Learning for Image Recognition"),
-//! and the plain networks that the paper compares them with.
+//! Deep residual networks (He et al. 2015, "Deep Residual Learning for Image Recognition"), the
+//! plain networks that the paper compares them with, and the wider and grouped ones that followed
+//! with the same blocks: Wide ResNet-50-2 and ResNeXt.
 
 use crate::builder::GraphBuilder;
 use crate::graph::{Graph, GraphError, NodeId};
@@ -24,15 +25,43 @@ pub enum Block {
     /// 1×1, 3×3, 1×1 convolutions, the last four times as wide (Fig. 5 right). The stride is
     /// on the 3×3 convolution, as in torchvision and unlike the paper, which has it on the
     /// first 1×1.
-    Bottleneck,
+    Bottleneck(Paths),
 }
+
+/// How wide the 3×3 convolution of a bottleneck is, and into how many paths it is divided.
+///
+/// ResNeXt's cardinality (Xie et al. 2017, "Aggregated Residual Transformations for Deep Neural
+/// Networks", §3); one path of twice the width is Wide ResNet-50-2 (Zagoruyko and Komodakis 2016).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paths {
+    /// Groups of the 3×3 convolution.
+    pub count: usize,
+    /// Channels of one group in a stage of width 64; more in proportion in wider ones.
+    pub width: usize,
+}
+
+impl Paths {
+    /// One path as wide as its stage.
+    pub const ONE: Self = Self {
+        count: 1,
+        width: STEM_WIDTH,
+    };
+
+    /// Channels of the 3×3 convolution in a stage of this width, as torchvision counts them.
+    fn channels(self, stage_width: usize) -> usize {
+        stage_width * self.width / STEM_WIDTH * self.count
+    }
+}
+
+/// Channels of the stem and of the first stage of the networks of Table 1.
+const STEM_WIDTH: usize = 64;
 
 impl Block {
     /// Channels that leave the block for each channel of its width.
     fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
-            Self::Bottleneck => 4,
+            Self::Bottleneck(_) => 4,
         }
     }
 }
@@ -81,7 +110,7 @@ impl ResNetSpec {
             form,
             block,
             shortcut,
-            stem_width: 64,
+            stem_width: STEM_WIDTH,
             stages: stages(&widths, &blocks),
         }
     }
@@ -97,6 +126,17 @@ impl ResNetSpec {
             stem_width: 16,
             stages: stages(&[16, 32, 64], &[n; 3]),
         })
+    }
+
+    /// ResNeXt-29 for CIFAR (Xie et al. 2017, §5.2): three stages of three bottlenecks.
+    pub fn resnext29(paths: Paths) -> Self {
+        Self {
+            form: Form::Cifar,
+            block: Block::Bottleneck(paths),
+            shortcut: Shortcut::Projection,
+            stem_width: STEM_WIDTH,
+            stages: stages(&[64, 128, 256], &[3; 3]),
+        }
     }
 
     /// Builds the graph.
@@ -158,19 +198,25 @@ impl ResNetSpec {
     ) -> Result<NodeId, GraphError> {
         let Place { width, stride, .. } = *place;
         let out_channels = width * self.block.expansion();
-        let convolutions: &[Convolution] = match self.block {
-            Block::Basic => &[
+        let convolutions = match self.block {
+            Block::Basic => vec![
                 Convolution::square(width, 3).stride(stride),
                 Convolution::square(width, 3),
             ],
-            Block::Bottleneck => &[
-                Convolution::square(width, 1),
-                Convolution::square(width, 3).stride(stride),
-                Convolution::square(out_channels, 1),
-            ],
+            Block::Bottleneck(paths) => {
+                let inner = paths.channels(width);
+                vec![
+                    Convolution::square(inner, 1),
+                    Convolution {
+                        groups: paths.count,
+                        ..Convolution::square(inner, 3).stride(stride)
+                    },
+                    Convolution::square(out_channels, 1),
+                ]
+            }
         };
         let mut y = x;
-        for (index, convolution) in (1..).zip(convolutions) {
+        for (index, convolution) in (1..).zip(&convolutions) {
             y = builder.convolution(place.at(&format!("conv{index}")), y, *convolution)?;
             y = builder.batch_norm(place.at(&format!("bn{index}")), y)?;
             if index < convolutions.len() {
@@ -232,7 +278,7 @@ impl Place {
     }
 }
 
-fn stages(widths: &[usize], blocks: &[usize]) -> Vec<Stage> {
+pub(super) fn stages(widths: &[usize], blocks: &[usize]) -> Vec<Stage> {
     let pairs = widths.iter().zip(blocks);
     pairs
         .map(|(&width, &blocks)| Stage { width, blocks })

@@ -179,7 +179,6 @@ impl<P: VectorElement> DirectSum<P> {
         let chunking = Chunking {
             numbers: CHUNK_NUMBERS,
             least_chunks,
-            spread_pixels: false,
         };
         Self::in_chunks(geometry, chunking)
     }

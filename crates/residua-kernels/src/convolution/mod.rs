@@ -19,8 +19,6 @@ mod pack;
 mod plan;
 mod pointwise;
 #[cfg(test)]
-mod speed;
-#[cfg(test)]
 mod tests;
 mod tile;
 mod units;

@@ -92,8 +92,6 @@ pub(super) struct Chunking {
     /// Chunks that a batch is cut into at least, where it has the images, so that threads finish
     /// together.
     pub(super) least_chunks: usize,
-    /// Whether windows keep pixels apart that would compete for the same lines of a cache.
-    pub(super) spread_pixels: bool,
 }
 
 impl Default for Chunking {
@@ -102,16 +100,10 @@ impl Default for Chunking {
         Self {
             numbers: 64 * 1024,
             least_chunks: 16,
-            spread_pixels: false,
         }
     }
 }
 
-/// Pixels whose distance is a multiple of this many numbers (1 KiB) fall on a few lines of a cache
-/// only.
-const COMPETING_NUMBERS: usize = 256;
-/// Numbers that spread such pixels over all lines: one line of the cache.
-const SPREAD_NUMBERS: usize = 16;
 /// Source numbers in a band of rows.
 const BAND_NUMBERS: usize = 32 * 1024;
 /// Enough pixels to pay for fetching the weights once per chunk.
@@ -121,7 +113,7 @@ const BLOCK_STEPS: usize = 768;
 
 impl Plan {
     pub(super) fn new(correlation: Correlation, chunking: Chunking) -> Self {
-        let window = Window::new(&correlation, chunking.spread_pixels);
+        let window = Window::new(&correlation);
         let rows = correlation.phases[0].count[0];
         let image_numbers = window.rows(&correlation, rows) * window.columns * window.pixel_stride;
         let target_numbers =
@@ -153,7 +145,7 @@ impl Plan {
 
     /// Chunks of so many whole images.
     pub(super) fn of_images(correlation: Correlation, images_per_chunk: usize) -> Self {
-        let window = Window::new(&correlation, false);
+        let window = Window::new(&correlation);
         let rows = correlation.phases[0].count[0];
         Self::with_window(correlation, window, images_per_chunk, rows)
     }
@@ -303,7 +295,7 @@ impl Plan {
 }
 
 impl Window {
-    fn new(correlation: &Correlation, spread_pixels: bool) -> Self {
+    fn new(correlation: &Correlation) -> Self {
         let shifts = |axis: usize| {
             let taps = correlation.phases.iter().flat_map(|phase| &phase.taps);
             taps.map(move |tap| tap.shift[axis])
@@ -319,17 +311,11 @@ impl Window {
             });
             reached.max().unwrap_or(0)
         });
-        let channels = correlation.source_words();
-        let spread = spread_pixels && channels.is_multiple_of(COMPETING_NUMBERS);
         Self {
             origin,
             reach: (shifts(0).max().unwrap_or(0) - origin[0]) as usize,
             columns: (last[1] - origin[1] + 1) as usize,
-            pixel_stride: if spread {
-                channels + SPREAD_NUMBERS
-            } else {
-                channels
-            },
+            pixel_stride: correlation.source_words(),
             row_stride: 0,
             image_stride: 0,
         }

@@ -127,7 +127,6 @@ fn check(geometry: &ConvolutionGeometry, with_bias: bool) {
             let whole = Chunking {
                 numbers: 64 * 1024,
                 least_chunks: 1,
-                spread_pixels: false,
             };
             let mut of_images = vec![f32::NAN; geometry.weight_length()];
             let sum = DirectSum::in_chunks(geometry, whole);

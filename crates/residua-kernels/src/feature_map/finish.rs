@@ -281,10 +281,10 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             Some(result) => result[index],
             None => stored,
         };
-        if let Some(mask) = &self.mask
-            && mask.number_before_rectifier(index, channel) <= 0.0
-        {
-            number = 0.0;
+        if let Some(mask) = &self.mask {
+            // Of what is not a number nothing passes, as in the vectors.
+            let passes = mask.number_before_rectifier(index, channel) > 0.0;
+            number = if passes { number } else { 0.0 };
         }
         self.target.number(index, number);
         self.sums[channel] += number;

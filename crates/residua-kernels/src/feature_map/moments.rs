@@ -106,7 +106,8 @@ pub fn measure<E: Element>(values: &[E], channels: usize) -> Result<BatchMoments
 const PART_NUMBERS: usize = 16 * 1024;
 
 /// Writes a unit's sums `[pixels, channels]` to the stored feature map, and takes their moments if
-/// asked.
+/// asked. Without moments, as in inference, the map is read at once and `stores` does not matter: it
+/// is never written past the caches.
 ///
 /// # Panics
 /// If the slices have different lengths or are not whole pixels.

@@ -115,7 +115,7 @@ fn open_data(
         seed: own_data.map_or(0, |config| config.seed),
     };
     let mut dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
-    if model.has_class_names {
+    if model.record.names_classes() {
         dataset = dataset
             .with_classes(&model.record.classes)
             .map_err(Failure::bad_input)?;

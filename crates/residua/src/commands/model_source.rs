@@ -25,9 +25,16 @@ pub(crate) struct ModelArgs {
     /// A network of the catalog, for --weights
     #[arg(long, value_name = "NAME", requires = "weights")]
     model: Option<String>,
-    /// A safetensors file
+    /// A weight file: safetensors, or a PyTorch checkpoint
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArgs,
+}
+
+/// How images are prepared for weights that do not say it.
+#[derive(Debug, Args)]
+pub(crate) struct PreparationArgs {
     /// Channel means on the 0–1 scale [default: those stored with the weights, or the usual ones]
     #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
     mean: Option<Vec<f32>>,
@@ -36,7 +43,23 @@ pub(crate) struct ModelArgs {
     std: Option<Vec<f32>>,
     /// Height and width of the network's input
     #[arg(long, value_name = "PIXELS")]
-    input_size: Option<usize>,
+    pub(crate) input_size: Option<usize>,
+}
+
+impl PreparationArgs {
+    fn is_empty(&self) -> bool {
+        self.mean.is_none() && self.std.is_none() && self.input_size.is_none()
+    }
+
+    pub(crate) fn normalisation(&self) -> Result<Option<Normalisation>, Failure> {
+        match (&self.mean, &self.std) {
+            (None, None) => Ok(None),
+            (Some(mean), Some(std)) => Normalisation::new(mean.clone(), std.clone())
+                .map(Some)
+                .map_err(Failure::usage),
+            _ => Err(Failure::usage("--mean and --std are given together")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +88,7 @@ impl ModelArgs {
             ));
         };
         match &self.model {
-            None if self.overrides_nothing() => Ok(load_model(weights, device)?),
+            None if self.preparation.is_empty() => Ok(load_model(weights, device)?),
             None => Err(Failure::usage(
                 "--mean, --std and --input-size need --model NAME beside --weights",
             )),
@@ -73,8 +96,9 @@ impl ModelArgs {
                 &PublishedWeights {
                     model: name,
                     file: weights,
-                    normalisation: self.normalisation()?,
-                    input_size: self.input_size,
+                    classes: None,
+                    normalisation: self.preparation.normalisation()?,
+                    input_size: self.preparation.input_size,
                 },
                 device,
             )?),
@@ -82,7 +106,7 @@ impl ModelArgs {
     }
 
     fn load_run(&self, run: &RunFolder, device: &Device) -> Result<LoadedModel, Failure> {
-        if !self.overrides_nothing() {
+        if !self.preparation.is_empty() {
             return Err(Failure::usage(
                 "a run knows its preprocessing; --mean, --std and --input-size go with --weights",
             ));
@@ -106,20 +130,6 @@ impl ModelArgs {
             )));
         }
         Ok(load_model(&path, device)?)
-    }
-
-    fn overrides_nothing(&self) -> bool {
-        self.mean.is_none() && self.std.is_none() && self.input_size.is_none()
-    }
-
-    fn normalisation(&self) -> Result<Option<Normalisation>, Failure> {
-        match (&self.mean, &self.std) {
-            (None, None) => Ok(None),
-            (Some(mean), Some(std)) => Normalisation::new(mean.clone(), std.clone())
-                .map(Some)
-                .map_err(Failure::usage),
-            _ => Err(Failure::usage("--mean and --std are given together")),
-        }
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct ModelsArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print the table of docs/models.md
+    #[arg(long, hide = true, conflicts_with = "json")]
+    markdown: bool,
     #[command(subcommand)]
     command: Option<ModelsCommand>,
 }
@@ -70,6 +73,8 @@ struct ModelRow {
     input: [usize; 3],
     classes: usize,
     paper: &'static str,
+    /// Who publishes weights that fit.
+    weights: Option<&'static str>,
 }
 
 impl ModelRow {
@@ -81,7 +86,13 @@ impl ModelRow {
             input: dimensions(graph.input_shape()),
             classes: graph.output_shape().channels(),
             paper: entry.paper,
+            weights: entry.weights,
         }
+    }
+
+    fn input(&self) -> String {
+        let [height, width, channels] = self.input;
+        format!("{height}×{width}×{channels}")
     }
 }
 
@@ -108,13 +119,15 @@ fn run_list(args: &ModelsArgs) -> Result<(), Failure> {
             models,
         });
     }
+    if args.markdown {
+        return output::print(&markdown(&models));
+    }
     let rows = models.iter().map(|model| {
-        let [height, width, channels] = model.input;
         vec![
             model.name.clone(),
             grouped(model.parameters),
             scaled(model.macs),
-            format!("{height}×{width}×{channels}"),
+            model.input(),
             model.classes.to_string(),
         ]
     });
@@ -128,10 +141,31 @@ fn run_list(args: &ModelsArgs) -> Result<(), Failure> {
     output::print(&output::table(&columns, rows.collect()))?;
     if args.glob.is_none() {
         eprintln!(
-            "\nresnetN and plainN exist for every other N = 6n + 2 as well, resnet26 for instance."
+            "\nThere are more by rule: resnetN, plainN and preact_resnetN for other depths N = 6n + 2, \
+             wrnN_K for N = 6n + 4, resnext29_PxWd."
         );
     }
     Ok(())
+}
+
+/// The page about the catalog in the documentation.
+fn markdown(models: &[ModelRow]) -> String {
+    let mut page = include_str!("models_page.md").to_owned();
+    page += "| name | parameters | MACs | input | classes | weights | paper |\n";
+    page += "| --- | ---: | ---: | --- | ---: | --- | --- |\n";
+    for model in models {
+        page += &format!(
+            "| `{}` | {} | {} | {} | {} | {} | {} |\n",
+            model.name,
+            grouped(model.parameters),
+            scaled(model.macs),
+            model.input(),
+            model.classes,
+            model.weights.unwrap_or(""),
+            model.paper
+        );
+    }
+    page
 }
 
 /// `residua.model-layers/1`

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use residua::data::UnreadableImage;
 use residua::train::{EpochReport, Observer, Plan, StepReport};
+use residua::weights::LoadReport;
 
 use crate::output::{counted, grouped};
 
@@ -72,6 +73,10 @@ impl TrainingProgress {
 }
 
 impl Observer for TrainingProgress {
+    fn weights_loaded(&mut self, report: &LoadReport) {
+        self.say(&format!("starting from weights: {report}"));
+    }
+
     fn checking(&self, done: usize, total: usize) {
         if self.checking.length() != Some(total as u64) {
             set_template(&self.checking, &image_template("checking"));

@@ -9,7 +9,8 @@ use residua::core::run::{Destination, RunFolder, RunMetrics};
 use residua::data::{Augmentation, DataSpec, Fraction};
 use residua::graph::catalog;
 use residua::train::{
-    Ending, LossConfig, OptimiserConfig, RunOptions, ScheduleConfig, TrainConfig, Trainer,
+    Ending, HeadRule, LossConfig, MisfitRule, OptimiserConfig, RunOptions, ScheduleConfig,
+    StartingWeights, TrainConfig, Trainer, published_preprocessing, read_record,
 };
 use serde::Serialize;
 
@@ -29,11 +30,20 @@ pub(crate) struct TrainArgs {
     /// A network of the catalog (see `residua models`) [default: resnet20; resnet18 for folders]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Start from the values of this weight file (safetensors, or a PyTorch checkpoint)
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Give the network a new last layer, for other classes than those of the weight file
+    #[arg(long, requires = "weights")]
+    reset_head: bool,
+    /// Take from the weight file what fits, and start the rest anew
+    #[arg(long, requires = "weights")]
+    allow_partial: bool,
     /// Folder of the run [default: runs/<date>-<model>-<n>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "config", "out", "set", "data", "model"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "config", "out", "set", "data", "model", "weights"])]
     resume: Option<PathBuf>,
     /// Start from this configuration (a run's config.toml, for instance)
     #[arg(long, value_name = "FILE")]
@@ -291,11 +301,52 @@ fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         config.model.clone_from(model);
         catalog::find(model).map_err(Failure::bad_input)?;
     }
+    if let Some(file) = &args.weights {
+        start_from(file, args, &mut config)?;
+    }
     args.settings.apply(&mut config)?;
     let mut config = TrainConfig::from_toml(&config.to_toml()?, &args.set)?;
     // Wherever the run is continued or evaluated from.
     config.data = config.data.absolute().map_err(Failure::failed)?;
     Ok(config)
+}
+
+/// Starts from a weight file: with the network that it names, if no other is asked for, and with
+/// images prepared as it is used to.
+fn start_from(file: &Path, args: &TrainArgs, config: &mut TrainConfig) -> Result<(), Failure> {
+    let record = read_record(file)?;
+    let names_model = args.model.is_some() || args.config.is_some();
+    match &record {
+        Some(record) if !names_model => config.model.clone_from(&record.model),
+        None if !names_model => {
+            return Err(Failure::usage(
+                "the weight file does not say which network it belongs to; name it with --model NAME \
+                 (`residua weights inspect FILE` lists those that it fits)",
+            ));
+        }
+        _ => {}
+    }
+    if args.config.is_none() {
+        config.preprocessing = match record {
+            Some(record) => record.preprocessing,
+            None => published_preprocessing(&config.model)?,
+        };
+    }
+    config.weights = Some(StartingWeights {
+        // Wherever the run is looked at from.
+        file: std::path::absolute(file).map_err(Failure::failed)?,
+        head: if args.reset_head {
+            HeadRule::Reset
+        } else {
+            HeadRule::Keep
+        },
+        misfits: if args.allow_partial {
+            MisfitRule::LeaveOut
+        } else {
+            MisfitRule::Refuse
+        },
+    });
+    Ok(())
 }
 
 impl SettingArgs {

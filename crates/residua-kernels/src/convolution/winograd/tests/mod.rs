@@ -1,3 +1,2 @@
-mod benchmark;
 mod reference;
 mod units;

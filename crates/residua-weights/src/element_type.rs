@@ -1,0 +1,83 @@
+//! The types of numbers that files hold.
+
+use std::fmt;
+
+use half::{bf16, f16};
+use serde::Serialize;
+
+use crate::tensor_file::Values;
+
+/// How a file stores the numbers of a tensor. In memory they are `f32` or `i64`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ElementType {
+    /// 64-bit floating point; rounded to `f32` when read.
+    F64,
+    /// 32-bit floating point.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// 64-bit integer.
+    I64,
+    /// 32-bit integer.
+    I32,
+    /// 16-bit integer.
+    I16,
+    /// 8-bit integer.
+    I8,
+    /// 8-bit integer without sign.
+    U8,
+    /// A byte that is 0 or 1.
+    Bool,
+}
+
+impl ElementType {
+    /// Bytes of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 => 2,
+            Self::I8 | Self::U8 | Self::Bool => 1,
+        }
+    }
+
+    /// The numbers that little-endian bytes stand for. An incomplete last number is left out.
+    pub(crate) fn decode(self, data: &[u8]) -> Values {
+        match self {
+            Self::F64 => Values::Float(each(data, |bytes| f64::from_le_bytes(bytes) as f32)),
+            Self::F32 => Values::Float(each(data, f32::from_le_bytes)),
+            Self::F16 => Values::Float(each(data, |bytes| f16::from_le_bytes(bytes).to_f32())),
+            Self::Bf16 => Values::Float(each(data, |bytes| bf16::from_le_bytes(bytes).to_f32())),
+            Self::I64 => Values::Integer(each(data, i64::from_le_bytes)),
+            Self::I32 => Values::Integer(each(data, |bytes| i32::from_le_bytes(bytes).into())),
+            Self::I16 => Values::Integer(each(data, |bytes| i16::from_le_bytes(bytes).into())),
+            Self::I8 => Values::Integer(each(data, |bytes| i8::from_le_bytes(bytes).into())),
+            Self::U8 | Self::Bool => Values::Integer(each(data, |[byte]| byte.into())),
+        }
+    }
+}
+
+fn each<const BYTES: usize, T>(data: &[u8], decode: impl Fn([u8; BYTES]) -> T) -> Vec<T> {
+    let (values, _) = data.as_chunks::<BYTES>();
+    values.iter().map(|bytes| decode(*bytes)).collect()
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::I64 => "i64",
+            Self::I32 => "i32",
+            Self::I16 => "i16",
+            Self::I8 => "i8",
+            Self::U8 => "u8",
+            Self::Bool => "bool",
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Finding a network's state in a weight file.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use residua_core::suggest;
+use residua_graph::{Graph, StateEntry, StateRole};
+
+use crate::report::{LoadReport, Missing, WrongShape};
+use crate::tensor_file::{NamedTensor, TensorFile, Values};
+
+/// A file seen as the state of one network.
+#[derive(Debug, Clone)]
+pub struct Fit<'a> {
+    /// What fits and what does not.
+    pub report: LoadReport,
+    tensors: HashMap<String, &'a NamedTensor>,
+}
+
+impl<'a> Fit<'a> {
+    /// The tensor of that name in the network's state, if the file has it in the right shape.
+    pub fn tensor(&self, name: &str) -> Option<&'a NamedTensor> {
+        self.tensors.get(name).copied()
+    }
+
+    /// Leaves out tensors of the network that are to start anew, whether the file has them or not.
+    pub fn reset(&mut self, is_reset: impl Fn(&str) -> bool) {
+        let report = &mut self.report;
+        let applied = report.applied.extract_if(.., |name| is_reset(name));
+        report.reset.extend(applied);
+        let missing = report
+            .missing
+            .extract_if(.., |tensor| is_reset(&tensor.name));
+        report.reset.extend(missing.map(|tensor| tensor.name));
+        let wrong = report
+            .wrong_shape
+            .extract_if(.., |tensor| is_reset(&tensor.name));
+        report.reset.extend(wrong.map(|tensor| tensor.name));
+        self.tensors.retain(|name, _| !is_reset(name));
+    }
+}
+
+/// Matches a file with the state of a network.
+///
+/// Checkpoints nest the state (`state_dict`, `model`), and parallel training puts `module.` before
+/// all names. Whatever it is: the prefix under which most of the network's names are found counts,
+/// the shortest of several.
+///
+/// `num_batches_tracked` is optional: old checkpoints lack it, and nothing depends on it.
+pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
+    let state = graph.state();
+    let prefix = prefix_of(&state, file);
+    let (inside, outside): (Vec<_>, Vec<_>) = { file.tensors.iter() }
+        .map(|tensor| (tensor.name.strip_prefix(&prefix), tensor))
+        .partition(|(name, _)| name.is_some());
+    let inside: BTreeMap<&str, &NamedTensor> = { inside.into_iter() }
+        .filter_map(|(name, tensor)| Some((name?, tensor)))
+        .collect();
+    let known: HashSet<&str> = state.iter().map(|entry| entry.name.as_str()).collect();
+    let unused = inside.keys().filter(|name| !known.contains(**name));
+    let mut report = LoadReport {
+        unused: unused.map(|name| (*name).to_owned()).collect(),
+        outside: outside.into_iter().map(|(_, t)| t.name.clone()).collect(),
+        prefix,
+        ..LoadReport::default()
+    };
+    let mut tensors = HashMap::new();
+    for entry in state {
+        match inside.get(entry.name.as_str()).copied() {
+            None if entry.role == StateRole::BatchCount => {}
+            None => {
+                let names = report.unused.iter().map(String::as_str);
+                let nearest = suggest::closest(&entry.name, names);
+                report.missing.push(Missing {
+                    did_you_mean: nearest.first().map(|name| (*name).to_owned()),
+                    name: entry.name,
+                });
+            }
+            Some(tensor) if agrees(&entry, tensor) => {
+                report.applied.push(entry.name.clone());
+                tensors.insert(entry.name, tensor);
+            }
+            Some(tensor) => report.wrong_shape.push(WrongShape {
+                name: entry.name,
+                expected: entry.shape,
+                found: tensor.shape.clone(),
+            }),
+        }
+    }
+    Fit { report, tensors }
+}
+
+/// For how many classes a file has the last layer of a network; where it has none, for as many as
+/// the network.
+pub fn class_count(graph: &Graph, file: &TensorFile) -> usize {
+    let head = graph.head().map(|head| graph.state_of(head));
+    let is_of_head = |name: &str| head.iter().flatten().any(|entry| entry.name == name);
+    let report = fit(graph, file).report;
+    let mut wrong = report.wrong_shape.iter();
+    let classes = wrong.find_map(|tensor| {
+        let classes = tensor.found.first().copied();
+        classes.filter(|classes| *classes > 0 && is_of_head(&tensor.name))
+    });
+    classes.unwrap_or_else(|| graph.output_shape().channels())
+}
+
+fn agrees(entry: &StateEntry, tensor: &NamedTensor) -> bool {
+    let is_count = entry.role == StateRole::BatchCount;
+    let is_integer = matches!(tensor.values, Values::Integer(_));
+    tensor.shape == entry.shape && is_integer == is_count
+}
+
+/// Under which prefix most of a network's names are found.
+fn prefix_of(state: &[StateEntry], file: &TensorFile) -> String {
+    let known: HashSet<&str> = state.iter().map(|entry| entry.name.as_str()).collect();
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for tensor in &file.tensors {
+        let starts = { tensor.name.match_indices('.') }.map(|(dot, _)| dot + 1);
+        for start in std::iter::once(0).chain(starts) {
+            let (prefix, name) = tensor.name.split_at(start);
+            if known.contains(name) {
+                *found.entry(prefix).or_default() += 1;
+            }
+        }
+    }
+    let best = found
+        .into_iter()
+        .max_by_key(|(prefix, count)| (*count, std::cmp::Reverse(prefix.len())));
+    best.map_or_else(String::new, |(prefix, _)| prefix.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use residua_graph::catalog::{self, BuildOptions};
+
+    fn complete(graph: &Graph, prefix: &str) -> TensorFile {
+        let tensors = graph.state().into_iter().map(|entry| {
+            let name = format!("{prefix}{}", entry.name);
+            match entry.role {
+                StateRole::BatchCount => NamedTensor::integer(name, 0),
+                _ => NamedTensor::float(name, &entry.shape, vec![0.5; entry.elements()]),
+            }
+        });
+        TensorFile {
+            tensors: tensors.collect(),
+            ..TensorFile::default()
+        }
+    }
+
+    fn resnet20() -> Graph {
+        catalog::build("resnet20", &BuildOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_complete_file_fits() {
+        let graph = resnet20();
+        let file = complete(&graph, "");
+        let fit = fit(&graph, &file);
+        assert!(fit.report.is_complete());
+        assert_eq!(fit.report.applied.len(), graph.state().len());
+        assert_eq!(fit.tensor("conv1.weight"), Some(&file.tensors[0]));
+        assert_eq!(fit.tensor("conv2.weight"), None);
+    }
+
+    #[test]
+    fn the_batch_count_may_be_absent() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "");
+        file.tensors
+            .retain(|tensor| !tensor.name.ends_with("num_batches_tracked"));
+        assert!(fit(&graph, &file).report.is_complete());
+    }
+
+    #[test]
+    fn a_nested_state_is_found_and_what_lies_beside_it_is_no_misfit() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "state_dict.module.");
+        let average = complete(&graph, "state_dict_ema.module.");
+        file.tensors.extend(average.tensors);
+        let momentum = "optimizer.state.0.momentum_buffer";
+        file.tensors
+            .push(NamedTensor::float(momentum, &[1], vec![0.0]));
+        let fit = fit(&graph, &file);
+        assert!(fit.report.is_complete());
+        assert_eq!(fit.report.prefix, "state_dict.module.");
+        assert_eq!(fit.report.outside.len(), graph.state().len() + 1);
+        assert_eq!(fit.tensor("conv1.weight"), Some(&file.tensors[0]));
+        let text = fit.report.to_string();
+        assert!(
+            text.contains("tensors fit, under 'state_dict.module'"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn every_kind_of_misfit_is_reported() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "");
+        for tensor in &mut file.tensors {
+            match tensor.name.as_str() {
+                "linear.weight" => tensor.shape = vec![64, 10],
+                "conv1.weight" => tensor.name = "conv_1.weight".into(),
+                _ => {}
+            }
+        }
+        let report = fit(&graph, &file).report;
+        assert_eq!(report.missing[0].name, "conv1.weight");
+        assert_eq!(
+            report.missing[0].did_you_mean.as_deref(),
+            Some("conv_1.weight")
+        );
+        assert_eq!(report.unused, ["conv_1.weight"]);
+        assert_eq!(report.wrong_shape[0].name, "linear.weight");
+        let text = report.to_string();
+        assert!(
+            text.contains("conv1.weight (the file has 'conv_1.weight')"),
+            "{text}"
+        );
+        assert!(
+            text.contains("linear.weight: expected [10, 64], found [64, 10]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_reset_is_no_misfit() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "");
+        for tensor in &mut file.tensors {
+            if tensor.name == "linear.weight" {
+                tensor.shape = vec![3, 64];
+            }
+        }
+        file.tensors.retain(|tensor| tensor.name != "linear.bias");
+        let mut fit = fit(&graph, &file);
+        assert!(!fit.report.is_complete());
+        fit.reset(|name| name.starts_with("linear.") || name == "conv1.weight");
+        assert!(fit.report.is_complete(), "{}", fit.report);
+        let reset = ["conv1.weight", "linear.bias", "linear.weight"];
+        assert_eq!(fit.report.reset, reset);
+        assert_eq!(fit.tensor("conv1.weight"), None);
+    }
+
+    #[test]
+    fn a_file_of_something_else_fits_nowhere() {
+        let file = TensorFile {
+            tensors: vec![NamedTensor::float("encoder.weight", &[1], vec![0.0])],
+            ..TensorFile::default()
+        };
+        let report = fit(&resnet20(), &file).report;
+        assert!(report.applied.is_empty() && report.outside.is_empty());
+        assert_eq!(report.unused, ["encoder.weight"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! The safetensors format: a header in JSON, then the values.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::element_type::ElementType;
+use crate::error::WeightsError;
+use crate::tensor_file::{NamedTensor, TensorFile, Values};
+
+/// Reads the content of a file; `path` is for messages only.
+pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
+    let malformed = |failure: SafeTensorError| malformed(path, &failure);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    let content = SafeTensors::deserialize(bytes).map_err(malformed)?;
+    let mut tensors = Vec::with_capacity(content.len());
+    for (name, view) in content.iter() {
+        let stored_as =
+            element_type(view.dtype()).ok_or_else(|| WeightsError::UnsupportedType {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                dtype: format!("{:?}", view.dtype()).to_lowercase(),
+            })?;
+        let tensor = NamedTensor::decode(path, name, view.shape(), stored_as, view.data())?;
+        tensors.push(tensor);
+    }
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(TensorFile {
+        metadata: metadata.into_iter().collect(),
+        tensors,
+    })
+}
+
+/// The content of a file; `path` is for messages only.
+pub(crate) fn encode(file: &TensorFile, path: &Path) -> Result<Vec<u8>, WeightsError> {
+    let malformed = |failure: SafeTensorError| malformed(path, &failure);
+    let encoded: Vec<Vec<u8>> = file.tensors.iter().map(|t| to_bytes(&t.values)).collect();
+    let mut views = Vec::with_capacity(encoded.len());
+    for (tensor, bytes) in file.tensors.iter().zip(&encoded) {
+        let dtype = match tensor.values {
+            Values::Float(_) => Dtype::F32,
+            Values::Integer(_) => Dtype::I64,
+        };
+        let view = TensorView::new(dtype, tensor.shape.clone(), bytes).map_err(malformed)?;
+        views.push((tensor.name.as_str(), view));
+    }
+    let metadata: HashMap<String, String> = file.metadata.clone().into_iter().collect();
+    safetensors::serialize(views, Some(metadata)).map_err(malformed)
+}
+
+fn malformed(path: &Path, failure: &SafeTensorError) -> WeightsError {
+    WeightsError::Malformed {
+        path: path.to_owned(),
+        format: "safetensors file",
+        message: failure.to_string(),
+    }
+}
+
+fn to_bytes(values: &Values) -> Vec<u8> {
+    match values {
+        Values::Float(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Values::Integer(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+fn element_type(dtype: Dtype) -> Option<ElementType> {
+    Some(match dtype {
+        Dtype::F64 => ElementType::F64,
+        Dtype::F32 => ElementType::F32,
+        Dtype::F16 => ElementType::F16,
+        Dtype::BF16 => ElementType::Bf16,
+        Dtype::I64 => ElementType::I64,
+        Dtype::I32 => ElementType::I32,
+        Dtype::I16 => ElementType::I16,
+        Dtype::I8 => ElementType::I8,
+        Dtype::U8 => ElementType::U8,
+        Dtype::BOOL => ElementType::Bool,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use super::*;
+    use half::bf16;
+    use proptest::prelude::*;
+
+    fn example() -> TensorFile {
+        TensorFile {
+            metadata: BTreeMap::from([("residua".to_owned(), "{}".to_owned())]),
+            tensors: vec![
+                NamedTensor::float("a.weight", &[2, 1], vec![1.5, -0.25]),
+                NamedTensor::integer("b.num_batches_tracked", 7),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        example().write(&path).unwrap();
+        assert_eq!(TensorFile::read(&path).unwrap(), example());
+    }
+
+    #[test]
+    fn half_precision_becomes_single() {
+        let data: Vec<u8> = [1.5f32, -2.0]
+            .iter()
+            .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
+            .collect();
+        let view = TensorView::new(Dtype::BF16, vec![2], &data).unwrap();
+        let bytes = safetensors::serialize([("x", view)], None).unwrap();
+        let file = decode(&bytes, Path::new("x")).unwrap();
+        assert_eq!(file.tensors[0].values, Values::Float(vec![1.5, -2.0]));
+        assert_eq!(file.tensors[0].stored_as, ElementType::Bf16);
+    }
+
+    #[test]
+    fn a_header_beyond_the_file_is_refused() {
+        let mut bytes = (1u64 << 60).to_le_bytes().to_vec();
+        bytes.extend(b"{\"a\":1}");
+        let message = decode(&bytes, Path::new("x")).unwrap_err().to_string();
+        assert!(
+            message.starts_with("x: not a valid safetensors file: "),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn not_a_number_is_refused_with_its_place() {
+        let file = TensorFile {
+            tensors: vec![NamedTensor::float("w", &[3], vec![0.0, f32::NAN, 1.0])],
+            ..TensorFile::default()
+        };
+        let bytes = encode(&file, Path::new("x")).unwrap();
+        let message = decode(&bytes, Path::new("x")).unwrap_err().to_string();
+        assert!(
+            message.contains("tensor 'w' contains NaN at position 1"),
+            "{message}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes, Path::new("x"));
+        }
+
+        #[test]
+        fn damaged_files_never_panic(position in 0usize..200, value: u8) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("w");
+            example().write(&path).unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            let position = position % bytes.len();
+            bytes[position] = value;
+            let _ = decode(&bytes, Path::new("x"));
+            let _ = decode(&bytes[..position], Path::new("x"));
+        }
+    }
+}

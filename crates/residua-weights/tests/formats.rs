@@ -1,0 +1,191 @@
+//! One small network in every format, written by PyTorch and its safetensors package, against the
+//! values that it was made of (fixtures/formats/tiny.json).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use residua_graph::{Convolution, Graph, GraphBuilder, GraphError, Shape};
+use residua_weights::{ElementType, TensorFile, Values, fit};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Tiny {
+    state_dict: Vec<(String, Vec<usize>, String)>,
+    generated_values: BTreeMap<String, Vec<f64>>,
+    stepped_values: BTreeMap<String, Vec<f64>>,
+}
+
+fn path(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/formats");
+    folder.join(name)
+}
+
+fn tiny() -> Tiny {
+    serde_json::from_slice(&std::fs::read(path("tiny.json")).unwrap()).unwrap()
+}
+
+/// 3×3 convolution, batch norm, rectifier, mean, linear: the network of the files.
+fn graph() -> Result<Graph, GraphError> {
+    let mut builder = GraphBuilder::new("tiny", Shape::map(8, 8, 3));
+    let x = builder.convolution("conv", builder.input(), Convolution::square(4, 3))?;
+    let x = builder.batch_norm("bn", x)?;
+    let x = builder.relu("relu", x)?;
+    let x = builder.global_average_pool("mean", x)?;
+    let logits = builder.linear("fc", x, 5)?;
+    Ok(builder.finish(logits))
+}
+
+/// Every tensor of the network must be found, with these values after `rounded`.
+fn assert_reads(name: &str, values: &BTreeMap<String, Vec<f64>>, rounded: fn(f32) -> f32) {
+    let file = TensorFile::read(&path(name)).unwrap();
+    let fit = fit(&graph().unwrap(), &file);
+    assert!(fit.report.is_complete(), "{name}: {}", fit.report);
+    for (tensor, shape, _) in tiny().state_dict {
+        let found = fit.tensor(&tensor).unwrap();
+        assert_eq!(found.shape, shape, "{name}: {tensor}");
+        let expected = &values[&tensor];
+        match &found.values {
+            Values::Float(found) => {
+                let expected: Vec<f32> = expected.iter().map(|&x| rounded(x as f32)).collect();
+                assert_eq!(found, &expected, "{name}: {tensor}");
+            }
+            Values::Integer(found) => {
+                let expected: Vec<i64> = expected.iter().map(|&x| x as i64).collect();
+                assert_eq!(found, &expected, "{name}: {tensor}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_formats_hold_the_same_values() {
+    let values = tiny().generated_values;
+    for name in [
+        "float32.safetensors",
+        "float64.pth",
+        "legacy.pth",
+        "strided_views_shared_storage.pth",
+        "zip.pth",
+    ] {
+        assert_reads(name, &values, |x| x);
+    }
+}
+
+#[test]
+fn half_precision_is_read_as_it_was_rounded() {
+    let values = tiny().generated_values;
+    let half = |x| f16::from_f32(x).to_f32();
+    assert_reads("float16.pth", &values, half);
+    assert_reads("float16.safetensors", &values, half);
+    assert_reads("bfloat16.safetensors", &values, |x| {
+        bf16::from_f32(x).to_f32()
+    });
+    let file = TensorFile::read(&path("float16.pth")).unwrap();
+    let weight = file.by_name()["conv.weight"];
+    assert_eq!(weight.stored_as, ElementType::F16);
+}
+
+#[test]
+fn a_checkpoint_of_parallel_training_is_unwrapped() {
+    let name = "checkpoint_stepped_module_prefix.pth";
+    assert_reads(name, &tiny().stepped_values, |x| x);
+    let file = TensorFile::read(&path(name)).unwrap();
+    let report = fit(&graph().unwrap(), &file).report;
+    assert_eq!(report.prefix, "state_dict.module.");
+    assert!(
+        !report.outside.is_empty(),
+        "the optimiser's memory lies beside it"
+    );
+}
+
+#[test]
+fn truncated_checkpoints_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("truncated");
+    for name in ["zip.pth", "legacy.pth", "float32.safetensors"] {
+        let bytes = std::fs::read(path(name)).unwrap();
+        for length in (0..bytes.len()).step_by(7) {
+            std::fs::write(&target, &bytes[..length]).unwrap();
+            let file = TensorFile::read(&target);
+            assert!(file.is_err(), "{name} cut to {length} bytes");
+        }
+    }
+}
+
+#[test]
+fn damaged_checkpoints_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("damaged");
+    for name in ["zip.pth", "legacy.pth", "strided_views_shared_storage.pth"] {
+        let bytes = std::fs::read(path(name)).unwrap();
+        for position in (0..bytes.len()).step_by(3) {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x55;
+            std::fs::write(&target, &damaged).unwrap();
+            // Some damage goes unnoticed, in a name or a value for instance.
+            let _ = TensorFile::read(&target);
+        }
+    }
+}
+
+/// The opcodes of pickles, as far as the files below need them.
+mod pickle {
+    pub(crate) const START: &[u8] = b"\x80\x02";
+    pub(crate) const STOP: &[u8] = b".";
+
+    /// Calls `function` with the text as its only argument.
+    pub(crate) fn call(module: &str, function: &str, argument: &str) -> Vec<u8> {
+        let mut bytes = format!("c{module}\n{function}\n(X").into_bytes();
+        bytes.extend((argument.len() as u32).to_le_bytes());
+        bytes.extend(argument.as_bytes());
+        bytes.extend(b"tR");
+        bytes
+    }
+
+    /// A dictionary with one entry.
+    pub(crate) fn dictionary(key: &str, value: &[u8]) -> Vec<u8> {
+        let mut bytes = b"}X".to_vec();
+        bytes.extend((key.len() as u32).to_le_bytes());
+        bytes.extend(key.as_bytes());
+        bytes.extend(value);
+        bytes.extend(b"s");
+        bytes
+    }
+}
+
+#[test]
+fn a_pickle_that_wants_to_run_a_program_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("evil.pth");
+    for (module, function) in [
+        ("posix", "system"),
+        ("os", "system"),
+        ("subprocess", "Popen"),
+        ("builtins", "eval"),
+        ("__builtin__", "exec"),
+    ] {
+        let witness = folder.path().join("witness");
+        let command = format!("touch {}", witness.display());
+        let call = pickle::call(module, function, &command);
+        let content = pickle::dictionary("state_dict", &call);
+        let file = [pickle::START, &content, pickle::STOP].concat();
+        std::fs::write(&target, file).unwrap();
+        let message = TensorFile::read(&target).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("asks for a call of {module}.{function}")),
+            "{message}"
+        );
+        assert!(!witness.exists());
+    }
+}
+
+#[test]
+fn a_pickle_without_tensors_fits_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("settings.pth");
+    let content = pickle::dictionary("epoch", b"K\x03");
+    std::fs::write(&target, [pickle::START, &content, pickle::STOP].concat()).unwrap();
+    let file = TensorFile::read(&target).unwrap();
+    assert!(file.tensors.is_empty());
+}

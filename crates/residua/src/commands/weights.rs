@@ -1,0 +1,224 @@
+//! `residua weights`: what is in a weight file, and the same in a form that says what it is.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use residua::core::model_record::ModelRecord;
+use residua::graph::catalog::{self, BuildOptions};
+use residua::train::{Device, PublishedWeights, load_published, read_record};
+use residua::weights::{ElementType, Fit, LoadReport, TensorFile, class_count, fit};
+use serde::Serialize;
+
+use super::model_source::PreparationArgs;
+use crate::failure::{Failure, Status};
+use crate::output::{self, Column, counted, grouped};
+
+#[derive(Debug, Args)]
+pub(crate) struct WeightsArgs {
+    #[command(subcommand)]
+    command: WeightsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum WeightsCommand {
+    /// List the tensors of a file, and the networks that they fit
+    Inspect(InspectArgs),
+    /// Write the weights of a network as safetensors, with its name, classes and preprocessing
+    Convert(ConvertArgs),
+}
+
+#[derive(Debug, Args)]
+struct InspectArgs {
+    /// A weight file: safetensors, or a PyTorch checkpoint
+    file: PathBuf,
+    /// Report how it fits this network of the catalog; exit code 3 if it does not
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ConvertArgs {
+    /// A weight file: safetensors, or a PyTorch checkpoint
+    file: PathBuf,
+    /// The safetensors file to write
+    output: PathBuf,
+    /// The network of the catalog that the weights belong to
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// A text file with the name of each class on a line, in the order of the logits
+    #[arg(long, value_name = "FILE")]
+    class_names: Option<PathBuf>,
+    #[command(flatten)]
+    preparation: PreparationArgs,
+}
+
+pub(crate) fn run(args: &WeightsArgs) -> Result<(), Failure> {
+    match &args.command {
+        WeightsCommand::Inspect(args) => inspect(args),
+        WeightsCommand::Convert(args) => convert(args),
+    }
+}
+
+/// `residua.weights/1`
+#[derive(Serialize)]
+struct WeightsReport<'a> {
+    schema: &'static str,
+    file: &'a Path,
+    numbers: u64,
+    /// What the file says of itself, if Residua wrote it.
+    record: Option<ModelRecord>,
+    tensors: Vec<TensorRow<'a>>,
+    /// Networks of the catalog that the tensors fit, but for the number of classes.
+    fits: Vec<String>,
+    /// How it fits the network that was asked for.
+    load: Option<LoadReport>,
+}
+
+#[derive(Serialize)]
+struct TensorRow<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    stored_as: ElementType,
+    shape: &'a [usize],
+}
+
+fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    let file = TensorFile::read(&args.file).map_err(Failure::bad_input)?;
+    let load = match &args.model {
+        Some(model) => Some(fit_model(model, &file)?.report),
+        None => None,
+    };
+    let misfit = load.as_ref().is_some_and(|load| !load.is_complete());
+    let report = WeightsReport {
+        schema: "residua.weights/1",
+        file: &args.file,
+        numbers: file.tensors.iter().map(|t| t.elements() as u64).sum(),
+        record: read_record(&args.file)?,
+        tensors: { file.tensors.iter() }
+            .map(|tensor| TensorRow {
+                name: &tensor.name,
+                stored_as: tensor.stored_as,
+                shape: &tensor.shape,
+            })
+            .collect(),
+        fits: fitting_models(&file)?,
+        load,
+    };
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&text(&report))?;
+    }
+    match &args.model {
+        Some(model) if misfit => Err(Failure::new(
+            Status::BadInput,
+            format!("{} does not fit {model}", args.file.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn text(report: &WeightsReport<'_>) -> String {
+    let rows = report.tensors.iter().map(|tensor| {
+        let shape = tensor.shape.iter().map(usize::to_string);
+        vec![
+            tensor.name.to_owned(),
+            tensor.stored_as.to_string(),
+            shape.collect::<Vec<_>>().join("×"),
+        ]
+    });
+    let columns = [
+        Column::Left("tensor"),
+        Column::Left("type"),
+        Column::Left("shape"),
+    ];
+    let mut text = output::table(&columns, rows.collect());
+    text += &format!(
+        "\n\n{}: {}, {} numbers",
+        report.file.display(),
+        counted(report.tensors.len() as u64, "tensor", "tensors"),
+        grouped(report.numbers)
+    );
+    if let Some(record) = &report.record {
+        text += &format!("\nWritten as: {}", described(record));
+    }
+    text += &match &report.fits[..] {
+        [] => "\nFits no network of the catalog".to_owned(),
+        names => format!("\nFits: {}", names.join(", ")),
+    };
+    if let Some(load) = &report.load {
+        text += &format!("\n\n{load}");
+    }
+    text
+}
+
+fn described(record: &ModelRecord) -> String {
+    let input = &record.preprocessing;
+    format!(
+        "{}, {} classes, {}×{} pixels, mean {:?}, std {:?}",
+        record.model,
+        record.classes.len(),
+        input.height,
+        input.width,
+        input.normalisation.mean(),
+        input.normalisation.std()
+    )
+}
+
+/// How a file fits a network with as many classes as the file has.
+fn fit_model<'a>(model: &str, file: &'a TensorFile) -> Result<Fit<'a>, Failure> {
+    let build = |classes| {
+        let options = BuildOptions {
+            classes,
+            input: None,
+        };
+        catalog::build(model, &options).map_err(Failure::bad_input)
+    };
+    let classes = class_count(&build(None)?, file);
+    Ok(fit(&build(Some(classes))?, file))
+}
+
+/// The networks of the catalog with exactly these tensors. Those that differ in nothing but
+/// operations without parameters cannot be told apart.
+fn fitting_models(file: &TensorFile) -> Result<Vec<String>, Failure> {
+    let mut names = Vec::new();
+    for entry in catalog::entries() {
+        if fit_model(&entry.name, file)?.report.is_complete() {
+            names.push(entry.name);
+        }
+    }
+    Ok(names)
+}
+
+fn convert(args: &ConvertArgs) -> Result<(), Failure> {
+    let classes = match &args.class_names {
+        None => None,
+        Some(path) => Some(read_lines(path)?),
+    };
+    let model = load_published(
+        &PublishedWeights {
+            model: &args.model,
+            file: &args.file,
+            classes: classes.as_deref(),
+            normalisation: args.preparation.normalisation()?,
+            input_size: args.preparation.input_size,
+        },
+        &Device::flex(),
+    )?;
+    model.save(&args.output)?;
+    output::print(&format!(
+        "{}: {}",
+        args.output.display(),
+        described(&model.record)
+    ))
+}
+
+fn read_lines(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))?;
+    let lines = text.lines().map(|line| line.trim().to_owned());
+    Ok(lines.filter(|line| !line.is_empty()).collect())
+}
