@@ -16,12 +16,20 @@ pub(crate) struct CacheLine([u8; LINE]);
 ///
 /// # Safety
 /// Every bit pattern must be valid, without padding, and the size must divide a cache line.
-pub(crate) unsafe trait Plain: Copy + Default + 'static {}
+pub(crate) unsafe trait Plain: Copy + Default + 'static {
+    /// What unspecified contents are in builds that check: nothing that is computed from it looks
+    /// right.
+    const POISON: Self;
+}
 
 // SAFETY: every pattern of the 4 bytes is a number.
-unsafe impl Plain for f32 {}
+unsafe impl Plain for f32 {
+    const POISON: Self = f32::NAN;
+}
 // SAFETY: every pattern of the 2 bytes is a number.
-unsafe impl Plain for bf16 {}
+unsafe impl Plain for bf16 {
+    const POISON: Self = bf16::NAN;
+}
 
 /// Lines that hold `length` numbers.
 pub(crate) fn lines_for<T: Plain>(length: usize) -> usize {

@@ -49,11 +49,15 @@ impl<T: Plain> Scratch<T> {
             .with_borrow_mut(|own| take(own, lines))
             .or_else(|| take(&mut shared(), lines))
             .unwrap_or_else(|| zeroed_lines(lines));
-        Self {
+        let mut scratch = Self {
             lines,
             length,
             number: PhantomData,
+        };
+        if cfg!(debug_assertions) {
+            scratch.fill(T::POISON);
         }
+        scratch
     }
 
     /// `length` zeros.

@@ -10,7 +10,7 @@ use super::gradient_tile::UnitOperands;
 use super::pack::{PackedWeights, Panel, panels};
 use super::plan::{Chunk, Chunking, Plan};
 use super::tile::PanelWork;
-use super::units::{Correlate, SumProducts};
+use super::units::{Correlate, SumProducts, Sums};
 use super::window::LoadPixels;
 use crate::InstructionSet;
 use crate::element::VectorElement;
@@ -268,6 +268,7 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
+        state: Sums,
     ) {
         let panels = self.tables.groups * self.tables.panels.len();
         let tiles = self.tables.tiles.len();
@@ -277,7 +278,8 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
         for index in all * share / shares..all * (share + 1) / shares {
             let (panel, split) = (index / splits, index % splits);
             let tiles = tiles * split / splits..tiles * (split + 1) / splits;
-            for operands in operands {
+            for (index, operands) in operands.iter().enumerate() {
+                let state = if index == 0 { state } else { Sums::Continue };
                 let operands = UnitOperands {
                     extent: operands.extent,
                     source: &operands.source,
@@ -286,8 +288,14 @@ impl<P: VectorElement> SumProducts for DirectSum<P> {
                 // SAFETY: shares differ in their panels or their tiles, and the caller promises
                 // that nobody else has this share.
                 unsafe {
-                    self.tables
-                        .accumulate(set, operands, panel..panel + 1, tiles.clone(), sums);
+                    self.tables.accumulate(
+                        set,
+                        operands,
+                        panel..panel + 1,
+                        tiles.clone(),
+                        sums,
+                        state,
+                    );
                 }
             }
         }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::gradient_plan::{Extent, GradientPlan, StepTile};
 use super::pack::Panel;
+use super::units::Sums;
 use crate::InstructionSet;
 use crate::element::VectorElement;
 use crate::parallel::DisjointWriter;
@@ -27,12 +28,13 @@ pub(super) struct UnitOperands<'a, P> {
 }
 
 impl GradientPlan {
-    /// Adds a unit's products to the partial sums `[group][panel][step][vectors * lanes]`, for the
-    /// `panels` (counted over all groups) and the `tiles`, which together may be a part of them all.
+    /// Adds a unit's products to the partial sums `[group][panel][step][vectors * lanes]`, or begins
+    /// them, for the `panels` (counted over all groups) and the `tiles`, which together may be a part of
+    /// them all.
     ///
     /// # Panics
-    /// If an operand has not the length that the plan gives it for its extent, the sums are fewer
-    /// than [`Self::sums_length`], or a range is beyond the plan.
+    /// If an operand has not the length that the plan gives it for its extent, there are no pixels, the
+    /// sums are fewer than [`Self::sums_length`], or a range is beyond the plan.
     ///
     /// # Safety
     /// No other thread may access the sums of the same panel and tile meanwhile.
@@ -43,6 +45,7 @@ impl GradientPlan {
         panels: Range<usize>,
         tiles: Range<usize>,
         sums: &DisjointWriter<'_>,
+        state: Sums,
     ) {
         let UnitOperands {
             extent,
@@ -61,6 +64,7 @@ impl GradientPlan {
         );
         let columns = self.column_count(extent);
         let positions = &self.positions[..self.word_count(extent)];
+        assert!(!positions.is_empty(), "no pixels to begin sums with");
         let furthest = positions.iter().max().copied().unwrap_or(0);
         let tiles = &self.tiles[tiles];
         for tile in tiles {
@@ -95,6 +99,7 @@ impl GradientPlan {
                 tiles,
                 panel,
                 sums,
+                state,
             });
         }
     }
@@ -111,6 +116,7 @@ struct PanelTiles<'a, P> {
     tiles: &'a [StepTile],
     panel: &'a Panel,
     sums: *mut f32,
+    state: Sums,
 }
 
 impl<P: VectorElement> Kernel for PanelTiles<'_, P> {
@@ -136,27 +142,32 @@ impl<P: VectorElement> PanelTiles<'_, P> {
             let positions = &self.positions[first..all * (index + 1) / count];
             let gradients = &self.gradients[first * VECTORS * S::LANES * P::PER_WORD..]
                 [..positions.len() * VECTORS * S::LANES * P::PER_WORD];
+            let state = if index == 0 {
+                self.state
+            } else {
+                Sums::Continue
+            };
             for tile in self.tiles {
                 match tile.steps {
-                    1 => self.tile::<S, VECTORS, 1>(simd, tile, positions, gradients),
-                    2 => self.tile::<S, VECTORS, 2>(simd, tile, positions, gradients),
-                    3 => self.tile::<S, VECTORS, 3>(simd, tile, positions, gradients),
-                    4 => self.tile::<S, VECTORS, 4>(simd, tile, positions, gradients),
-                    5 => self.tile::<S, VECTORS, 5>(simd, tile, positions, gradients),
-                    6 => self.tile::<S, VECTORS, 6>(simd, tile, positions, gradients),
-                    7 => self.tile::<S, VECTORS, 7>(simd, tile, positions, gradients),
-                    8 => self.tile::<S, VECTORS, 8>(simd, tile, positions, gradients),
-                    9 => self.tile::<S, VECTORS, 9>(simd, tile, positions, gradients),
-                    10 => self.tile::<S, VECTORS, 10>(simd, tile, positions, gradients),
-                    11 => self.tile::<S, VECTORS, 11>(simd, tile, positions, gradients),
-                    12 => self.tile::<S, VECTORS, 12>(simd, tile, positions, gradients),
+                    1 => self.tile::<S, VECTORS, 1>(simd, tile, positions, gradients, state),
+                    2 => self.tile::<S, VECTORS, 2>(simd, tile, positions, gradients, state),
+                    3 => self.tile::<S, VECTORS, 3>(simd, tile, positions, gradients, state),
+                    4 => self.tile::<S, VECTORS, 4>(simd, tile, positions, gradients, state),
+                    5 => self.tile::<S, VECTORS, 5>(simd, tile, positions, gradients, state),
+                    6 => self.tile::<S, VECTORS, 6>(simd, tile, positions, gradients, state),
+                    7 => self.tile::<S, VECTORS, 7>(simd, tile, positions, gradients, state),
+                    8 => self.tile::<S, VECTORS, 8>(simd, tile, positions, gradients, state),
+                    9 => self.tile::<S, VECTORS, 9>(simd, tile, positions, gradients, state),
+                    10 => self.tile::<S, VECTORS, 10>(simd, tile, positions, gradients, state),
+                    11 => self.tile::<S, VECTORS, 11>(simd, tile, positions, gradients, state),
+                    12 => self.tile::<S, VECTORS, 12>(simd, tile, positions, gradients, state),
                     steps => unreachable!("a tile of {steps} steps is never planned"),
                 }
             }
         }
     }
 
-    /// Adds the products of the pixel words to `STEPS` rows of sums.
+    /// Adds the products of the pixel words to `STEPS` rows of sums, or begins them.
     #[inline(always)]
     fn tile<S: Simd, const VECTORS: usize, const STEPS: usize>(
         &self,
@@ -164,6 +175,7 @@ impl<P: VectorElement> PanelTiles<'_, P> {
         tile: &StepTile,
         positions: &[usize],
         gradients: &[P],
+        state: Sums,
     ) {
         let pitch = tile.block.channels;
         let first = tile.block.first * self.columns + tile.shift * pitch + tile.offset;
@@ -206,7 +218,11 @@ impl<P: VectorElement> PanelTiles<'_, P> {
                 // its caller promises that they are this thread's.
                 unsafe {
                     let target = target.add((step * VECTORS + vector) * S::LANES);
-                    simd.store(target, simd.add(simd.load(target), sum));
+                    let sum = match state {
+                        Sums::Begin => sum,
+                        Sums::Continue => simd.add(simd.load(target), sum),
+                    };
+                    simd.store(target, sum);
                 }
             }
         }

@@ -74,6 +74,24 @@ pub(super) fn correlate<C: Correlate, R: Send>(
         .collect()
 }
 
+/// Whether products are the first of their sums, which hold nothing yet and need not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sums {
+    Begin,
+    Continue,
+}
+
+impl Sums {
+    /// Of the products number `index` that go into the same sums.
+    pub(super) fn at(index: usize) -> Self {
+        if index == 0 {
+            Self::Begin
+        } else {
+            Self::Continue
+        }
+    }
+}
+
 /// A weight gradient, cut into units whose sums are added up.
 pub(super) trait SumProducts: Sync {
     /// In which windows are read.
@@ -111,7 +129,8 @@ pub(super) trait SumProducts: Sync {
         gradients: &[Self::Number],
     ) -> Self::Operands;
 
-    /// Adds the products of some units to the share `share` of `shares` of the sums.
+    /// Adds the products of some units to the share `share` of `shares` of the sums, or begins the sums
+    /// with them: then all numbers of the share that are ever read are written.
     ///
     /// # Safety
     /// No other thread may access the same share of these sums meanwhile.
@@ -122,6 +141,7 @@ pub(super) trait SumProducts: Sync {
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
+        state: Sums,
     );
 
     /// Adds up the parts in their order and writes them in the layout of the weight.
@@ -176,7 +196,7 @@ pub(super) fn sum_products<S: SumProducts>(
         sum.prepare(set, unit, &window, &gradients)
     };
     let (units, parts, length) = (sum.units(), part_count(sum), sum.sums_length());
-    let mut sums = Scratch::<f32>::zeroed(parts * length);
+    let mut sums = Scratch::<f32>::uninitialised(parts * length);
     if in_turn(parts) {
         for (part, sums) in sums.chunks_exact_mut(length).enumerate() {
             let units = units_of_part(units, part, parts).collect::<Vec<_>>();
@@ -190,9 +210,9 @@ pub(super) fn sum_products<S: SumProducts>(
             .with_max_len(1)
             .for_each(|(part, sums)| {
                 let sums = DisjointWriter::new(sums);
-                for unit in units_of_part(units, part, parts) {
+                for (index, unit) in units_of_part(units, part, parts).enumerate() {
                     // SAFETY: each part has sums of its own.
-                    unsafe { sum.add(set, &[operands(unit)], 0, 1, &sums) };
+                    unsafe { sum.add(set, &[operands(unit)], 0, 1, &sums, Sums::at(index)) };
                 }
             });
     }
@@ -210,7 +230,7 @@ fn sum_in_shares<S: SumProducts>(
 ) {
     let set = InstructionSet::current();
     let together = (SHARED_NUMBERS / sum.operands_length()).clamp(1, SHARED_UNITS);
-    for units in units.chunks(together) {
+    for (first, units) in (0..).step_by(together).zip(units.chunks(together)) {
         let operands: Vec<_> = units
             .par_iter()
             .with_max_len(1)
@@ -220,9 +240,10 @@ fn sum_in_shares<S: SumProducts>(
             .into_par_iter()
             .with_max_len(1)
             .for_each(|share| {
-                for operands in operands.chunks(in_one_go) {
+                let states = (first..).step_by(in_one_go).map(Sums::at);
+                for (operands, state) in operands.chunks(in_one_go).zip(states) {
                     // SAFETY: each task has a share of its own.
-                    unsafe { sum.add(set, operands, share, TASKS, sums) };
+                    unsafe { sum.add(set, operands, share, TASKS, sums, state) };
                 }
             });
     }
@@ -256,7 +277,7 @@ where
     }
     let set = InstructionSet::current();
     let channels = sum.output_channels();
-    let both = |unit: usize, sums: &DisjointWriter<'_>| {
+    let both = |unit: usize, sums: &DisjointWriter<'_>, state: Sums| {
         let mut source = Scratch::uninitialised(sum.window_length());
         sum.fill(unit, &mut source, &load_source);
         let mut window = Scratch::uninitialised(correlation.window_length());
@@ -274,11 +295,11 @@ where
             sum.prepare(set, unit, &source, &gradients)
         };
         // SAFETY: each part has sums of its own.
-        unsafe { sum.add(set, &[operands], 0, 1, sums) };
+        unsafe { sum.add(set, &[operands], 0, 1, sums, state) };
         store(unit, &result)
     };
     let length = sum.sums_length();
-    let mut sums = Scratch::<f32>::zeroed(parts * length);
+    let mut sums = Scratch::<f32>::uninitialised(parts * length);
     let results: Vec<Vec<R>> = sums
         .par_chunks_exact_mut(length)
         .enumerate()
@@ -286,7 +307,8 @@ where
         .map(|(part, sums)| {
             let sums = DisjointWriter::new(sums);
             units_of_part(units, part, parts)
-                .map(|unit| both(unit, &sums))
+                .enumerate()
+                .map(|(index, unit)| both(unit, &sums, Sums::at(index)))
                 .collect()
         })
         .collect();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::ConvolutionGeometry;
-use super::units::{Correlate, SumProducts};
+use super::units::{Correlate, SumProducts, Sums};
 use super::window::{Frame, LoadPixels, Rectangle, fill};
 use super::winograd::{
     self, Direction, POSITIONS, TILE, TransformedUnit, TransformedWeights, UnitShape,
@@ -384,6 +384,7 @@ impl SumProducts for WinogradSum {
         share: usize,
         shares: usize,
         sums: &DisjointWriter<'_>,
+        state: Sums,
     ) {
         let positions = POSITIONS * share / shares..POSITIONS * (share + 1) / shares;
         let (inputs, outputs) = (self.in_channels, self.out_channels);
@@ -399,7 +400,7 @@ impl SumProducts for WinogradSum {
                 gradient: &operands.gradient,
             })
             .collect();
-        winograd::accumulate(set, inputs, outputs, positions, &units, sums);
+        winograd::accumulate(set, inputs, outputs, positions, &units, sums, state);
     }
 
     fn finish(&self, parts: &[&[f32]], weight_gradient: &mut [f32]) {

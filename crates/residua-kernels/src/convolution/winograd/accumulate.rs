@@ -7,6 +7,7 @@ use super::gradient::GradientTransform;
 use super::layout::{POSITIONS, TileLayout, UnitShape};
 use super::window::WindowTransform;
 use crate::InstructionSet;
+use crate::convolution::units::Sums;
 use crate::simd::{Kernel, Simd};
 
 /// Numbers that [`transform_window`] writes.
@@ -84,7 +85,7 @@ pub(crate) fn sums_length(set: InstructionSet, in_channels: usize, out_channels:
 }
 
 /// Adds to `sums`, of [`sums_position_length`] for each of `positions` alone, the products of the
-/// units, by ascending tiles.
+/// units, by ascending tiles, or begins them.
 ///
 /// The sums are read and written once for all units, whose operands are read at least once for each
 /// register tile: so the units together should have many tiles (128 or more for wide layers), and
@@ -99,6 +100,7 @@ pub(crate) fn accumulate(
     positions: Range<usize>,
     units: &[TransformedUnit<'_>],
     sums: &mut [f32],
+    state: Sums,
 ) {
     set.run(Accumulation {
         in_channels,
@@ -106,6 +108,7 @@ pub(crate) fn accumulate(
         positions,
         units,
         sums,
+        state,
     });
 }
 
@@ -115,6 +118,7 @@ struct Accumulation<'a> {
     positions: Range<usize>,
     units: &'a [TransformedUnit<'a>],
     sums: &'a mut [f32],
+    state: Sums,
 }
 
 impl Kernel for Accumulation<'_> {
@@ -159,6 +163,7 @@ impl Kernel for Accumulation<'_> {
                             out_block: vector,
                             sums: self.sums.as_mut_ptr().add(offset),
                             block_stride: layout.block_stride(),
+                            state: self.state,
                         };
                         if wide {
                             panel.run_wide(simd, rows);
@@ -184,6 +189,7 @@ struct Panel<'a> {
     out_block: usize,
     sums: *mut f32,
     block_stride: usize,
+    state: Sums,
 }
 
 impl Panel<'_> {
@@ -268,9 +274,11 @@ impl Panel<'_> {
                     simd.prefetch(target.wrapping_add(offset));
                 }
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum = simd.load(target.add(vector * self.block_stride + row * S::LANES));
+            if self.state == Sums::Continue {
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    for (vector, sum) in sums.iter_mut().enumerate() {
+                        *sum = simd.load(target.add(vector * self.block_stride + row * S::LANES));
+                    }
                 }
             }
             for unit in self.units {

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::InstructionSet;
+use crate::convolution::units::Sums;
 
 /// Pseudo-random numbers in [-1, 1), the same for the same seed.
 pub(super) fn numbers(seed: u64, length: usize) -> Vec<f32> {
@@ -125,12 +126,20 @@ pub(super) fn whole_weight_gradient(
         })
         .collect();
     let (inputs, outputs) = (shape.in_channels, shape.out_channels);
-    let mut sums = vec![0.0; sums_length(set, inputs, outputs)];
+    let mut sums = vec![f32::NAN; sums_length(set, inputs, outputs)];
     let position = sums.len() / 36;
     for call in 0..calls {
         let positions = 36 * call / calls..36 * (call + 1) / calls;
         let sums = &mut sums[positions.start * position..positions.end * position];
-        accumulate(set, inputs, outputs, positions, &operands, sums);
+        accumulate(
+            set,
+            inputs,
+            outputs,
+            positions,
+            &operands,
+            sums,
+            Sums::Begin,
+        );
     }
     let mut gradient = vec![f32::NAN; outputs * inputs * 9];
     let block = set.lanes() * inputs * 9;
