@@ -42,6 +42,24 @@ pub enum ModelSpec {
     PreActivation(PreActivationSpec),
 }
 
+/// Weights that others publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedWeights {
+    /// Who does.
+    pub by: &'static str,
+    /// Of which images the channel statistics are that inputs are normalised with.
+    pub statistics: Statistics,
+}
+
+/// Images with well-known channel means and deviations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    /// CIFAR-10's training images.
+    Cifar10,
+    /// ImageNet's training images.
+    ImageNet,
+}
+
 /// A row of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -53,8 +71,8 @@ pub struct Entry {
     pub input: Shape,
     /// Number of classes as published.
     pub classes: usize,
-    /// Who publishes weights with these names and shapes.
-    pub weights: Option<&'static str>,
+    /// Weights that others publish with these names and shapes.
+    pub weights: Option<PublishedWeights>,
     /// The network.
     pub spec: ModelSpec,
 }

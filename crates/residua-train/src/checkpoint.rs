@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::model_record::ModelRecord;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
-use residua_graph::catalog::{self, BuildOptions};
+use residua_graph::catalog::{self, BuildOptions, Statistics};
 use residua_weights::{NamedTensor, TensorFile, Values, class_count};
 use serde::{Deserialize, Serialize};
 
@@ -238,17 +238,24 @@ pub(crate) fn without_training_state(mut file: TensorFile) -> TensorFile {
     file
 }
 
-/// How images are usually prepared for a catalog network: CIFAR-10's statistics for 32×32
-/// inputs, ImageNet's for others.
+/// How images are prepared for the published weights of a catalog network; for a network without any,
+/// with CIFAR-10's statistics for 32×32 inputs and ImageNet's for others.
 ///
 /// # Errors
 /// When the model is unknown.
 pub fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
     let entry = catalog::find(model)?;
-    Ok(match entry.input.spatial() {
+    let mut preprocessing = match entry.input.spatial() {
         [32, 32] => Preprocessing::cifar10(),
         _ => Preprocessing::imagenet(),
-    })
+    };
+    if let Some(weights) = entry.weights {
+        preprocessing.normalisation = match weights.statistics {
+            Statistics::Cifar10 => Normalisation::cifar10(),
+            Statistics::ImageNet => Normalisation::imagenet(),
+        };
+    }
+    Ok(preprocessing)
 }
 
 /// A run at the point where it was interrupted.
@@ -373,6 +380,9 @@ fn record_of(path: &Path, file: &TensorFile) -> Result<ModelRecord, TrainError> 
             record.schema,
             ModelRecord::SCHEMA
         )));
+    }
+    if record.classes.is_empty() {
+        return Err(bad("its record names no classes".to_owned()));
     }
     record
         .preprocessing

@@ -55,7 +55,7 @@ impl Network {
         if !fit.report.is_complete() {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
-                report: Box::new(fit.report),
+                report: Box::new(fit.report.with_suggestions()),
             });
         }
         // Only batch counts may be missing, and they are no entries.

@@ -74,7 +74,7 @@ impl StartingWeights {
                 model: graph.name().to_owned(),
                 file: self.file.clone(),
                 advice: self.advice(&graph, &fit.report),
-                report: Box::new(fit.report),
+                report: Box::new(fit.report.with_suggestions()),
             });
         }
         let network = Network::start_from(graph, &fit, seed, device)?;

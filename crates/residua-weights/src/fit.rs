@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use residua_core::suggest;
 use residua_graph::{Graph, StateEntry, StateRole};
 
 use crate::report::{LoadReport, Missing, WrongShape};
@@ -67,15 +66,20 @@ pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
     for entry in state {
         match inside.get(entry.name.as_str()).copied() {
             None if entry.role == StateRole::BatchCount => {}
-            None => {
-                let names = report.unused.iter().map(String::as_str);
-                let nearest = suggest::closest(&entry.name, names);
-                report.missing.push(Missing {
-                    did_you_mean: nearest.first().map(|name| (*name).to_owned()),
-                    name: entry.name,
-                });
+            None => report.missing.push(Missing {
+                name: entry.name,
+                did_you_mean: None,
+            }),
+            Some(tensor) if entry.role == StateRole::BatchCount => {
+                // Of another type in some files, which changes nothing.
+                if matches!(tensor.values, Values::Integer(_)) && tensor.shape == entry.shape {
+                    report.applied.push(entry.name.clone());
+                    tensors.insert(entry.name, tensor);
+                }
             }
-            Some(tensor) if agrees(&entry, tensor) => {
+            Some(tensor)
+                if tensor.shape == entry.shape && matches!(tensor.values, Values::Float(_)) =>
+            {
                 report.applied.push(entry.name.clone());
                 tensors.insert(entry.name, tensor);
             }
@@ -97,27 +101,25 @@ pub fn class_count(graph: &Graph, file: &TensorFile) -> usize {
     let report = fit(graph, file).report;
     let mut wrong = report.wrong_shape.iter();
     let classes = wrong.find_map(|tensor| {
-        let classes = tensor.found.first().copied();
-        classes.filter(|classes| *classes > 0 && is_of_head(&tensor.name))
+        let (classes, of_each) = tensor.found.split_first()?;
+        let (_, expected) = tensor.expected.split_first()?;
+        // As many as there are values for.
+        let is_head = is_of_head(&tensor.name) && of_each == expected && *classes > 0;
+        is_head.then_some(*classes)
     });
     classes.unwrap_or_else(|| graph.output_shape().channels())
-}
-
-fn agrees(entry: &StateEntry, tensor: &NamedTensor) -> bool {
-    let is_count = entry.role == StateRole::BatchCount;
-    let is_integer = matches!(tensor.values, Values::Integer(_));
-    tensor.shape == entry.shape && is_integer == is_count
 }
 
 /// Under which prefix most of a network's names are found.
 fn prefix_of(state: &[StateEntry], file: &TensorFile) -> String {
     let known: HashSet<&str> = state.iter().map(|entry| entry.name.as_str()).collect();
+    let longest = known.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     for tensor in &file.tensors {
         let starts = { tensor.name.match_indices('.') }.map(|(dot, _)| dot + 1);
         for start in std::iter::once(0).chain(starts) {
             let (prefix, name) = tensor.name.split_at(start);
-            if known.contains(name) {
+            if name.len() <= longest && known.contains(name) {
                 *found.entry(prefix).or_default() += 1;
             }
         }
@@ -203,7 +205,7 @@ mod tests {
                 _ => {}
             }
         }
-        let report = fit(&graph, &file).report;
+        let report = fit(&graph, &file).report.with_suggestions();
         assert_eq!(report.missing[0].name, "conv1.weight");
         assert_eq!(
             report.missing[0].did_you_mean.as_deref(),

@@ -1,8 +1,8 @@
 //! Weight files and how they fit a network.
 //!
 //! A [`TensorFile`] is a list of named tensors with metadata. It is read from safetensors files and
-//! from PyTorch checkpoints (`.pth`, `.pt`, `.th`, in every format that `torch.save` has had, of
-//! which nothing is executed), and written as safetensors. [`fit`] finds the state of a network in
+//! from PyTorch checkpoints (`.pth`, `.pt`, `.th`, as saved since version 0.1.10, of which nothing is
+//! executed), and written as safetensors. [`fit`] finds the state of a network in
 //! it, wherever a checkpoint nests it, and says what was applied, missing, unused or of the wrong
 //! shape.
 //!

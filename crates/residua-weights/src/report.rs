@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use residua_core::suggest;
 use serde::Serialize;
 
 /// What of a file fits a network.
@@ -47,6 +48,20 @@ pub struct WrongShape {
 }
 
 impl LoadReport {
+    /// The same with the nearest unused name for each of the first missing ones. That takes time in
+    /// proportion to both, so that only a report that somebody reads should get it.
+    pub fn with_suggestions(mut self) -> Self {
+        /// Lists that are longer, and names, come from a file of something else.
+        const MOST: usize = 500;
+        let unused = self.unused.iter().map(String::as_str);
+        let unused: Vec<&str> = unused.filter(|name| name.len() < MOST).take(MOST).collect();
+        for tensor in self.missing.iter_mut().take(MOST) {
+            let nearest = suggest::closest(&tensor.name, unused.iter().copied());
+            tensor.did_you_mean = nearest.first().map(|name| (*name).to_owned());
+        }
+        self
+    }
+
     /// Whether the network gets everything it needs and nothing of its kind is left over.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.unused.is_empty() && self.wrong_shape.is_empty()

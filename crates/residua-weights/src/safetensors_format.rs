@@ -1,10 +1,12 @@
 //! The safetensors format: a header in JSON, then the values.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::element_type::ElementType;
 use crate::error::WeightsError;
@@ -13,7 +15,8 @@ use crate::tensor_file::{NamedTensor, TensorFile, Values};
 /// Reads the content of a file; `path` is for messages only.
 pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
     let malformed = |failure: SafeTensorError| malformed(path, &failure);
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let (header_length, header) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    check_names(&bytes[8..][..header_length], path)?;
     let metadata = header.metadata().clone().unwrap_or_default();
     let content = SafeTensors::deserialize(bytes).map_err(malformed)?;
     let mut tensors = Vec::with_capacity(content.len());
@@ -32,6 +35,49 @@ pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsErr
         metadata: metadata.into_iter().collect(),
         tensors,
     })
+}
+
+/// Refuses two tensors of one name, of which nobody could say which is meant.
+fn check_names(header: &[u8], path: &Path) -> Result<(), WeightsError> {
+    /// The keys of an object, in their order.
+    struct Keys(Vec<String>);
+
+    impl<'de> Deserialize<'de> for Keys {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Collector;
+
+            impl<'de> Visitor<'de> for Collector {
+                type Value = Keys;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                    let mut keys = Vec::new();
+                    while let Some((key, IgnoredAny)) = map.next_entry()? {
+                        keys.push(key);
+                    }
+                    Ok(Keys(keys))
+                }
+            }
+
+            deserializer.deserialize_map(Collector)
+        }
+    }
+
+    let refused = |message: String| WeightsError::Malformed {
+        path: path.to_owned(),
+        format: "safetensors file",
+        message,
+    };
+    let Keys(mut keys) =
+        serde_json::from_slice(header).map_err(|failure| refused(failure.to_string()))?;
+    keys.sort_unstable();
+    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(refused(format!("two tensors are named '{}'", pair[0]))),
+    }
 }
 
 /// The content of a file; `path` is for messages only.
@@ -131,6 +177,17 @@ mod tests {
             message.starts_with("x: not a valid safetensors file: "),
             "{message}"
         );
+    }
+
+    #[test]
+    fn two_tensors_of_one_name_are_refused() {
+        let one = r#""a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}"#;
+        let header = format!("{{{one},{one}}}");
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.push(7);
+        let message = decode(&bytes, Path::new("x")).unwrap_err().to_string();
+        assert!(message.ends_with("two tensors are named 'a'"), "{message}");
     }
 
     #[test]

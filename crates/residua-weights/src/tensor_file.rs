@@ -61,17 +61,23 @@ impl Format {
             [0x89, b'H', b'D', b'F', ..] => Err("an HDF5 file"),
             // The length of a header in JSON, and the header.
             [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Self::Safetensors),
-            [0x80, 0..=5, ..] | [b'c' | b'(' | b'L', ..] => Ok(Self::PyTorch),
-            _ if beginning.get(TAR_MARK..TELLING) == Some(b"ustar") => Ok(Self::PyTorch),
+            [0x80, 0..=5, ..] | [b'c' | b'(' | b'L' | b'}' | b']', ..] => Ok(Self::PyTorch),
+            _ if beginning.get(TAR_MARK..TELLING) == Some(b"ustar") => {
+                Err("a tar archive; a newer PyTorch (0.1.10 or later) can save it again")
+            }
             [] => Err("an empty file"),
+            [b'<', ..] => Err("a web page"),
+            _ if beginning.starts_with(b"version https://git-lfs") => {
+                Err("a pointer of Git LFS to a file that was not fetched")
+            }
             _ => Err("an unknown format"),
         }
     }
 }
 
 impl TensorFile {
-    /// Reads a weight file: safetensors, or any of the formats of `torch.save`. Which of them it
-    /// is follows from its content. Nothing in a file is ever executed.
+    /// Reads a weight file: safetensors, or a format of `torch.save` since PyTorch 0.1.10. Which of
+    /// them it is follows from its content. Nothing in a file is ever executed.
     ///
     /// Tensors have the names under which the file has them, `state_dict.module.conv1.weight` for
     /// instance; [`crate::fit`] finds those of a network among them.

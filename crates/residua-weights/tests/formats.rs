@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use residua_graph::{Convolution, Graph, GraphBuilder, GraphError, Shape};
-use residua_weights::{ElementType, TensorFile, Values, fit};
+use residua_weights::{ElementType, NamedTensor, TensorFile, Values, class_count, fit};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -188,4 +188,59 @@ fn a_pickle_without_tensors_fits_nothing() {
     std::fs::write(&target, [pickle::START, &content, pickle::STOP].concat()).unwrap();
     let file = TensorFile::read(&target).unwrap();
     assert!(file.tensors.is_empty());
+}
+
+/// Files of `fixtures/pytorch`, each with one thing wrong.
+#[test]
+fn what_is_wrong_with_a_checkpoint_is_said() {
+    for (name, expected) in [
+        ("two_of_one_name.pth", "two tensors are named 'a.b'"),
+        ("not_a_number.pth", "tensor 'w' contains NaN at position 1"),
+        (
+            "repeated_without_bound.pth",
+            "its tensors would take 2147483648 bytes",
+        ),
+    ] {
+        let message = TensorFile::read(&path(&format!("../pytorch/{name}"))).unwrap_err();
+        assert!(message.to_string().contains(expected), "{name}: {message}");
+    }
+}
+
+#[test]
+fn bfloat16_of_a_checkpoint_is_read() {
+    let file = TensorFile::read(&path("../pytorch/bfloat16.pth")).unwrap();
+    let expected = [1.5, -2.0, bf16::from_f32(0.1).to_f32()];
+    assert_eq!(file.tensors[0].values, Values::Float(expected.to_vec()));
+    assert_eq!(file.tensors[0].stored_as, ElementType::Bf16);
+}
+
+#[test]
+fn a_head_of_absurd_shape_gives_no_class_count() {
+    let graph = graph().unwrap();
+    for shape in [&[0, 4][..], &[1_000_000_000_000, 0], &[7], &[7, 5]] {
+        let file = TensorFile {
+            tensors: vec![NamedTensor::float("fc.weight", shape, Vec::new())],
+            ..TensorFile::default()
+        };
+        assert_eq!(class_count(&graph, &file), 5, "{shape:?}");
+    }
+    let file = TensorFile {
+        tensors: vec![NamedTensor::float("fc.weight", &[3, 4], vec![0.0; 12])],
+        ..TensorFile::default()
+    };
+    assert_eq!(class_count(&graph, &file), 3);
+}
+
+#[test]
+fn an_archive_that_unpacks_to_more_than_it_is_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("bomb.pth");
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(&target).unwrap());
+    let deflated = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated);
+    archive.start_file("archive/data.pkl", deflated).unwrap();
+    std::io::Write::write_all(&mut archive, &vec![b'N'; 1 << 20]).unwrap();
+    archive.finish().unwrap();
+    let message = TensorFile::read(&target).unwrap_err().to_string();
+    assert!(message.contains("larger than the file"), "{message}");
 }

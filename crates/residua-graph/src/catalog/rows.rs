@@ -1,6 +1,6 @@
 //! The rows of the catalog, and the rules that make more of them.
 
-use super::{Entry, ModelSpec};
+use super::{Entry, ModelSpec, PublishedWeights, Statistics};
 use crate::families::{
     Block, Form, Paths, PreActivationBlock, PreActivationSpec, ResNetSpec, Shortcut,
 };
@@ -11,6 +11,16 @@ const HE_2016: &str = "He et al. 2016, Identity Mappings in Deep Residual Networ
 const XIE_2017: &str =
     "Xie et al. 2017, Aggregated Residual Transformations for Deep Neural Networks";
 const ZAGORUYKO_2016: &str = "Zagoruyko and Komodakis 2016, Wide Residual Networks";
+
+const TORCHVISION: PublishedWeights = PublishedWeights {
+    by: "torchvision",
+    statistics: Statistics::ImageNet,
+};
+/// Trained on CIFAR-10, with images normalised as ImageNet's.
+const IDELBAYEV: PublishedWeights = PublishedWeights {
+    by: "pytorch_resnet_cifar10 (Y. Idelbayev)",
+    statistics: Statistics::ImageNet,
+};
 
 /// Depths of the CIFAR form in He et al. 2015, Table 6.
 const PUBLISHED_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
@@ -139,7 +149,7 @@ impl TableRow {
         let spec = ResNetSpec::four_stages(form, self.block, self.blocks, shortcut);
         match form {
             Form::ImageNet => Entry {
-                weights: residual.then_some("torchvision"),
+                weights: residual.then_some(TORCHVISION),
                 ..imagenet(name, HE_2015, spec)
             },
             Form::Cifar => cifar(format!("cifar_{name}"), HE_2015, ModelSpec::ResNet(spec)),
@@ -209,7 +219,7 @@ impl PathsRow {
         let shortcut = Shortcut::Projection;
         let spec = ResNetSpec::four_stages(Form::ImageNet, block, self.blocks, shortcut);
         Entry {
-            weights: Some("torchvision"),
+            weights: Some(TORCHVISION),
             ..imagenet(self.name.to_owned(), self.paper, spec)
         }
     }
@@ -225,7 +235,7 @@ fn cifar_resnet(depth: usize, residual: bool) -> Option<Entry> {
     let name = format!("{}{depth}", kind(residual));
     let is_published = residual && PUBLISHED_DEPTHS.contains(&depth);
     Some(Entry {
-        weights: is_published.then_some("pytorch_resnet_cifar10 (Y. Idelbayev)"),
+        weights: is_published.then_some(IDELBAYEV),
         ..cifar(name, HE_2015, ModelSpec::ResNet(spec))
     })
 }

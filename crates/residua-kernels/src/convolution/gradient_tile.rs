@@ -2,7 +2,8 @@
 //! of output channels, summed over pixel words.
 //!
 //! A pixel word broadcasts its source words of these steps against its output gradients. The sums
-//! of a stretch of pixel words stay in registers and are added to the partial sums when it ends.
+//! of a stretch of pixel words stay in registers until it ends; they begin the partial sums or are added
+//! to them.
 
 use std::ops::Range;
 

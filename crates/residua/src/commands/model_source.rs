@@ -7,7 +7,7 @@ use residua::core::model_record::ModelRecord;
 use residua::core::preprocessing::Normalisation;
 use residua::core::run::RunFolder;
 use residua::train::{
-    Device, LoadedModel, PublishedWeights, load_model, load_published, read_config,
+    Device, LoadedModel, PublishedWeights, load_model, load_published, read_config, read_record,
 };
 
 use crate::failure::Failure;
@@ -87,14 +87,17 @@ impl ModelArgs {
                 "name a trained network: --run RUN or --weights FILE",
             ));
         };
-        match &self.model {
-            None if self.preparation.is_empty() => Ok(load_model(weights, device)?),
-            None => Err(Failure::usage(
-                "--mean, --std and --input-size need --model NAME beside --weights",
-            )),
+        let own = || Ok::<_, Failure>(read_record(weights)?.map(|record| record.model));
+        let model = match &self.model {
+            Some(name) => Some(name.clone()),
+            None if self.preparation.is_empty() => None,
+            None => own()?,
+        };
+        match model {
+            None => Ok(load_model(weights, device)?),
             Some(name) => Ok(load_published(
                 &PublishedWeights {
-                    model: name,
+                    model: &name,
                     file: weights,
                     classes: None,
                     normalisation: self.preparation.normalisation()?,

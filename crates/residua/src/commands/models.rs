@@ -86,7 +86,7 @@ impl ModelRow {
             input: dimensions(graph.input_shape()),
             classes: graph.output_shape().channels(),
             paper: entry.paper,
-            weights: entry.weights,
+            weights: entry.weights.map(|weights| weights.by),
         }
     }
 

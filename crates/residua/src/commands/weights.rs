@@ -1,5 +1,6 @@
 //! `residua weights`: what is in a weight file, and the same in a form that says what it is.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -88,7 +89,7 @@ struct TensorRow<'a> {
 fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let file = TensorFile::read(&args.file).map_err(Failure::bad_input)?;
     let load = match &args.model {
-        Some(model) => Some(fit_model(model, &file)?.report),
+        Some(model) => Some(fit_model(model, &file)?.report.with_suggestions()),
         None => None,
     };
     let misfit = load.as_ref().is_some_and(|load| !load.is_complete());
@@ -196,7 +197,7 @@ fn fitting_models(file: &TensorFile) -> Result<Vec<String>, Failure> {
 fn convert(args: &ConvertArgs) -> Result<(), Failure> {
     let classes = match &args.class_names {
         None => None,
-        Some(path) => Some(read_lines(path)?),
+        Some(path) => Some(read_names(path)?),
     };
     let model = load_published(
         &PublishedWeights {
@@ -216,9 +217,22 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
     ))
 }
 
-fn read_lines(path: &Path) -> Result<Vec<String>, Failure> {
+fn read_names(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))?;
-    let lines = text.lines().map(|line| line.trim().to_owned());
-    Ok(lines.filter(|line| !line.is_empty()).collect())
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let mut seen = HashSet::new();
+    for (number, name) in names.iter().enumerate() {
+        let problem = match name.as_str() {
+            "" => "is empty",
+            name if !seen.insert(name) => "has the name of an earlier class",
+            _ => continue,
+        };
+        return Err(Failure::bad_input(format!(
+            "{}: line {} {problem}; expected the name of one class on each line",
+            path.display(),
+            number + 1
+        )));
+    }
+    Ok(names)
 }
