@@ -71,7 +71,11 @@ impl LoadReport {
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.applied.len() + self.missing.len() + self.wrong_shape.len();
-        write!(f, "{} of {total} tensors fit", self.applied.len())?;
+        write!(
+            f,
+            "{} of the network's {total} tensors fit",
+            self.applied.len()
+        )?;
         if !self.prefix.is_empty() {
             write!(f, ", under '{}'", self.prefix.trim_end_matches('.'))?;
         }

@@ -118,6 +118,9 @@ fn converted_weights_know_what_they_are() {
         "--json",
     ];
     assert_eq!(json(path, &eval)["images"], 30);
+    let message = failure(path, &convert, 2);
+    assert!(message.contains("exists already"), "{message}");
+    fs::remove_file(path.join("known.safetensors")).unwrap();
     fs::write(path.join("names.txt"), "one\ntwo\n").unwrap();
     let message = failure(path, &convert, 3);
     assert!(

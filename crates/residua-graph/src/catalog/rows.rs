@@ -27,8 +27,8 @@ const PUBLISHED_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
 
 /// Far beyond what anybody trains, and small enough to build in an instant.
 const DEEPEST: usize = 10_000;
-/// The same for multiples of a width.
-const WIDEST: usize = 1_000;
+/// The same for multiples of a width; some billions of parameters.
+const WIDEST: usize = 100;
 
 /// All networks that have a name of their own.
 pub(super) fn named() -> Vec<Entry> {

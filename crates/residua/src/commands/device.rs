@@ -1,5 +1,7 @@
 //! Where a command computes, and how precisely.
 
+use std::num::NonZeroUsize;
+
 use clap::{Args, ValueEnum};
 use residua::train::{Device, Precision};
 
@@ -68,8 +70,13 @@ impl ComputeArgs {
     /// Sets up the threads and opens the device.
     pub(crate) fn device(&self) -> Result<Device, Failure> {
         if let Some(threads) = self.threads {
-            if threads == 0 {
-                return Err(Failure::usage("--threads 0: expected at least 1"));
+            // More than a few for each processor only wait for each other.
+            let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+            let most = 64.max(4 * processors);
+            if threads == 0 || threads > most {
+                return Err(Failure::usage(format!(
+                    "--threads {threads}: expected 1 to {most}; this machine has {processors} processors"
+                )));
             }
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)

@@ -54,9 +54,17 @@ impl PreparationArgs {
     pub(crate) fn normalisation(&self) -> Result<Option<Normalisation>, Failure> {
         match (&self.mean, &self.std) {
             (None, None) => Ok(None),
-            (Some(mean), Some(std)) => Normalisation::new(mean.clone(), std.clone())
-                .map(Some)
-                .map_err(Failure::usage),
+            (Some(mean), Some(std)) => {
+                if mean.iter().chain(std).any(|number| number.abs() > 1.0) {
+                    return Err(Failure::usage(
+                        "--mean and --std are on the scale from 0 to 1; divide those of the scale \
+                         to 255 by 255",
+                    ));
+                }
+                Normalisation::new(mean.clone(), std.clone())
+                    .map(Some)
+                    .map_err(Failure::usage)
+            }
             _ => Err(Failure::usage("--mean and --std are given together")),
         }
     }

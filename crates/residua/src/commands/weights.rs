@@ -88,6 +88,12 @@ struct TensorRow<'a> {
 
 fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let file = TensorFile::read(&args.file).map_err(Failure::bad_input)?;
+    if file.tensors.is_empty() {
+        return Err(Failure::bad_input(format!(
+            "{}: there are no tensors in it",
+            args.file.display()
+        )));
+    }
     let load = match &args.model {
         Some(model) => Some(fit_model(model, &file)?.report.with_suggestions()),
         None => None,
@@ -195,6 +201,22 @@ fn fitting_models(file: &TensorFile) -> Result<Vec<String>, Failure> {
 }
 
 fn convert(args: &ConvertArgs) -> Result<(), Failure> {
+    if args
+        .output
+        .extension()
+        .is_none_or(|kind| kind != "safetensors")
+    {
+        return Err(Failure::usage(format!(
+            "'{}' will be a safetensors file; give it a name that ends in .safetensors",
+            args.output.display()
+        )));
+    }
+    if args.output.exists() {
+        return Err(Failure::usage(format!(
+            "'{}' exists already; name another file, or remove it first",
+            args.output.display()
+        )));
+    }
     let classes = match &args.class_names {
         None => None,
         Some(path) => Some(read_names(path)?),
