@@ -509,7 +509,7 @@ fn wrong_options_and_folders_are_explained() {
     assert!(message.contains("learning_rate is NaN"), "{message}");
     assert!(!folder.path().join("none").exists());
     let message = failure(folder.path(), &["train", "--threads", "0"], 2);
-    assert!(message.contains("expected at least 1"), "{message}");
+    assert!(message.contains("expected 1 to"), "{message}");
     let message = failure(
         folder.path(),
         &["train", "--loss", "mse", "--label-smoothing", "0.1"],
