@@ -155,7 +155,7 @@ impl Engine {
     /// the logits `[N, classes]`. `record` and `state` must be those of a forward pass of this engine.
     ///
     /// # Panics
-    /// If a length differs from what the graph needs.
+    /// If a length differs from what the graph needs, or the record is another graph's.
     pub fn backward(
         &self,
         record: Record,
