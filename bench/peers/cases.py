@@ -11,6 +11,11 @@ NETWORKS = (
     ("resnet110", 128, 32),
     ("cifar_resnet18", 128, 32),
     ("resnet50", 16, 224),
+    ("resnext29_8x64d", 128, 32),
+    ("wrn28_10", 128, 32),
+    ("densenet_bc100_k12", 64, 32),
+    ("seresnet50", 16, 224),
+    ("vgg16_bn", 16, 224),
 )
 
 ENGINES = {

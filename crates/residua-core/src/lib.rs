@@ -2,10 +2,11 @@
 //!
 //! This crate knows nothing about networks, tensors or image files. It holds what several
 //! crates must agree on: how random numbers are addressed ([`seed`]), how an image becomes
-//! the input of a network ([`preprocessing`]), in which format it computes ([`precision`]), what travels with weights ([`model_record`]),
-//! what a run leaves on disk ([`run`]), how
-//! predictions are judged ([`metrics`]), how a misspelt name is answered ([`suggest`]), and
-//! how a file is replaced without ever losing the old one ([`atomic_file`]).
+//! the input of a network ([`preprocessing`]), in which format it computes ([`precision`]) and what it
+//! keeps for its reverse pass ([`checkpointing`]), what travels with weights ([`model_record`]), what a
+//! run leaves on disk ([`run`]), how predictions are judged ([`metrics`]), how a misspelt name is
+//! answered ([`suggest`]), and how a file is replaced without ever losing the old one
+//! ([`atomic_file`]).
 //!
 //! ```
 //! use residua_core::metrics::Classification;
@@ -20,6 +21,7 @@
 //! ```
 
 pub mod atomic_file;
+pub mod checkpointing;
 pub mod metrics;
 pub mod model_record;
 pub mod precision;

@@ -1,6 +1,7 @@
 //! What must travel with weights so that they can be used again.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::preprocessing::Preprocessing;
 
@@ -17,6 +18,9 @@ pub struct ModelRecord {
     pub classes: Vec<String>,
     /// From an image to the network's input.
     pub preprocessing: Preprocessing,
+    /// In what the network differs from the catalog's, in the catalog's words.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub variations: Map<String, Value>,
 }
 
 impl ModelRecord {
@@ -34,6 +38,7 @@ impl ModelRecord {
             model: model.into(),
             classes,
             preprocessing,
+            variations: Map::new(),
         }
     }
 

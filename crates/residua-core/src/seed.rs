@@ -52,6 +52,11 @@ impl SeedStream {
         self.derive(INDEX_DOMAIN, index)
     }
 
+    /// A number that depends on this address alone, for generators of other kinds.
+    pub fn number(self) -> u64 {
+        mix(self.key.wrapping_add(GOLDEN_GAMMA))
+    }
+
     /// A ChaCha8 generator that starts at this address.
     pub fn rng(self) -> ChaCha8Rng {
         let mut seed = [0_u8; 32];

@@ -5,19 +5,21 @@
 //! What the normalisation's own input receives is then known as factors, and the convolution before
 //! it applies them while it reads.
 
+mod single;
+
 use std::sync::Arc;
 
 use residua_graph::{NodeId, Operation, Step, StepKind};
 use residua_kernels::convolution::fused;
 use residua_kernels::feature_map::{GradientSums, NormGradient, OutputGradient, finish};
-use residua_kernels::{
-    Buffer, BufferPool, Element, elementwise, linear, pooling, reduce, shortcut,
-};
+use residua_kernels::{Buffer, BufferPool, Element, elementwise, reduce};
 
 use crate::engine::Gradient;
+use crate::forward::{Forward, Keep, Mode};
 use crate::layout::{Layout, checked};
 use crate::norm::NormFactors;
 use crate::record::{SharedBuffer, Values};
+use crate::segments::Segment;
 use crate::value::{NormValue, ShortcutValue, Value};
 use crate::vectors::VectorPool;
 
@@ -90,15 +92,18 @@ impl<'a, E: Element> Backward<'a, E> {
         }
     }
 
-    /// The gradients of all trained tensors.
-    pub(crate) fn run(mut self, logits_gradient: &[f32]) -> Vec<Gradient> {
+    /// The gradients of all trained tensors, by way of these segments from the last to the first.
+    pub(crate) fn run(mut self, logits_gradient: &[f32], segments: &[Segment]) -> Vec<Gradient> {
         let layout = self.layout;
         self.begin(logits_gradient);
-        for step in layout.steps.iter().rev() {
-            self.step(step);
-            // Nobody before this step reads its value.
-            self.values.of_node[step.output.index()] = None;
-            self.values.positions[step.output.index()] = None;
+        for segment in segments.iter().rev() {
+            self.recompute(segment);
+            for step in layout.steps[segment.steps.clone()].iter().rev() {
+                self.step(step);
+                // Nobody before this step reads its value.
+                self.values.of_node[step.output.index()] = None;
+                self.values.notes[step.output.index()] = None;
+            }
         }
         let entries = crate::state_entries(&layout.graph).enumerate();
         let results = entries.zip(self.results);
@@ -110,6 +115,29 @@ impl<'a, E: Element> Backward<'a, E> {
                 values: values.unwrap_or_else(|| vec![0.0; entry.elements()]),
             })
             .collect()
+    }
+
+    /// Computes the values of a segment again of which the forward pass has kept the last only.
+    fn recompute(&mut self, segment: &Segment) {
+        if !segment.is_recomputed {
+            return;
+        }
+        let placeholder = Values::new(self.values.batch, 0, self.values.randomness);
+        let values = std::mem::replace(&mut self.values, placeholder);
+        let mut forward = Forward::continuing(
+            self.layout,
+            self.memory.maps,
+            self.state,
+            Mode::Train,
+            values,
+        );
+        forward.run(segment.steps.clone(), Keep::All);
+        self.values = forward.values;
+        // Its gradient was complete before it was known to be a normalisation.
+        let last = self.layout.steps[segment.steps.end - 1].output;
+        if self.gradients[last.index()].missing == 0 {
+            self.complete(last);
+        }
     }
 
     fn begin(&mut self, logits_gradient: &[f32]) {
@@ -139,105 +167,6 @@ impl<'a, E: Element> Backward<'a, E> {
             StepKind::Norm { norm, shortcut, .. } => self.norm(norm, shortcut, step.output),
             StepKind::Single => self.single(step),
         }
-    }
-
-    fn single(&mut self, step: &Step) {
-        let (node, batch) = (step.output, self.values.batch);
-        let layout = self.layout;
-        let input = |index: usize| step.inputs[index];
-        let operation = layout.graph.node(node).operation;
-        if operation == Operation::Input {
-            return;
-        }
-        if let Operation::BatchNorm(_) = operation {
-            return self.norm(node, None, node);
-        }
-        if let Operation::Convolution(settings) = operation {
-            return self.convolution(node, input(0), settings.bias);
-        }
-        let Some(gradient) = self.gradients[node.index()].sum.take() else {
-            // The result does not depend on this node.
-            return step.inputs.iter().for_each(|id| self.skip(*id));
-        };
-        match (operation, gradient) {
-            (Operation::MaxPool(_), SumSoFar::Map(gradient)) => {
-                let geometry = layout.max_pool(node, batch);
-                let positions = self.values.positions[node.index()]
-                    .take()
-                    .expect("the forward pass has left the positions");
-                let mut target = self.memory.maps.take::<E>(geometry.input_length());
-                checked(pooling::max_backward(
-                    &geometry,
-                    &positions,
-                    &gradient,
-                    &mut target,
-                ));
-                self.add_map(input(0), Arc::new(target));
-            }
-            (Operation::GlobalAveragePool, SumSoFar::Vector(gradient)) => {
-                let geometry = layout.global_pool(node, batch);
-                let mut target = self.memory.maps.take::<E>(geometry.input_length());
-                checked(pooling::average_backward(&geometry, &gradient, &mut target));
-                self.add_map(input(0), Arc::new(target));
-            }
-            (Operation::ZeroPadShortcut(_), SumSoFar::Map(gradient)) => {
-                let geometry = layout.zero_pad(node, batch);
-                let mut target = self.memory.maps.take::<E>(geometry.input_length());
-                checked(shortcut::backward(&geometry, &gradient, &mut target));
-                self.add_map(input(0), Arc::new(target));
-            }
-            (Operation::Relu, SumSoFar::Map(gradient)) => {
-                let mut target = self.memory.maps.take::<E>(gradient.len());
-                let result = self.map(node);
-                checked(elementwise::relu_backward(&result, &gradient, &mut target));
-                self.add_map(input(0), Arc::new(target));
-            }
-            (Operation::Relu, SumSoFar::Vector(gradient)) => {
-                let mut target = self.memory.maps.take(gradient.len());
-                let result = self.value(node).vector();
-                checked(elementwise::relu_backward(&result, &gradient, &mut target));
-                self.add_vector(input(0), target);
-            }
-            (Operation::Add, SumSoFar::Map(gradient)) => {
-                self.add_map(input(0), Arc::clone(&gradient));
-                self.add_map(input(1), gradient);
-            }
-            (Operation::Add, SumSoFar::Vector(gradient)) => {
-                let mut copy = self.memory.maps.take(gradient.len());
-                copy.copy_from_slice(&gradient);
-                self.add_vector(input(0), copy);
-                self.add_vector(input(1), gradient);
-            }
-            (Operation::Linear(_), SumSoFar::Vector(gradient)) => {
-                self.linear(node, input(0), &gradient);
-            }
-            (operation, _) => unreachable!("the builder gives {} other shapes", operation.kind()),
-        }
-    }
-
-    fn linear(&mut self, node: NodeId, input: NodeId, gradient: &[f32]) {
-        let geometry = self.layout.linear(node, self.values.batch);
-        let source = self.value(input).vector();
-        let weight = self.entry(node, 0);
-        let mut weight_gradient = self.memory.vectors.take(weight.len());
-        let mut bias_gradient = self.memory.vectors.take(self.layout.channels(node));
-        let mut target = self.memory.maps.take(source.len());
-        checked(linear::weight_gradient(
-            &geometry,
-            &source,
-            gradient,
-            &mut weight_gradient,
-        ));
-        checked(reduce::channel_sums(gradient, &mut bias_gradient));
-        checked(linear::input_gradient(
-            &geometry,
-            gradient,
-            weight,
-            &mut target,
-        ));
-        self.set_result(node, 0, weight_gradient);
-        self.set_result(node, 1, bias_gradient);
-        self.add_vector(input, target);
     }
 
     /// `gradients` of the result are finished: passes them on to the value, to the shortcut, and
@@ -309,20 +238,17 @@ impl<'a, E: Element> Backward<'a, E> {
 
     fn convolution(&mut self, node: NodeId, input: NodeId, bias: bool) {
         let slot = &mut self.gradients[node.index()];
-        let (Some(SumSoFar::Map(mut gradient)), mut through) =
-            (slot.sum.take(), slot.through.take())
+        let (Some(SumSoFar::Map(gradient)), through) = (slot.sum.take(), slot.through.take())
         else {
             return self.skip(input);
         };
         if bias {
-            if let Some(through) = through.take() {
-                let mut target = self.memory.maps.take(gradient.len());
-                let seen = output_gradient(&gradient, Some(&through));
-                checked(seen.evaluate(self.layout.channels(node), &mut target));
-                gradient = Arc::new(target);
-            }
             let mut sums = self.memory.vectors.take(self.layout.channels(node));
-            checked(reduce::channel_sums(&gradient, &mut sums));
+            match &through {
+                // A normalisation takes out again what a bias adds.
+                Some(_) => sums.fill(0.0),
+                None => checked(reduce::channel_sums(&gradient, &mut sums)),
+            }
             self.set_result(node, 1, sums);
         }
         let geometry = self.layout.convolution(node, self.values.batch);

@@ -1,14 +1,17 @@
 //! The engine's door: checks, and results.
 
 use half::bf16;
+use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
-use residua_graph::{Graph, NodeId, Operation};
+use residua_core::seed::SeedStream;
+use residua_graph::{Graph, NodeId};
 use residua_kernels::{BufferPool, Element};
 
 use crate::backward::{Backward, Memory};
-use crate::forward::{Forward, Mode};
+use crate::forward::{Forward, Keep, Mode, PassSpec};
 use crate::layout::{Layout, state_entries};
 use crate::record::{Maps, Record, Values};
+use crate::segments::{Segment, segments};
 use crate::vectors::VectorPool;
 
 /// Runs one graph on the CPU.
@@ -19,6 +22,17 @@ pub struct Engine {
     elements: Vec<usize>,
     pool: BufferPool,
     vectors: VectorPool,
+}
+
+/// How a forward pass in training mode computes.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingSettings {
+    /// The format of feature maps.
+    pub precision: Precision,
+    /// What is kept for the reverse pass.
+    pub checkpointing: GradientCheckpointing,
+    /// What dropouts drop: each node derives its own from it.
+    pub randomness: SeedStream,
 }
 
 /// The result of a forward pass in training mode.
@@ -77,22 +91,6 @@ impl Engine {
         self.vectors.put(gradient);
     }
 
-    /// Whether all of a graph's operations are known here.
-    pub fn supports(graph: &Graph) -> bool {
-        // Exhaustive, so that a new operation has to be considered.
-        graph.nodes().iter().all(|node| match node.operation {
-            Operation::Input
-            | Operation::Convolution(_)
-            | Operation::BatchNorm(_)
-            | Operation::Relu
-            | Operation::MaxPool(_)
-            | Operation::GlobalAveragePool
-            | Operation::ZeroPadShortcut(_)
-            | Operation::Add
-            | Operation::Linear(_) => true,
-        })
-    }
-
     /// A forward pass with the statistics of the batch. `images` is `[N, H, W, C]`, `state` has one
     /// slice for each of [`state_entries`].
     ///
@@ -100,31 +98,50 @@ impl Engine {
     /// If a length differs from what the graph needs.
     pub fn train_forward(
         &self,
-        precision: Precision,
+        settings: TrainingSettings,
         images: &[f32],
         batch: usize,
         state: &[&[f32]],
     ) -> ForwardPass {
         self.check(images, batch, state);
-        match precision {
-            Precision::F32 => self.train_in::<f32>(images, batch, state, Maps::F32),
-            Precision::Bf16 => self.train_in::<bf16>(images, batch, state, Maps::Bf16),
+        match settings.precision {
+            Precision::F32 => self.train_in::<f32>(settings, images, batch, state, Maps::F32),
+            Precision::Bf16 => self.train_in::<bf16>(settings, images, batch, state, Maps::Bf16),
         }
     }
 
     fn train_in<E: Element>(
         &self,
+        settings: TrainingSettings,
         images: &[f32],
         batch: usize,
         state: &[&[f32]],
         wrap: fn(Values<E>) -> Maps,
     ) -> ForwardPass {
-        let mut forward = Forward::<E>::new(&self.layout, &self.pool, state, batch, Mode::Train);
-        let logits = forward.run(images);
+        let spec = PassSpec {
+            batch,
+            mode: Mode::Train,
+            randomness: settings.randomness,
+        };
+        let mut forward = Forward::<E>::new(&self.layout, &self.pool, state, spec);
+        forward.begin(images);
+        forward.pin(self.layout.steps[0].output);
+        let segments = segments(&self.layout, settings.checkpointing);
+        for segment in &segments {
+            if segment.is_recomputed {
+                forward.run(segment.steps.clone(), Keep::None);
+                forward.pin(self.layout.steps[segment.steps.end - 1].output);
+            } else {
+                forward.run(segment.steps.clone(), Keep::All);
+            }
+        }
         ForwardPass {
-            logits,
+            logits: forward.logits(),
             statistics: std::mem::take(&mut forward.statistics),
-            record: Record(wrap(forward.values)),
+            record: Record {
+                maps: wrap(forward.values),
+                segments,
+            },
         }
     }
 
@@ -140,15 +157,23 @@ impl Engine {
         state: &[&[f32]],
     ) -> Vec<f32> {
         self.check(images, batch, state);
-        let (layout, pool) = (&self.layout, &self.pool);
         match precision {
-            Precision::F32 => {
-                Forward::<f32>::new(layout, pool, state, batch, Mode::Infer).run(images)
-            }
-            Precision::Bf16 => {
-                Forward::<bf16>::new(layout, pool, state, batch, Mode::Infer).run(images)
-            }
+            Precision::F32 => self.infer_in::<f32>(images, batch, state),
+            Precision::Bf16 => self.infer_in::<bf16>(images, batch, state),
         }
+    }
+
+    fn infer_in<E: Element>(&self, images: &[f32], batch: usize, state: &[&[f32]]) -> Vec<f32> {
+        let spec = PassSpec {
+            batch,
+            mode: Mode::Infer,
+            // Nothing is random in inference.
+            randomness: SeedStream::new(0),
+        };
+        let mut forward = Forward::<E>::new(&self.layout, &self.pool, state, spec);
+        forward.begin(images);
+        forward.run(0..self.layout.steps.len(), Keep::None);
+        forward.logits()
     }
 
     /// The gradients of all trained tensors, in the order of [`state_entries`], from the gradient of
@@ -163,15 +188,17 @@ impl Engine {
         state: &[&[f32]],
     ) -> Vec<Gradient> {
         self.check_state(state);
-        match record.0 {
-            Maps::F32(values) => self.backward_in(values, logits_gradient, state),
-            Maps::Bf16(values) => self.backward_in(values, logits_gradient, state),
+        let Record { maps, segments } = record;
+        match maps {
+            Maps::F32(values) => self.backward_in(values, &segments, logits_gradient, state),
+            Maps::Bf16(values) => self.backward_in(values, &segments, logits_gradient, state),
         }
     }
 
     fn backward_in<E: Element>(
         &self,
         values: Values<E>,
+        segments: &[Segment],
         logits_gradient: &[f32],
         state: &[&[f32]],
     ) -> Vec<Gradient> {
@@ -179,7 +206,7 @@ impl Engine {
             maps: &self.pool,
             vectors: &self.vectors,
         };
-        Backward::new(&self.layout, memory, state, values).run(logits_gradient)
+        Backward::new(&self.layout, memory, state, values).run(logits_gradient, segments)
     }
 
     fn check(&self, images: &[f32], batch: usize, state: &[&[f32]]) {

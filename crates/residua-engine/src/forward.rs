@@ -1,11 +1,15 @@
 //! The forward pass: one walk over the fused steps.
 
+mod single;
+
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use residua_graph::{BatchNorm, NodeId, Operation, Step, StepKind};
+use residua_core::seed::SeedStream;
+use residua_graph::{BatchNorm, NodeId, Operation, StepKind};
 use residua_kernels::convolution::fused;
 use residua_kernels::feature_map::{BatchMoments, measure};
-use residua_kernels::{Buffer, BufferPool, Element, elementwise, linear, pooling, shortcut};
+use residua_kernels::{Buffer, BufferPool, Element};
 
 use crate::engine::NormStatistics;
 use crate::layout::{Layout, checked};
@@ -13,11 +17,29 @@ use crate::norm::NormState;
 use crate::record::Values;
 use crate::value::{NormValue, ShortcutValue, Value};
 
-/// Which statistics normalise, and whether values are kept for a reverse pass.
+/// Which statistics normalise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// Those of the batch.
     Train,
+    /// The running ones.
     Infer,
+}
+
+/// Which values outlive their last reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    All,
+    None,
+}
+
+/// What a pass is told besides the images.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PassSpec {
+    pub(crate) batch: usize,
+    pub(crate) mode: Mode,
+    /// Of dropouts.
+    pub(crate) randomness: SeedStream,
 }
 
 /// A forward pass in progress.
@@ -27,7 +49,7 @@ pub(crate) struct Forward<'a, E> {
     state: &'a [&'a [f32]],
     mode: Mode,
     pub(crate) values: Values<E>,
-    /// Moments that convolutions took of their outputs.
+    /// Moments of values that normalisations read.
     moments: Vec<Option<BatchMoments>>,
     /// Reads of each value that are still to come.
     reads: Vec<usize>,
@@ -39,28 +61,49 @@ impl<'a, E: Element> Forward<'a, E> {
         layout: &'a Layout,
         pool: &'a BufferPool,
         state: &'a [&'a [f32]],
-        batch: usize,
-        mode: Mode,
+        spec: PassSpec,
     ) -> Self {
         let nodes = layout.graph.nodes().len();
+        let values = Values::new(spec.batch, nodes, spec.randomness);
+        Self::continuing(layout, pool, state, spec.mode, values)
+    }
+
+    /// A pass that goes on from the values of an earlier one.
+    pub(crate) fn continuing(
+        layout: &'a Layout,
+        pool: &'a BufferPool,
+        state: &'a [&'a [f32]],
+        mode: Mode,
+        values: Values<E>,
+    ) -> Self {
         Self {
             layout,
             pool,
             state,
             mode,
-            values: Values::new(batch, nodes),
-            moments: (0..nodes).map(|_| None).collect(),
+            values,
+            moments: (0..layout.graph.nodes().len()).map(|_| None).collect(),
             reads: layout.graph.ids().map(|id| layout.reads(id)).collect(),
             statistics: Vec::new(),
         }
     }
 
-    /// The logits.
-    pub(crate) fn run(&mut self, images: &[f32]) -> Vec<f32> {
+    /// Stores the images as the value of the input.
+    pub(crate) fn begin(&mut self, images: &[f32]) {
+        let mut map = self.buffer(images.len());
+        checked(residua_kernels::feature_map::convert(images, &mut map));
+        self.values.of_node[0] = Some(Value::Map(Arc::new(map)));
+    }
+
+    /// Runs some of the steps.
+    pub(crate) fn run(&mut self, steps: Range<usize>, keep: Keep) {
         let layout = self.layout;
-        for step in &layout.steps {
+        for step in &layout.steps[steps] {
             let value = match step.kind {
-                StepKind::Single => self.single(step, images),
+                StepKind::Single => match layout.graph.node(step.output).operation {
+                    Operation::Input => continue,
+                    operation => self.single(step, operation),
+                },
                 StepKind::Norm {
                     norm,
                     shortcut,
@@ -69,74 +112,29 @@ impl<'a, E: Element> Forward<'a, E> {
             };
             self.values.of_node[step.output.index()] = Some(value);
             for input in &step.inputs {
-                self.release(*input);
-            }
-        }
-        let output = layout.graph.output();
-        match self.value(output) {
-            Value::Vector(vector) => vector.to_vec(),
-            map => {
-                let map = map.map(layout.channels(output), self.pool);
-                map.iter().map(|number| number.to_f32()).collect()
+                self.release(*input, keep);
             }
         }
     }
 
-    fn single(&mut self, step: &Step, images: &[f32]) -> Value<E> {
-        let (node, batch) = (step.output, self.values.batch);
-        let layout = self.layout;
-        let input = |index: usize| step.inputs[index];
-        match layout.graph.node(node).operation {
-            Operation::Input => {
-                let mut map = self.buffer(images.len());
-                checked(residua_kernels::feature_map::convert(images, &mut map));
-                Value::Map(Arc::new(map))
-            }
-            Operation::Convolution(settings) => self.convolution(node, input(0), settings.bias),
-            Operation::BatchNorm(_) => self.norm(node, None, false, node),
-            Operation::Relu => self.relu(input(0)),
-            Operation::MaxPool(_) => {
-                let geometry = layout.max_pool(node, batch);
-                let source = self.map(input(0));
-                let mut target = self.buffer(geometry.output_length());
-                let mut positions = vec![0; target.len()];
-                checked(pooling::max_forward(
-                    &geometry,
-                    &source,
-                    &mut target,
-                    &mut positions,
-                ));
-                self.values.positions[node.index()] = Some(Arc::new(positions));
-                Value::Map(Arc::new(target))
-            }
-            Operation::GlobalAveragePool => {
-                let geometry = layout.global_pool(node, batch);
-                let source = self.map(input(0));
-                let mut target = self.pool.take(geometry.output_length());
-                checked(pooling::average_forward(&geometry, &source, &mut target));
-                Value::Vector(Arc::new(target))
-            }
-            Operation::ZeroPadShortcut(_) => {
-                let geometry = layout.zero_pad(node, batch);
-                let source = self.map(input(0));
-                let mut target = self.buffer(geometry.output_length());
-                checked(shortcut::forward(&geometry, &source, &mut target));
-                Value::Map(Arc::new(target))
-            }
-            Operation::Add => self.add(input(0), input(1)),
-            Operation::Linear(_) => {
-                let geometry = layout.linear(node, batch);
-                let source = self.value(input(0)).vector();
-                let mut target = self.pool.take(batch * layout.channels(node));
-                let (weight, bias) = (self.entry(node, 0), self.entry(node, 1));
-                checked(linear::forward(
-                    &geometry,
-                    &source,
-                    weight,
-                    Some(bias),
-                    &mut target,
-                ));
-                Value::Vector(Arc::new(target))
+    /// Keeps the value of a node after its last reader, and as a map of its own: what it would be
+    /// computed from may go.
+    pub(crate) fn pin(&mut self, node: NodeId) {
+        self.reads[node.index()] += 1;
+        if let Value::Norm(_) = self.value(node) {
+            let stored = Value::Map(self.map(node));
+            self.values.of_node[node.index()] = Some(stored);
+        }
+    }
+
+    /// The result, when all steps have been run.
+    pub(crate) fn logits(&self) -> Vec<f32> {
+        let output = self.layout.graph.output();
+        match self.value(output) {
+            Value::Vector(vector) => vector.to_vec(),
+            map => {
+                let map = map.map(self.layout.channels(output), self.pool);
+                map.iter().map(|number| number.to_f32()).collect()
             }
         }
     }
@@ -158,7 +156,7 @@ impl<'a, E: Element> Forward<'a, E> {
             bias: bias.then(|| self.entry(node, 1)),
             output: &mut output,
             keep: kept.as_deref_mut(),
-            moments: self.mode == Mode::Train && self.layout.feeds_one_norm(node),
+            moments: self.mode == Mode::Train && self.layout.needs_moments(node),
         };
         self.moments[node.index()] = checked(fused::forward(&geometry, pass));
         if let (Some(norm), Some(kept)) = (keep, kept) {
@@ -222,9 +220,7 @@ impl<'a, E: Element> Forward<'a, E> {
             let (mean, variance) = (self.entry(node, 2), self.entry(node, 3));
             return NormState::of_running(mean, variance, scale, shift, settings.epsilon);
         }
-        let moments = self.moments[input.index()]
-            .take()
-            .unwrap_or_else(|| checked(measure(x, scale.len())));
+        let moments = self.moments_of(input, x);
         let narrow = |numbers: &[f64]| numbers.iter().map(|&number| number as f32).collect();
         self.statistics.push(NormStatistics {
             node,
@@ -235,36 +231,13 @@ impl<'a, E: Element> Forward<'a, E> {
         NormState::of_batch(&moments, scale, shift, settings.epsilon)
     }
 
-    fn relu(&mut self, input: NodeId) -> Value<E> {
-        match self.value(input).clone() {
-            Value::Vector(source) => {
-                let mut target = self.pool.take(source.len());
-                checked(elementwise::relu(&source, &mut target));
-                Value::Vector(Arc::new(target))
-            }
-            value => {
-                let source = value.map(self.layout.channels(input), self.pool);
-                let mut target = self.buffer(source.len());
-                checked(elementwise::relu(&source, &mut target));
-                Value::Map(Arc::new(target))
-            }
-        }
-    }
-
-    fn add(&mut self, left: NodeId, right: NodeId) -> Value<E> {
-        match (self.value(left).clone(), self.value(right).clone()) {
-            (Value::Vector(left), Value::Vector(right)) => {
-                let mut target = self.pool.take(left.len());
-                checked(elementwise::add(&left, &right, &mut target));
-                Value::Vector(Arc::new(target))
-            }
-            _ => {
-                let (left, right) = (self.map(left), self.map(right));
-                let mut target = self.buffer(left.len());
-                checked(elementwise::add(&left, &right, &mut target));
-                Value::Map(Arc::new(target))
-            }
-        }
+    /// The moments of a value, which whoever computed it may have taken.
+    fn moments_of(&mut self, node: NodeId, value: &Buffer<E>) -> BatchMoments {
+        let channels = self.layout.channels(node);
+        let moments = &mut self.moments[node.index()];
+        moments
+            .get_or_insert_with(|| checked(measure(value, channels)))
+            .clone()
     }
 
     fn value(&self, node: NodeId) -> &Value<E> {
@@ -280,13 +253,13 @@ impl<'a, E: Element> Forward<'a, E> {
         self.reads[node.index()] > 1
     }
 
-    /// Counts a read; in inference the value goes when it was the last.
-    fn release(&mut self, node: NodeId) {
+    /// Counts a read; after the last one the value may go.
+    fn release(&mut self, node: NodeId, keep: Keep) {
         let reads = &mut self.reads[node.index()];
         *reads -= 1;
-        if *reads == 0 && self.mode == Mode::Infer {
+        if *reads == 0 && keep == Keep::None {
             self.values.of_node[node.index()] = None;
-            self.values.positions[node.index()] = None;
+            self.values.notes[node.index()] = None;
         }
     }
 

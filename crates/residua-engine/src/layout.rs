@@ -1,17 +1,26 @@
 //! What can be known of a graph before it runs: who reads what, where state lies, which sizes
 //! operations have.
 
-use residua_graph::{Graph, NodeId, Operation, StateEntry, StateRole, Step, StepKind, fuse};
+use residua_core::seed::SeedStream;
+use residua_graph::{
+    Activation, Axis, DropUnit, Edge, Graph, NodeId, Operation, Shape, StateEntry, StateRole, Step,
+    StepKind, fuse,
+};
 use residua_kernels::ShapeError;
+use residua_kernels::activation::Activation as KernelActivation;
+use residua_kernels::attention::AttentionGeometry;
+use residua_kernels::chunks::Chunks;
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
+use residua_kernels::dropout::DropRule;
+use residua_kernels::gate::{Gate, GateGeometry};
+use residua_kernels::group_norm::GroupNormGeometry;
 use residua_kernels::linear::LinearGeometry;
 use residua_kernels::pooling::{AverageGeometry, MaxGeometry, PoolingSpec};
 use residua_kernels::shortcut::ShortcutGeometry;
 
-/// The tensors of a graph's state that an engine reads: all but the batch counts, in PyTorch's
-/// order.
+/// The tensors of a graph's state that an engine reads: all but the batch counts, node by node.
 pub fn state_entries(graph: &Graph) -> impl Iterator<Item = StateEntry> {
-    let state = graph.state().into_iter();
+    let state = graph.ids().flat_map(|id| graph.state_of(id));
     state.filter(|entry| entry.role != StateRole::BatchCount)
 }
 
@@ -81,11 +90,21 @@ impl Layout {
         matches!(reader, Some(StepKind::Norm { shortcut: Some(shortcut), .. }) if shortcut == node)
     }
 
-    /// Whether the only reader is a normalisation, which can see the gradient through itself.
-    pub(crate) fn feeds_one_norm(&self, node: NodeId) -> bool {
-        let reader = self.only_reader(node).map(|step| step.kind);
-        matches!(reader, Some(StepKind::Norm { norm, .. })
-            if self.graph.node(norm).inputs[0] == node && !self.is_only_a_shortcut(node))
+    /// Whether a normalisation will ask for the moments of a value, or for those of a concatenation
+    /// that the value is a part of.
+    pub(crate) fn needs_moments(&self, node: NodeId) -> bool {
+        let readers = self.readers[node.index()].iter();
+        { readers }.any(|&reader| {
+            let step = &self.steps[reader];
+            match step.kind {
+                StepKind::Norm { norm, .. } => self.graph.node(norm).inputs[0] == node,
+                StepKind::Single => match self.graph.node(step.output).operation {
+                    Operation::BatchNorm(_) => true,
+                    Operation::Concat(Axis::Channels) => self.needs_moments(step.output),
+                    _ => false,
+                },
+            }
+        })
     }
 
     /// Whether the first reader is a convolution that reads every pixel, so that it can keep the
@@ -157,14 +176,121 @@ impl Layout {
         }))
     }
 
-    pub(crate) fn global_pool(&self, node: NodeId, batch: usize) -> AverageGeometry {
+    pub(crate) fn average_pool(&self, node: NodeId, batch: usize) -> AverageGeometry {
         let input = self.graph.input_shape_of(node);
-        checked(AverageGeometry::adaptive(
+        let adaptive =
+            |output| AverageGeometry::adaptive(batch, input.spatial(), input.channels(), output);
+        checked(match self.graph.node(node).operation {
+            Operation::GlobalAveragePool => adaptive([1, 1]),
+            Operation::AdaptiveAveragePool(output) => adaptive(output),
+            Operation::AveragePool(settings) => AverageGeometry::sliding(
+                &PoolingSpec {
+                    batch,
+                    input: input.spatial(),
+                    channels: input.channels(),
+                    kernel: settings.kernel,
+                    stride: settings.stride,
+                    ceil_mode: settings.edge == Edge::Keep,
+                    ..PoolingSpec::default()
+                },
+                false,
+            ),
+            _ => unreachable!("only average pools are asked for their geometry"),
+        })
+    }
+
+    pub(crate) fn gate(&self, node: NodeId, batch: usize) -> GateGeometry {
+        let inputs = &self.graph.node(node).inputs;
+        let [map, gate] = [
+            self.graph.shape_of(inputs[0]),
+            self.graph.shape_of(inputs[1]),
+        ];
+        let [height, width] = map.spatial();
+        let kind = if gate.spatial() == [1, 1] && gate.channels() == map.channels() {
+            Gate::Channels
+        } else {
+            Gate::Pixels
+        };
+        checked(GateGeometry::new(
+            kind,
+            batch,
+            height * width,
+            map.channels(),
+        ))
+    }
+
+    pub(crate) fn group_norm(&self, node: NodeId, batch: usize) -> GroupNormGeometry {
+        let Operation::GroupNorm(settings) = self.graph.node(node).operation else {
+            unreachable!("only group norms are asked for their geometry")
+        };
+        let input = self.graph.input_shape_of(node);
+        checked(GroupNormGeometry::new(
+            batch,
+            pixels(input),
+            input.channels(),
+            settings.groups,
+        ))
+    }
+
+    pub(crate) fn attention(&self, node: NodeId, batch: usize) -> AttentionGeometry {
+        let Operation::SelfAttention(settings) = self.graph.node(node).operation else {
+            unreachable!("only attentions are asked for their geometry")
+        };
+        let input = self.graph.input_shape_of(node);
+        checked(AttentionGeometry::new(
             batch,
             input.spatial(),
-            input.channels(),
-            [1, 1],
+            settings.heads,
+            input.channels() / 3 / settings.heads,
         ))
+    }
+
+    /// Where the parts of a concatenation lie in it: for each input how many numbers are contiguous, and
+    /// where in the whole.
+    pub(crate) fn parts(&self, node: NodeId, axis: Axis) -> Vec<Part> {
+        let whole = self.graph.shape_of(node);
+        let mut offset = 0;
+        let inputs = self.graph.node(node).inputs.iter();
+        inputs
+            .map(|input| {
+                let shape = self.graph.shape_of(*input);
+                let (length, pitch) = match axis {
+                    Axis::Channels => (shape.channels(), whole.channels()),
+                    Axis::Rows => (shape.elements(), whole.elements()),
+                };
+                let part = Part {
+                    length,
+                    whole: Chunks { offset, pitch },
+                };
+                offset += length;
+                part
+            })
+            .collect()
+    }
+
+    /// The part that a slice takes of its input.
+    pub(crate) fn slice(&self, node: NodeId) -> Part {
+        let Operation::Slice(slice) = self.graph.node(node).operation else {
+            unreachable!("only slices are asked for their part")
+        };
+        let whole = self.graph.input_shape_of(node);
+        let line = whole.elements() / whole.spatial()[0];
+        match slice.axis {
+            Axis::Channels => Part {
+                length: slice.length,
+                whole: Chunks {
+                    offset: slice.begin,
+                    pitch: whole.channels(),
+                },
+            },
+            Axis::Rows => Part {
+                length: slice.length * line,
+                whole: Chunks {
+                    offset: slice.begin * line,
+                    pitch: whole.elements(),
+                },
+            },
+        }
     }
 
     pub(crate) fn zero_pad(&self, node: NodeId, batch: usize) -> ShortcutGeometry {
@@ -189,6 +315,57 @@ impl Layout {
             output.channels(),
         ))
     }
+}
+
+/// Some numbers out of every so many of a map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// Numbers that lie together.
+    pub(crate) length: usize,
+    /// Where they lie in the whole.
+    pub(crate) whole: Chunks,
+}
+
+impl Part {
+    /// Where they lie when they are alone.
+    pub(crate) fn alone(self) -> Chunks {
+        Chunks {
+            offset: 0,
+            pitch: self.length,
+        }
+    }
+}
+
+/// What a dropout drops in the pass with this randomness; `None` for another operation.
+pub fn drop_rule(graph: &Graph, node: NodeId, randomness: SeedStream) -> Option<DropRule> {
+    let named = graph.node(node);
+    let Operation::Dropout(settings) = named.operation else {
+        return None;
+    };
+    Some(DropRule {
+        seed: randomness.child(&named.name).number(),
+        rate: settings.rate,
+        run: match settings.unit {
+            DropUnit::Number => 1,
+            DropUnit::Sample => named.shape.elements(),
+        },
+    })
+}
+
+/// The kernels' name of an activation.
+pub fn kernel_activation(activation: Activation) -> KernelActivation {
+    match activation {
+        Activation::Relu => KernelActivation::Relu,
+        Activation::LeakyRelu => KernelActivation::LeakyRelu,
+        Activation::Sigmoid => KernelActivation::Sigmoid,
+        Activation::Silu => KernelActivation::Silu,
+        Activation::Gelu => KernelActivation::Gelu,
+    }
+}
+
+/// Pixels of a map.
+pub(crate) fn pixels(shape: Shape) -> usize {
+    shape.spatial().iter().product()
 }
 
 /// Shapes were checked when the graph was built, and the caller's slices at the engine's door; what

@@ -6,11 +6,13 @@
 //! And it keeps its memory: every buffer of a step is used again in the next.
 //!
 //! ```
-//! use residua_engine::{Engine, Precision};
+//! use residua_engine::{
+//!     Engine, GradientCheckpointing, Precision, SeedStream, TrainingSettings,
+//! };
 //! use residua_graph::catalog::{self, BuildOptions};
 //!
 //! let graph = catalog::build("resnet20", &BuildOptions::default())?;
-//! // One slice for each tensor of the state but the batch counts, in PyTorch's order.
+//! // One slice for each tensor of the state but the batch counts, node by node.
 //! let state: Vec<Vec<f32>> = residua_engine::state_entries(&graph)
 //!     .map(|entry| vec![0.01; entry.elements()])
 //!     .collect();
@@ -18,7 +20,12 @@
 //! let engine = Engine::new(&graph);
 //!
 //! let images = vec![0.5; 2 * 32 * 32 * 3];
-//! let pass = engine.train_forward(Precision::F32, &images, 2, &state);
+//! let settings = TrainingSettings {
+//!     precision: Precision::F32,
+//!     checkpointing: GradientCheckpointing::Off,
+//!     randomness: SeedStream::new(0),
+//! };
+//! let pass = engine.train_forward(settings, &images, 2, &state);
 //! assert_eq!(pass.logits.len(), 2 * 10);
 //! let gradients = engine.backward(pass.record, &vec![0.1; 2 * 10], &state);
 //! assert_eq!(gradients[0].values.len(), 16 * 3 * 3 * 3);
@@ -39,10 +46,13 @@ mod forward;
 mod layout;
 mod norm;
 mod record;
+mod segments;
 mod value;
 mod vectors;
 
-pub use engine::{Engine, ForwardPass, Gradient, NormStatistics};
-pub use layout::state_entries;
+pub use engine::{Engine, ForwardPass, Gradient, NormStatistics, TrainingSettings};
+pub use layout::{drop_rule, kernel_activation, state_entries};
 pub use record::Record;
+pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
+pub use residua_core::seed::SeedStream;

@@ -3,13 +3,19 @@
 use std::sync::Arc;
 
 use half::bf16;
+use residua_core::seed::SeedStream;
 use residua_kernels::Buffer;
+use residua_kernels::group_norm::GroupStatistics;
 
+use crate::segments::Segment;
 use crate::value::Value;
 
 /// The feature maps of a forward pass; [`crate::Engine::backward`] uses them up.
 #[derive(Debug)]
-pub struct Record(pub(crate) Maps);
+pub struct Record {
+    pub(crate) maps: Maps,
+    pub(crate) segments: Vec<Segment>,
+}
 
 /// In the format of the engine's precision.
 #[derive(Debug)]
@@ -23,16 +29,28 @@ pub(crate) enum Maps {
 pub(crate) struct Values<E> {
     pub(crate) batch: usize,
     pub(crate) of_node: Vec<Option<Value<E>>>,
-    /// Where each max pool found its numbers.
-    pub(crate) positions: Vec<Option<Arc<Vec<u32>>>>,
+    /// What operations leave for their own reverse passes.
+    pub(crate) notes: Vec<Option<Note>>,
+    /// What dropouts drop.
+    pub(crate) randomness: SeedStream,
+}
+
+/// What an operation leaves for its own reverse pass.
+#[derive(Debug)]
+pub(crate) enum Note {
+    /// Where a max pool found its numbers.
+    Positions(Vec<u32>),
+    /// The statistics of a group norm.
+    Groups(GroupStatistics),
 }
 
 impl<E> Values<E> {
-    pub(crate) fn new(batch: usize, nodes: usize) -> Self {
+    pub(crate) fn new(batch: usize, nodes: usize, randomness: SeedStream) -> Self {
         Self {
             batch,
             of_node: (0..nodes).map(|_| None).collect(),
-            positions: vec![None; nodes],
+            notes: (0..nodes).map(|_| None).collect(),
+            randomness,
         }
     }
 }

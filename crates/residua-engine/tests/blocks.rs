@@ -1,7 +1,9 @@
 //! Residual blocks in training against PyTorch: results, gradients and statistics, which the
 //! fixtures hold as computed in 64 bits.
 
-use residua_engine::{Engine, Precision, state_entries};
+use residua_engine::{
+    Engine, GradientCheckpointing, Precision, SeedStream, TrainingSettings, state_entries,
+};
 use residua_graph::{Convolution, Graph, GraphBuilder, NodeId, Operation, Shape};
 use serde_json::Value;
 
@@ -140,7 +142,12 @@ fn check(text: &str) {
         .collect();
     let state: Vec<&[f32]> = state.iter().map(Vec::as_slice).collect();
     let engine = Engine::new(&graph);
-    let pass = engine.train_forward(Precision::F32, &narrow(&images), batch, &state);
+    let settings = TrainingSettings {
+        precision: Precision::F32,
+        checkpointing: GradientCheckpointing::Off,
+        randomness: SeedStream::new(0),
+    };
+    let pass = engine.train_forward(settings, &narrow(&images), batch, &state);
     assert_near("y", &pass.logits, &fixture.map("outputs", "y").1, 2e-6);
 
     for statistics in &pass.statistics {

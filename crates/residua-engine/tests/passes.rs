@@ -1,136 +1,12 @@
 //! The engine's passes against finite differences, against each other, and for their promises.
 
-use residua_engine::{Engine, Gradient, Precision, state_entries};
-use residua_graph::catalog::{self, BuildOptions};
+mod support;
+
+use residua_engine::{Engine, Gradient, Precision};
 use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut as ShortcutKind, Stage};
-use residua_graph::{Convolution, Graph, GraphBuilder, Shape, StateRole};
+use residua_graph::{Convolution, Graph, GraphBuilder, Shape};
 
-/// A reproducible sequence of numbers between -1 and 1.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> f32 {
-        // Constants of Knuth's MMIX generator (The Art of Computer Programming, volume 2, 3.3.4).
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    fn take(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.next()).collect()
-    }
-}
-
-/// A network with plausible values and a batch of images.
-struct Case {
-    graph: Graph,
-    state: Vec<Vec<f32>>,
-    images: Vec<f32>,
-    batch: usize,
-    /// Weights of the logits in the scalar that is differentiated.
-    weights: Vec<f32>,
-}
-
-impl Case {
-    fn new(graph: Graph, batch: usize) -> Self {
-        let mut numbers = Numbers(7);
-        let state = state_entries(&graph)
-            .map(|entry| {
-                let count = entry.elements();
-                match entry.role {
-                    StateRole::Weight => {
-                        let inputs: usize = entry.shape[1..].iter().product();
-                        let bound = (6.0 / inputs as f32).sqrt();
-                        numbers.take(count).iter().map(|x| x * bound).collect()
-                    }
-                    StateRole::NormScale | StateRole::RunningVariance => {
-                        numbers.take(count).iter().map(|x| 1.0 + 0.3 * x).collect()
-                    }
-                    _ => numbers.take(count).iter().map(|x| 0.3 * x).collect(),
-                }
-            })
-            .collect();
-        let images = numbers.take(batch * graph.input_shape().elements());
-        let weights = numbers.take(batch * graph.output_shape().elements());
-        Self {
-            graph,
-            state,
-            images,
-            batch,
-            weights,
-        }
-    }
-
-    fn named(model: &str, size: usize, batch: usize) -> Self {
-        let options = BuildOptions {
-            input: Some(Shape::map(size, size, 3)),
-            ..BuildOptions::default()
-        };
-        Self::new(catalog::build(model, &options).unwrap(), batch)
-    }
-
-    fn gradients(&self, precision: Precision) -> Vec<Gradient> {
-        let state: Vec<&[f32]> = self.state.iter().map(Vec::as_slice).collect();
-        let engine = Engine::new(&self.graph);
-        let pass = engine.train_forward(precision, &self.images, self.batch, &state);
-        engine.backward(pass.record, &self.weights, &state)
-    }
-
-    fn scalar(&self, state: &[Vec<f32>]) -> f64 {
-        let state: Vec<&[f32]> = state.iter().map(Vec::as_slice).collect();
-        let engine = Engine::new(&self.graph);
-        let pass = engine.train_forward(Precision::F32, &self.images, self.batch, &state);
-        let pairs = pass.logits.iter().zip(&self.weights);
-        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    }
-
-    /// Compares the derivative along each tensor's own gradient with a central difference. Deep networks
-    /// are curved, and rectifiers switch, so they need more tolerance.
-    fn check_derivatives(&self, tolerance: f64) {
-        for gradient in self.gradients(Precision::F32) {
-            let norm = norm(&gradient.values);
-            let entry = state_entries(&self.graph).nth(gradient.entry).unwrap();
-            // So small a step that rectifiers hardly switch, so large that rounding hardly shows.
-            let size = f64::from(norm_of_state(&self.state[gradient.entry])) * 2e-3;
-            if norm < 1e-4 {
-                // A bias before a normalisation changes nothing.
-                continue;
-            }
-            let moved = |factor: f64| {
-                let mut state = self.state.clone();
-                for (value, slope) in state[gradient.entry].iter_mut().zip(&gradient.values) {
-                    *value += (factor * f64::from(*slope) / norm) as f32;
-                }
-                self.scalar(&state)
-            };
-            let measured = (moved(size) - moved(-size)) / (2.0 * size);
-            let relative = (measured - norm).abs() / norm;
-            assert!(
-                relative < tolerance,
-                "{}: {}: the slope is {measured}, the gradient says {norm}",
-                self.graph.name(),
-                entry.name
-            );
-        }
-    }
-}
-
-fn norm(values: &[f32]) -> f64 {
-    let squares = values.iter().map(|value| f64::from(*value).powi(2));
-    squares.sum::<f64>().sqrt()
-}
-
-fn norm_of_state(values: &[f32]) -> f32 {
-    (norm(values) as f32).max(0.1)
-}
-
-fn cosine(left: &[f32], right: &[f32]) -> f64 {
-    let pairs = left.iter().zip(right);
-    let product: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    product / (norm(left) * norm(right)).max(1e-30)
-}
+use support::{Case, cosine, norm, settings};
 
 /// Every operation, and every way in which values are shared, in few layers.
 fn small_network() -> Graph {
@@ -181,11 +57,14 @@ fn small_network() -> Graph {
 fn bottleneck_network(paths: Paths) -> Graph {
     let stage = |width| Stage { width, blocks: 1 };
     let spec = ResNetSpec {
-        form: Form::ImageNet,
-        block: Block::Bottleneck(paths),
-        shortcut: ShortcutKind::Projection,
         stem_width: 8,
         stages: vec![stage(8), stage(16)],
+        ..ResNetSpec::four_stages(
+            Form::ImageNet,
+            Block::Bottleneck(paths),
+            [0; 4],
+            ShortcutKind::Projection,
+        )
     };
     spec.build("bottlenecks", Shape::map(40, 36, 3), 5).unwrap()
 }
@@ -247,7 +126,7 @@ fn a_second_step_uses_the_memory_of_the_first() {
     let state: Vec<&[f32]> = case.state.iter().map(Vec::as_slice).collect();
     let engine = Engine::new(&case.graph);
     let step = || {
-        let pass = engine.train_forward(Precision::F32, &case.images, case.batch, &state);
+        let pass = engine.train_forward(settings(Precision::F32), &case.images, case.batch, &state);
         let gradients = engine.backward(pass.record, &case.weights, &state);
         (pass.logits, gradients[0].values.clone())
     };
@@ -267,7 +146,7 @@ fn inference_uses_the_running_statistics() {
         let alone = &case.images[index * image..][..image];
         assert_eq!(engine.infer(Precision::F32, alone, 1, &state), logits);
     }
-    let trained = engine.train_forward(Precision::F32, &case.images, 3, &state);
+    let trained = engine.train_forward(settings(Precision::F32), &case.images, 3, &state);
     assert_ne!(trained.logits, together);
     assert_eq!(trained.statistics.len(), 19);
 }
@@ -281,7 +160,8 @@ fn gradients_do_not_depend_on_what_reused_vectors_hold() {
         let state: Vec<&[f32]> = case.state.iter().map(Vec::as_slice).collect();
         let engine = Engine::new(&case.graph);
         let gradients = || {
-            let pass = engine.train_forward(Precision::F32, &case.images, case.batch, &state);
+            let pass =
+                engine.train_forward(settings(Precision::F32), &case.images, case.batch, &state);
             engine.backward(pass.record, &case.weights, &state)
         };
         let first = gradients();

@@ -9,12 +9,14 @@ use crate::shape::Shape;
 /// Appends nodes one by one, inferring and checking shapes at once.
 ///
 /// Node names become parameter names. Where two branches meet, append them in the order in
-/// which the original library registers its modules, so that the state has the same order.
+/// which the original library registers its modules, so that the state has the same order; where
+/// that cannot be the order of execution, say so with [`GraphBuilder::register_before`].
 #[derive(Debug, Clone)]
 pub struct GraphBuilder {
     name: String,
     nodes: Vec<Node>,
     names: HashSet<String>,
+    registered: Vec<NodeId>,
 }
 
 impl GraphBuilder {
@@ -30,6 +32,7 @@ impl GraphBuilder {
             name: name.into(),
             names: HashSet::from([node.name.clone()]),
             nodes: vec![node],
+            registered: vec![NodeId(0)],
         }
     }
 
@@ -71,7 +74,18 @@ impl GraphBuilder {
             inputs: inputs.to_vec(),
             shape,
         });
-        Ok(NodeId(self.nodes.len() - 1))
+        let id = NodeId(self.nodes.len() - 1);
+        self.registered.push(id);
+        Ok(id)
+    }
+
+    /// Puts the tensors of a node before those of another in the order of the state, because the
+    /// original library does, although the node is executed later.
+    pub fn register_before(&mut self, node: NodeId, other: NodeId) {
+        self.registered.retain(|id| *id != node);
+        let place = self.registered.iter().position(|id| *id == other);
+        self.registered
+            .insert(place.unwrap_or(self.registered.len()), node);
     }
 
     /// Appends a convolution.
@@ -104,7 +118,7 @@ impl GraphBuilder {
     /// # Errors
     /// See [`GraphBuilder::push`].
     pub fn relu(&mut self, name: impl Into<String>, input: NodeId) -> Result<NodeId, GraphError> {
-        self.push(name, Operation::Relu, &[input])
+        self.push(name, Operation::RELU, &[input])
     }
 
     /// Appends a max pool.
@@ -173,6 +187,6 @@ impl GraphBuilder {
 
     /// The finished graph with this result.
     pub fn finish(self, output: NodeId) -> Graph {
-        Graph::new(self.name, self.nodes, output)
+        Graph::new(self.name, self.nodes, self.registered, output)
     }
 }

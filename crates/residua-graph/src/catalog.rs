@@ -1,45 +1,85 @@
 //! The catalog: names that people know, and the networks behind them.
 //!
+//! For ImageNet, with torchvision's names of parameters or timm's:
+//!
 //! | names | networks |
 //! | --- | --- |
-//! | `resnet18`, `34`, `50`, `101`, `152` | ImageNet form (He et al. 2015, Table 1) |
+//! | `resnet18`, `34`, `50`, `101`, `152` | He et al. 2015, Table 1 |
+//! | `plain18` … `152` | the same without shortcuts |
 //! | `resnext50_32x4d`, `resnext101_32x8d`, `resnext101_64x4d` | grouped bottlenecks (Xie et al. 2017) |
 //! | `wide_resnet50_2`, `wide_resnet101_2` | bottlenecks of twice the width |
-//! | `resnet20`, `32`, `44`, `56`, `110`, `1202`, any 6n + 2 | CIFAR form (§4.2), option-A shortcuts |
-//! | `cifar_resnet18` … `152` | the ImageNet networks with a 3×3 stem and no max pool |
-//! | `plain…`, `cifar_plain…` | each of the ResNets without shortcuts |
-//! | `preact_resnet110`, any 6n + 2; `164`, `1001`, any other 9n + 2 | CIFAR form, norms first; basic blocks, bottlenecks (He et al. 2016) |
-//! | `wrn16_8`, `wrn28_10`, `wrn40_4`, any `wrn<6n+4>_<k>` | Wide ResNets (Zagoruyko and Komodakis 2016) |
-//! | `resnext29_8x64d`, `resnext29_16x64d`, any `resnext29_<paths>x<width>d` | CIFAR form (Xie et al. 2017) |
+//! | `resnet50c` | a stem of three convolutions (He et al. 2019) |
+//! | `resnet18d`, `26d`, `34d`, `50d`, `101d`, `152d`, `26t` | the same, and shortcuts that average |
+//! | `seresnet18`, `34`, `50`, `101`, `152`, `seresnext50_32x4d`, `seresnext101_32x8d` | squeeze and excitation (Hu et al. 2018) |
+//! | `ecaresnet26t`, `50d`, `101d` | efficient channel attention (Wang et al. 2020) |
+//! | `resnet18_cbam`, `34`, `50`, `101` | gates on channels and pixels (Woo et al. 2018) |
+//! | `skresnet18`, `34` | selective kernels (Li et al. 2019) |
+//! | `resnetv2_50`, `101`, `152` | norms first (He et al. 2016) |
+//! | `botnet26t_256` | self-attention in the last blocks (Srinivas et al. 2021) |
+//! | `densenet121`, `161`, `169`, `201` | Huang et al. 2017, Table 1 |
+//! | `vgg11`, `13`, `16`, `19`, each also with `_bn` | Simonyan and Zisserman 2015 |
+//! | `alexnet` | Krizhevsky 2014 |
 //!
-//! Where a number fits several forms (50 and 152 are 6n + 2 too), the published network has it.
+//! For CIFAR:
+//!
+//! | names | networks |
+//! | --- | --- |
+//! | `resnet20`, `32`, `44`, `56`, `110`, `1202`, any 6n + 2 | He et al. 2015, §4.2, option-A shortcuts |
+//! | `plain20` … `1202`, any 6n + 2 | the same without shortcuts |
+//! | `se_resnet20`, `56`, `110`, any 6n + 2; `cbam_resnet…` | the same with gates |
+//! | `cifar_resnet18` … `152`, `cifar_plain18` … `152` | the ImageNet networks with a 3×3 stem and no max pool |
+//! | `preact_resnet110`, any 6n + 2; `164`, `1001`, any other 9n + 2 | norms first; basic blocks, bottlenecks (He et al. 2016) |
+//! | `wrn16_8`, `wrn28_10`, `wrn40_4`, any `wrn<6n+4>_<k>` | Wide ResNets (Zagoruyko and Komodakis 2016) |
+//! | `resnext29_8x64d`, `resnext29_16x64d`, any `resnext29_<paths>x<width>d` | Xie et al. 2017, §5.2 |
+//! | `densenet40_k12`, any `densenet<3n+4>_k<growth>` | Huang et al. 2017 |
+//! | `densenet_bc100_k12`, `190_k40`, `250_k24`, any `densenet_bc<6n+4>_k<growth>` | with bottlenecks and compression |
+//! | `cifar_vgg11_bn`, `13`, `16`, `19` | one fully connected layer |
+//! | `cifar_alexnet` | 3×3 convolutions and 2×2 pools |
+//!
+//! Where a number fits several forms (50 and 152 are 6n + 2 too), the published network has it;
+//! `se_resnet50` however is the CIFAR form of 50 layers, and `seresnet50` the ImageNet network.
 
 mod rows;
+mod variation;
+
+pub use variation::{VariationError, VariationOptions};
 
 use globset::Glob;
 use residua_core::suggest;
 use thiserror::Error;
 
-use crate::families::{PreActivationSpec, ResNetSpec};
+use crate::families::{
+    AlexNetSpec, BottleneckTransformerSpec, DenseNetSpec, PreActivationSpec, ResNetSpec, VggSpec,
+};
 use crate::graph::{Graph, GraphError};
 use crate::shape::Shape;
 
 /// What of a catalog network may differ from its published form.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct BuildOptions {
     /// Number of classes; `None`: as published.
     pub classes: Option<usize>,
     /// Shape of the image; `None`: as published.
     pub input: Option<Shape>,
+    /// Shortcuts, norms, activations and regularisers; by default as published.
+    pub variations: VariationOptions,
 }
 
 /// A family with the settings of one member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ModelSpec {
-    /// Residual and plain networks, with their wider and grouped descendants.
+    /// Residual and plain networks, with their wider, grouped and gated descendants.
     ResNet(ResNetSpec),
     /// Norms before convolutions, narrow or wide.
     PreActivation(PreActivationSpec),
+    /// Residual networks with self-attention.
+    BottleneckTransformer(BottleneckTransformerSpec),
+    /// Densely connected networks.
+    DenseNet(DenseNetSpec),
+    /// VGG.
+    Vgg(VggSpec),
+    /// AlexNet.
+    AlexNet(AlexNetSpec),
 }
 
 /// Weights that others publish.
@@ -58,10 +98,12 @@ pub enum Statistics {
     Cifar10,
     /// ImageNet's training images.
     ImageNet,
+    /// None: 0.5 for both means and deviations, which takes values from `[0, 1]` to `[-1, 1]`.
+    Halves,
 }
 
 /// A row of the catalog.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The name.
     pub name: String,
@@ -81,14 +123,28 @@ impl Entry {
     /// Builds the graph.
     ///
     /// # Errors
-    /// When the network cannot take such an image.
-    pub fn build(&self, options: &BuildOptions) -> Result<Graph, GraphError> {
+    /// When the network cannot be varied like that, or cannot take such an image.
+    pub fn build(&self, options: &BuildOptions) -> Result<Graph, CatalogError> {
         let input = options.input.unwrap_or(self.input);
         let classes = options.classes.unwrap_or(self.classes);
-        match &self.spec {
-            ModelSpec::ResNet(spec) => spec.build(&self.name, input, classes),
-            ModelSpec::PreActivation(spec) => spec.build(&self.name, input, classes),
-        }
+        let name = &self.name;
+        let spec = self.spec.vary(&options.variations);
+        let graph = match spec.map_err(|source| CatalogError::Variation {
+            name: name.clone(),
+            source,
+        })? {
+            ModelSpec::ResNet(spec) => spec.build(name, input, classes),
+            ModelSpec::PreActivation(spec) => spec.build(name, input, classes),
+            ModelSpec::BottleneckTransformer(spec) => spec.build(name, input, classes),
+            ModelSpec::DenseNet(spec) => spec.build(name, input, classes),
+            ModelSpec::Vgg(spec) => spec.build(name, input, classes),
+            ModelSpec::AlexNet(spec) => spec.build(name, input, classes),
+        };
+        graph.map_err(|source| CatalogError::Build {
+            name: name.clone(),
+            input,
+            source,
+        })
     }
 }
 
@@ -119,6 +175,14 @@ pub enum CatalogError {
         pattern: String,
         /// What is wrong with it.
         message: String,
+    },
+    /// The family does not have what was to be varied.
+    #[error("{name} {source}")]
+    Variation {
+        /// The model.
+        name: String,
+        /// What it does not take.
+        source: VariationError,
     },
     /// The network cannot be built for this image.
     #[error("{name} cannot be built for an image of {input}: {source}")]
@@ -184,14 +248,9 @@ pub fn matching(pattern: &str) -> Result<Vec<Entry>, CatalogError> {
 /// Finds and builds a network.
 ///
 /// # Errors
-/// When the name is unknown or the network cannot take such an image.
+/// When the name is unknown, or as [`Entry::build`].
 pub fn build(name: &str, options: &BuildOptions) -> Result<Graph, CatalogError> {
-    let entry = find(name)?;
-    entry.build(options).map_err(|source| CatalogError::Build {
-        name: entry.name.clone(),
-        input: options.input.unwrap_or(entry.input),
-        source,
-    })
+    find(name)?.build(options)
 }
 
 #[cfg(test)]
@@ -231,6 +290,10 @@ mod tests {
             "preact_resnet29",
             "wrn10_1",
             "resnext29_4x24d",
+            "se_resnet32",
+            "cbam_resnet44",
+            "densenet100_k24",
+            "densenet_bc40_k8",
         ] {
             assert!(kinds(name), "{name}");
         }
@@ -243,6 +306,17 @@ mod tests {
             "resnext29_0x64d",
             "resnext29_8x64",
             "resnext50_4x4d",
+            "se_resnet21",
+            "seresnet20",
+            "cbam_resnet",
+            "densenet41_k12",
+            "densenet40_k0",
+            "densenet40",
+            "densenet_bc41_k12",
+            "densenet_bc100_k012",
+            "densenet_bc1000000_k12",
+            "cifar_vgg12_bn",
+            "vgg12",
         ] {
             assert!(!kinds(name), "{name}");
         }
@@ -258,6 +332,42 @@ mod tests {
     }
 
     #[test]
+    fn depths_count_convolutions_and_the_last_layer() {
+        for (name, depth) in [
+            ("densenet40_k12", 40),
+            ("densenet_bc100_k12", 100),
+            ("densenet121", 121),
+            ("densenet201", 201),
+            ("cifar_vgg13_bn", 10 + 1),
+            ("vgg19", 19),
+        ] {
+            let graph = build(name, &BuildOptions::default()).unwrap();
+            let layers = graph.nodes().iter().filter(|node| {
+                matches!(
+                    node.operation,
+                    crate::Operation::Convolution(_) | crate::Operation::Linear(_)
+                )
+            });
+            assert_eq!(layers.count(), depth, "{name}");
+        }
+    }
+
+    #[test]
+    fn short_names_lead_to_the_whole_ones() {
+        for (short, whole) in [
+            ("densenet_bc100", "densenet_bc100_k12"),
+            ("botnet26t", "botnet26t_256"),
+            ("cifar_vgg16", "cifar_vgg16_bn"),
+            ("se_resnet18", "seresnet18"),
+        ] {
+            let Err(CatalogError::UnknownModel { suggestions, .. }) = find(short) else {
+                panic!("{short}")
+            };
+            assert!(suggestions.iter().any(|name| name == whole), "{short}");
+        }
+    }
+
+    #[test]
     fn patterns_select_names() {
         let names = |pattern| -> Vec<String> {
             let found = matching(pattern).unwrap();
@@ -266,7 +376,7 @@ mod tests {
         assert_eq!(names("cifar_plain*").len(), 5);
         assert_eq!(names("resnet{20,56}"), ["resnet20", "resnet56"]);
         assert!(matches!(
-            matching("vgg*"),
+            matching("inception*"),
             Err(CatalogError::NoMatch { .. })
         ));
         assert!(matches!(
@@ -278,8 +388,8 @@ mod tests {
     #[test]
     fn an_input_that_is_no_image_is_refused_with_the_layer() {
         let options = BuildOptions {
-            classes: None,
             input: Some(Shape::vector(3)),
+            ..BuildOptions::default()
         };
         let message = build("resnet18", &options).unwrap_err().to_string();
         assert!(

@@ -2,7 +2,8 @@
 //!
 //! A batch normalisation is usually followed by an addition and a rectifier that each read
 //! and write the whole feature map again. [`fuse`] joins them where nobody else reads the
-//! values in between. Every other node becomes a step of its own.
+//! values in between. Every other node becomes a step of its own, other norms and other activations
+//! too.
 
 use crate::graph::{Graph, NodeId};
 use crate::operation::Operation;
@@ -53,17 +54,17 @@ pub fn fuse(graph: &Graph, keep: &[NodeId]) -> Vec<Step> {
         if swallowed[id.index()] {
             continue;
         }
-        let step = norm_ending_at(graph, id, &successor).unwrap_or_else(|| Step {
-            kind: StepKind::Single,
-            inputs: graph.node(id).inputs.clone(),
-            output: id,
-        });
-        if let StepKind::Norm { norm, .. } = step.kind {
-            let mut inner = id;
-            while inner != norm {
-                inner = graph.node(inner).inputs[0];
-                swallowed[inner.index()] = true;
-            }
+        let single = || Chain {
+            step: Step {
+                kind: StepKind::Single,
+                inputs: graph.node(id).inputs.clone(),
+                output: id,
+            },
+            inner: Vec::new(),
+        };
+        let Chain { step, inner } = norm_ending_at(graph, id, &successor).unwrap_or_else(single);
+        for id in inner {
+            swallowed[id.index()] = true;
         }
         steps.push(step);
     }
@@ -71,46 +72,65 @@ pub fn fuse(graph: &Graph, keep: &[NodeId]) -> Vec<Step> {
     steps
 }
 
+/// A step, and the nodes before its output that it swallows.
+struct Chain {
+    step: Step,
+    inner: Vec<NodeId>,
+}
+
 /// The chain batch norm → (add) → (relu) that ends at `last`, if there is one.
 fn norm_ending_at(
     graph: &Graph,
     last: NodeId,
     successor: &impl Fn(NodeId) -> Option<NodeId>,
-) -> Option<Step> {
-    let first_input = |id: NodeId| graph.node(id).inputs.first().copied();
+) -> Option<Chain> {
     let only_feeds = |id: NodeId, next: NodeId| successor(id) == Some(next);
+    let is_norm = |id: NodeId| matches!(graph.node(id).operation, Operation::BatchNorm(_));
     let mut at = last;
-    let relu = graph.node(at).operation == Operation::Relu;
+    let mut inner = Vec::new();
+    let relu = graph.node(at).operation == Operation::RELU;
     if relu {
-        let before = first_input(at).filter(|id| only_feeds(*id, at))?;
-        at = before;
+        let before = graph.node(at).inputs.first().copied();
+        at = before.filter(|id| only_feeds(*id, at))?;
+        inner.push(at);
     }
     let mut shortcut = None;
-    if graph.node(at).operation == Operation::Add {
-        let before = first_input(at).filter(|id| only_feeds(*id, at))?;
-        shortcut = Some(graph.node(at).inputs[1]);
-        at = before;
+    if let (Operation::Add, &[first, second]) =
+        (graph.node(at).operation, &graph.node(at).inputs[..])
+    {
+        // The residual branch comes first. Where something follows its norm, a gate for instance, that
+        // of a projection takes the addition instead.
+        let orders = [(first, second), (second, first)];
+        let order = { orders.into_iter() }.find(|(id, _)| is_norm(*id) && only_feeds(*id, at));
+        let (norm, other) = order?;
+        shortcut = Some(other);
+        at = norm;
+        inner.push(at);
     }
-    if !matches!(graph.node(at).operation, Operation::BatchNorm(_)) {
+    if !is_norm(at) {
         return None;
     }
-    let inputs = first_input(at).into_iter().chain(shortcut).collect();
-    let kind = StepKind::Norm {
-        norm: at,
-        shortcut,
-        relu,
-    };
-    Some(Step {
-        kind,
-        inputs,
-        output: last,
+    let inputs = graph.node(at).inputs.iter().copied().chain(shortcut);
+    Some(Chain {
+        step: Step {
+            kind: StepKind::Norm {
+                norm: at,
+                shortcut,
+                relu,
+            },
+            inputs: inputs.collect(),
+            output: last,
+        },
+        inner,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{self, BuildOptions};
+    use crate::catalog::{self, BuildOptions, VariationOptions};
+    use crate::families::Norm;
+    use crate::{Activation, Convolution, GraphBuilder, Shape};
 
     fn resnet20() -> Graph {
         catalog::build("resnet20", &BuildOptions::default()).unwrap()
@@ -144,7 +164,7 @@ mod tests {
                 .filter(|step| wanted(&graph.node(step.output).operation))
                 .count()
         };
-        assert_eq!(kinds(|operation| *operation == Operation::Relu), 0);
+        assert_eq!(kinds(|operation| *operation == Operation::RELU), 0);
         assert_eq!(kinds(|operation| *operation == Operation::Add), 0);
         let with_shortcut = |step: &&Step| {
             matches!(
@@ -166,6 +186,83 @@ mod tests {
         let steps = fuse(&graph, &[sum]);
         assert_executable(&graph, &steps);
         assert!(steps.iter().any(|step| step.output == sum));
+    }
+
+    /// A convolution with its norm, and beside it a gate-like branch that ends in no norm.
+    fn projection_beside(operation: Operation) -> Graph {
+        let mut b = GraphBuilder::new("projection", Shape::map(8, 8, 4));
+        let image = b.input();
+        let branch = b.convolution("conv", image, Convolution::square(4, 3));
+        let projection = b.convolution("downsample.0", image, Convolution::square(4, 1));
+        let projection = b.batch_norm("downsample.1", projection.unwrap()).unwrap();
+        let sum = b.add("add", branch.unwrap(), projection).unwrap();
+        let output = b.push("end", operation, &[sum]).unwrap();
+        b.finish(output)
+    }
+
+    #[test]
+    fn the_norm_may_be_the_second_of_the_addition() {
+        let graph = projection_beside(Operation::RELU);
+        let find = |name: &str| graph.find(name).unwrap();
+        let steps = fuse(&graph, &[]);
+        assert_executable(&graph, &steps);
+        let expected = Step {
+            kind: StepKind::Norm {
+                norm: find("downsample.1"),
+                shortcut: Some(find("conv")),
+                relu: true,
+            },
+            inputs: vec![find("downsample.0"), find("conv")],
+            output: find("end"),
+        };
+        assert_eq!(steps.last(), Some(&expected));
+        assert_eq!(steps.len(), 4);
+    }
+
+    #[test]
+    fn other_activations_and_norms_are_steps_of_their_own() {
+        let graph = projection_beside(Operation::Activation(Activation::Silu));
+        let steps = fuse(&graph, &[]);
+        assert_executable(&graph, &steps);
+        let [.., norm, silu] = &steps[..] else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(silu.kind, StepKind::Single);
+        assert!(matches!(norm.kind, StepKind::Norm { relu: false, .. }));
+        let options = BuildOptions {
+            variations: VariationOptions {
+                norm: Some(Norm::Group { groups: 4 }),
+                ..VariationOptions::default()
+            },
+            ..BuildOptions::default()
+        };
+        let graph = catalog::build("resnet20", &options).unwrap();
+        let mut steps = fuse(&graph, &[]).into_iter();
+        assert!(steps.all(|step| step.kind == StepKind::Single));
+    }
+
+    #[test]
+    fn the_branch_that_stochastic_depth_ends_leaves_the_addition_to_the_projection() {
+        let options = BuildOptions {
+            variations: VariationOptions {
+                stochastic_depth: Some(0.2),
+                ..VariationOptions::default()
+            },
+            ..BuildOptions::default()
+        };
+        for name in ["resnet50", "botnet26t_256"] {
+            let graph = catalog::build(name, &options).unwrap();
+            let steps = fuse(&graph, &[]);
+            assert_executable(&graph, &steps);
+            let with_shortcut = steps.iter().filter(|step| {
+                let shortcut = match step.kind {
+                    StepKind::Norm { shortcut, .. } => shortcut,
+                    StepKind::Single => None,
+                };
+                shortcut.is_some_and(|id| graph.node(id).name.ends_with("drop_path"))
+            });
+            assert_eq!(with_shortcut.count(), 4, "{name}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::operation::{Operation, StateRole};
+use crate::operation::{Initial, Operation, StateRole};
 use crate::shape::Shape;
 
 /// Identifies a node of one graph: its place in the order of execution.
@@ -30,7 +30,7 @@ pub struct Node {
 }
 
 /// A tensor of a network's state with its full name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StateEntry {
     /// PyTorch's `state_dict` key.
     pub name: String,
@@ -38,6 +38,8 @@ pub struct StateEntry {
     pub shape: Vec<usize>,
     /// What it is for.
     pub role: StateRole,
+    /// Where training starts.
+    pub initial: Initial,
     /// The node that owns it.
     pub node: NodeId,
 }
@@ -77,15 +79,23 @@ pub enum GraphError {
 pub struct Graph {
     name: String,
     nodes: Vec<Node>,
+    /// All nodes in the order in which the original library registers them.
+    registered: Vec<NodeId>,
     output: NodeId,
 }
 
 impl Graph {
     /// Used by the builder, which has checked the nodes.
-    pub(crate) fn new(name: String, nodes: Vec<Node>, output: NodeId) -> Self {
+    pub(crate) fn new(
+        name: String,
+        nodes: Vec<Node>,
+        registered: Vec<NodeId>,
+        output: NodeId,
+    ) -> Self {
         Self {
             name,
             nodes,
+            registered,
             output,
         }
     }
@@ -182,21 +192,24 @@ impl Graph {
     /// The tensors that one node owns.
     pub fn state_of(&self, id: NodeId) -> Vec<StateEntry> {
         let node = self.node(id);
-        let specs = node.operation.state(self.input_shape_of(id).channels());
+        let specs = node.operation.state(self.input_shape_of(id));
         specs
             .into_iter()
             .map(|spec| StateEntry {
                 name: format!("{}.{}", node.name, spec.name),
                 shape: spec.shape,
                 role: spec.role,
+                initial: spec.initial,
                 node: id,
             })
             .collect()
     }
 
-    /// All tensors of the network's state, in the order of PyTorch's `state_dict`.
+    /// All tensors of the network's state, in the order of PyTorch's `state_dict`. That is the order
+    /// of the nodes but for networks whose library registers a module before one that it reads.
     pub fn state(&self) -> Vec<StateEntry> {
-        self.ids().flat_map(|id| self.state_of(id)).collect()
+        let registered = self.registered.iter();
+        registered.flat_map(|id| self.state_of(*id)).collect()
     }
 
     /// Number of values that training updates.

@@ -51,6 +51,8 @@ pub use drawing::svg;
 pub use fusion::{Step, StepKind, fuse};
 pub use graph::{Graph, GraphError, Node, NodeId, StateEntry};
 pub use operation::{
-    BatchNorm, Convolution, Linear, MaxPool, Operation, StateRole, StateSpec, ZeroPadShortcut,
+    Activation, AveragePool, Axis, BatchNorm, ChannelConvolution, Convolution, DropUnit, Dropout,
+    Edge, GroupNorm, Initial, InitialScale, Linear, MaxPool, Operation, SelfAttention, Slice,
+    StateRole, StateSpec, ZeroPadShortcut,
 };
 pub use shape::Shape;

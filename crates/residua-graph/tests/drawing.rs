@@ -133,6 +133,46 @@ fn operations_and_changed_shapes_are_written_out() {
 }
 
 #[test]
+fn signs_are_explained_where_they_occur() {
+    for (name, sum, product) in [
+        ("resnet20", true, false),
+        ("seresnet18", true, true),
+        ("vgg11", false, false),
+    ] {
+        let drawing = svg(&build(name));
+        assert_eq!(drawing.contains("⊕: addition"), sum, "{name}");
+        assert_eq!(
+            drawing.contains("⊗: product with a gate"),
+            product,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn stages_of_all_families_have_their_names() {
+    for (name, stages) in [
+        ("densenet121", &["features.denseblock4", "features"][..]),
+        ("vgg16_bn", &["features", "classifier"]),
+        ("botnet26t_256", &["stem", "stages.0", "stages.3", "head"]),
+        ("resnetv2_50", &["stem", "stages.2.blocks", "head"]),
+    ] {
+        let drawing = svg(&build(name));
+        let document = Document::parse(&drawing).unwrap();
+        let panels = document.descendants().filter(|n| has_class(n, "panel"));
+        let titles = panels.filter_map(|panel| {
+            let group = panel.parent()?;
+            let title = group.children().find(|n| n.has_tag_name("title"))?;
+            title.text()
+        });
+        let titles: Vec<&str> = titles.collect();
+        for stage in stages {
+            assert!(titles.contains(stage), "{stage} among {titles:?} of {name}");
+        }
+    }
+}
+
+#[test]
 fn names_cannot_break_the_document() {
     let name = "<script>\"&'\u{0}\u{1b}\u{ffff}";
     let mut builder = GraphBuilder::new(name, Shape::map(8, 8, 3));

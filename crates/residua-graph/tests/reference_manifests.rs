@@ -5,7 +5,7 @@ use residua_graph::{Graph, StateRole};
 use serde_json::Value;
 
 /// Catalog name and the manifest that describes it.
-const MANIFESTS: [(&str, &str); 17] = [
+const MANIFESTS: [(&str, &str); 34] = [
     ("resnet18", "torchvision_resnet18"),
     ("resnet34", "torchvision_resnet34"),
     ("resnet50", "torchvision_resnet50"),
@@ -23,6 +23,23 @@ const MANIFESTS: [(&str, &str); 17] = [
     ("resnext29_8x64d", "cifar_resnext29_8x64d"),
     ("wrn16_8", "cifar_wrn16_8"),
     ("wrn28_10", "cifar_wrn28_10"),
+    ("densenet_bc100_k12", "cifar_densenet_bc100_k12"),
+    ("cifar_vgg16_bn", "cifar_vgg16_bn"),
+    ("alexnet", "torchvision_alexnet"),
+    ("densenet121", "torchvision_densenet121"),
+    ("densenet169", "torchvision_densenet169"),
+    ("vgg11", "torchvision_vgg11"),
+    ("vgg16", "torchvision_vgg16"),
+    ("vgg16_bn", "torchvision_vgg16_bn"),
+    ("vgg19_bn", "torchvision_vgg19_bn"),
+    ("resnet26t", "timm_resnet26t"),
+    ("resnet50d", "timm_resnet50d"),
+    ("seresnet50", "timm_seresnet50"),
+    ("ecaresnet26t", "timm_ecaresnet26t"),
+    ("resnet50_cbam", "timm_resnet50_cbam"),
+    ("skresnet18", "timm_skresnet18"),
+    ("resnetv2_50", "timm_resnetv2_50"),
+    ("botnet26t_256", "timm_botnet26t_256"),
 ];
 
 fn manifest(file: &str) -> Value {

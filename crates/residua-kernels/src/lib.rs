@@ -51,21 +51,33 @@
 #[cfg(test)]
 extern crate self as residua_kernels;
 
+pub mod activation;
+pub mod attention;
 pub mod batch_norm;
 mod buffer;
+pub mod channel_convolution;
+pub mod channel_summary;
 mod channels;
+pub mod chunks;
 pub mod convolution;
+pub mod dropout;
 mod element;
 pub mod elementwise;
 mod error;
 pub mod feature_map;
+pub mod flatten;
+pub mod gate;
+pub mod group_norm;
+mod image_parts;
 mod instruction_set;
 pub mod linear;
 mod lines;
 pub mod optimiser;
 mod parallel;
+pub mod path_softmax;
 pub mod pooling;
 pub mod reduce;
+mod rows;
 mod scratch;
 pub mod shortcut;
 mod simd;

@@ -168,11 +168,11 @@ fn pools_in_bfloat16_round_once() {
         padding: [1, 1],
         ..PoolingSpec::default()
     };
+    let global = AverageGeometry::global(2, [13, 10], 37).unwrap();
+    let sliding = AverageGeometry::sliding(&spec, true).unwrap();
     let max = MaxGeometry::new(spec).unwrap();
-    let average = AverageGeometry::global(2, [13, 10], 37).unwrap();
     let input = exact(1, max.input_length());
     let gradient = exact(2, max.output_length());
-    let means_gradient = numbers(3, average.output_length());
     for set in InstructionSet::available() {
         with_instruction_set(set, || {
             let mut wide = vec![f32::NAN; max.output_length()];
@@ -195,16 +195,25 @@ fn pools_in_bfloat16_round_once() {
                 );
             }
 
-            let mut wide = vec![f32::NAN; average.output_length()];
-            let mut narrow = wide.clone();
-            pooling::average_forward(&average, &input, &mut wide).unwrap();
-            pooling::average_forward(&average, &round(&input), &mut narrow).unwrap();
-            assert_eq!(narrow, wide, "{set} means");
-            let mut wide = vec![f32::NAN; average.input_length()];
-            let mut narrow = round(&wide);
-            pooling::average_backward(&average, &means_gradient, &mut wide).unwrap();
-            pooling::average_backward(&average, &means_gradient, &mut narrow).unwrap();
-            assert_eq!(narrow, round(&wide), "{set} gradient of means");
+            // Windows that do not overlap and windows that do, with both formats on either side.
+            for average in [&global, &sliding] {
+                let gradient = exact(3, average.output_length());
+                let mut wide = vec![f32::NAN; average.output_length()];
+                let mut mixed = wide.clone();
+                let mut narrow = round(&wide);
+                pooling::average_forward(average, &input, &mut wide).unwrap();
+                pooling::average_forward(average, &round(&input), &mut mixed).unwrap();
+                pooling::average_forward(average, &round(&input), &mut narrow).unwrap();
+                assert_eq!(mixed, wide, "{set} means");
+                assert_eq!(narrow, round(&wide), "{set} means");
+                let mut wide = vec![f32::NAN; average.input_length()];
+                let [mut mixed, mut narrow] = [round(&wide), round(&wide)];
+                pooling::average_backward(average, &gradient, &mut wide).unwrap();
+                pooling::average_backward(average, &gradient, &mut mixed).unwrap();
+                pooling::average_backward(average, &round(&gradient), &mut narrow).unwrap();
+                assert_eq!(mixed, round(&wide), "{set} gradient of means");
+                assert_eq!(narrow, round(&wide), "{set} gradient of means");
+            }
         });
     }
 }

@@ -28,18 +28,31 @@
 
 mod autodiff;
 mod backend;
+mod composed;
 mod flex;
 mod functions;
 mod host;
+mod operation_set;
 mod options;
 pub mod reference;
 
 pub use backend::VisionBackend;
+pub use composed::{
+    activation, adaptive_average_pool, average_pool, channel_convolution, channel_summary, dropout,
+    flatten, gate, group_norm, path_softmax, self_attention,
+};
 pub use functions::{
     BatchNormOutput, adam_w_step, batch_norm, channel_affine, convolution, global_average_pool,
     linear, max_pool, sgd_step, zero_pad_shortcut,
 };
 pub use host::{HostValues, is_host};
-pub use options::{ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions};
+pub use operation_set::OperationSet;
+pub use options::{
+    AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions,
+};
+/// Functions of single numbers.
+pub use residua_kernels::activation::Activation;
+/// What a dropout drops.
+pub use residua_kernels::dropout::DropRule;
 /// The rules of the optimiser steps.
 pub use residua_kernels::optimiser::{AdamW, Sgd};

@@ -54,3 +54,14 @@ pub struct ZeroPadOptions {
     /// Zero channels after them.
     pub after: usize,
 }
+
+/// Settings of an average pool without padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AveragePoolOptions {
+    /// Window height and width.
+    pub kernel: [usize; 2],
+    /// Step between windows.
+    pub stride: [usize; 2],
+    /// Whether pixels at the far edges that do not fill a window form a smaller one.
+    pub keep_edges: bool,
+}

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
+use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
@@ -41,6 +42,8 @@ pub struct BenchmarkCase {
     pub mode: BenchmarkMode,
     /// The format of feature maps.
     pub precision: Precision,
+    /// What training steps keep for their reverse passes.
+    pub checkpointing: GradientCheckpointing,
     /// Images at once; `None` for [`default_batch`].
     pub batch: Option<usize>,
     /// Height and width of the images; `None` for the network's own.
@@ -129,7 +132,8 @@ pub fn default_batch(input: Shape) -> usize {
 /// Measures a case. `on_step` is told how many steps are done, warm-up included.
 ///
 /// # Errors
-/// When the model is unknown, cannot take such images, or the device lacks the precision.
+/// When the model is unknown, cannot take such images, or the device lacks the precision or gradient
+/// checkpointing.
 pub fn measure(
     case: &BenchmarkCase,
     options: &BenchmarkOptions,
@@ -141,8 +145,8 @@ pub fn measure(
     let graph = catalog::build(
         &case.model,
         &BuildOptions {
-            classes: None,
             input: case.size.map(|side| Shape::map(side, side, channels)),
+            ..BuildOptions::default()
         },
     )?;
     let size = graph.input_shape().spatial();
@@ -156,6 +160,7 @@ pub fn measure(
     let seconds = match case.mode {
         BenchmarkMode::Train => {
             network.set_precision(case.precision)?;
+            network.set_checkpointing(case.checkpointing)?;
             let mut learner = Learner::new(network, LEARNING);
             repeat(options, on_step, |step| {
                 let batch = images.clone();
@@ -203,6 +208,7 @@ const LEARNING: LearnerSettings = LearnerSettings {
     optimiser: OptimiserConfig::sgd(LEARNING_RATE),
     clip_norm: None,
     accumulate: 1,
+    seed: 0,
 };
 
 /// Seconds of the steps that count; `step` is given its number, counted from 1.
@@ -265,6 +271,7 @@ mod tests {
             model: "resnet8".to_owned(),
             mode,
             precision: Precision::F32,
+            checkpointing: GradientCheckpointing::Off,
             batch: Some(2),
             size: Some(8),
         }

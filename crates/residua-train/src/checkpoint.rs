@@ -1,13 +1,14 @@
 //! Checkpoints: a network, what it is for, and where its training stood.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::model_record::ModelRecord;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
-use residua_graph::catalog::{self, BuildOptions, Statistics};
+use residua_graph::catalog::{self, BuildOptions, Statistics, VariationOptions};
 use residua_weights::{NamedTensor, TensorFile, Values, class_count};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::build_options;
 use crate::error::TrainError;
@@ -154,6 +155,19 @@ pub fn read_record(path: &Path) -> Result<Option<ModelRecord>, TrainError> {
     record_of(path, &file).map(Some)
 }
 
+/// In what the network of a record differs from the catalog's.
+///
+/// # Errors
+/// When this version does not know the variation.
+pub fn recorded_variations(record: &ModelRecord) -> Result<VariationOptions, TrainError> {
+    serde_json::from_value(Value::Object(record.variations.clone())).map_err(|failure| {
+        TrainError::Config(format!(
+            "the recorded variations of {} cannot be read: {failure}",
+            record.model
+        ))
+    })
+}
+
 /// Reads a network with everything needed to use it; training state is skipped.
 ///
 /// # Errors
@@ -245,14 +259,20 @@ pub(crate) fn without_training_state(mut file: TensorFile) -> TensorFile {
 /// When the model is unknown.
 pub fn published_preprocessing(model: &str) -> Result<Preprocessing, TrainError> {
     let entry = catalog::find(model)?;
-    let mut preprocessing = match entry.input.spatial() {
+    let [height, width] = entry.input.spatial();
+    let mut preprocessing = match [height, width] {
         [32, 32] => Preprocessing::cifar10(),
-        _ => Preprocessing::imagenet(),
+        _ => Preprocessing {
+            height,
+            width,
+            ..Preprocessing::imagenet()
+        },
     };
     if let Some(weights) = entry.weights {
         preprocessing.normalisation = match weights.statistics {
             Statistics::Cifar10 => Normalisation::cifar10(),
             Statistics::ImageNet => Normalisation::imagenet(),
+            Statistics::Halves => Normalisation::halves(),
         };
     }
     Ok(preprocessing)
@@ -301,6 +321,7 @@ pub(crate) fn load_training(
         .partition(|tensor| tensor.name.starts_with(MEMORY_PREFIX));
     file.tensors = memory;
     let weights = TensorFile {
+        path: path.to_owned(),
         tensors: weights,
         ..TensorFile::default()
     };
@@ -355,6 +376,7 @@ fn weights_file(
         }
     }
     Ok(TensorFile {
+        path: PathBuf::new(),
         metadata: [(RECORD.to_owned(), to_json(record)?)].into(),
         tensors,
     })
@@ -396,7 +418,8 @@ fn network_for(
     file: &TensorFile,
     device: &Device,
 ) -> Result<Network, TrainError> {
-    let options = build_options(&record.preprocessing, record.classes.len());
+    let variations = recorded_variations(record)?;
+    let options = build_options(&record.preprocessing, record.classes.len(), variations);
     let graph = catalog::build(&record.model, &options)?;
     Network::from_file(graph, file, device)
 }

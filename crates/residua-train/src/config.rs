@@ -1,10 +1,11 @@
 //! Every setting of a run, as it is saved in `config.toml`.
 
+use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::suggest;
 use residua_data::{Augmentation, DataSpec, RandomCrop};
-use residua_graph::catalog::BuildOptions;
+use residua_graph::catalog::{BuildOptions, VariationOptions};
 use residua_graph::{Graph, Shape, catalog};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,10 @@ pub struct TrainConfig {
     /// is there on the CPU only.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether feature maps are computed a second time in the reverse pass rather than kept, on the CPU
+    /// only.
+    #[serde(default)]
+    pub gradient_checkpointing: GradientCheckpointing,
     /// Gradients of a larger global norm are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -56,6 +61,9 @@ pub struct TrainConfig {
     /// Where values come from before the first step; fresh ones unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<StartingWeights>,
+    /// In what the network differs from the published one.
+    #[serde(default)]
+    pub variations: VariationOptions,
     /// What is made small.
     pub loss: LossConfig,
     /// How.
@@ -91,6 +99,7 @@ impl TrainConfig {
         Self {
             schema: Self::SCHEMA.to_owned(),
             model: if small { "resnet20" } else { "resnet18" }.to_owned(),
+            variations: VariationOptions::default(),
             data,
             seed: 0,
             weights: None,
@@ -98,6 +107,7 @@ impl TrainConfig {
             batch_size: if builtin || !small { 32 } else { 128 },
             accumulate: 1,
             precision: Precision::F32,
+            gradient_checkpointing: GradientCheckpointing::Off,
             clip_norm: None,
             checkpoint_every: None,
             validation_fraction: None,
@@ -154,7 +164,7 @@ impl TrainConfig {
     pub fn graph(&self, classes: usize) -> Result<Graph, TrainError> {
         Ok(catalog::build(
             &self.model,
-            &build_options(&self.preprocessing, classes),
+            &build_options(&self.preprocessing, classes, self.variations),
         )?)
     }
 
@@ -224,7 +234,9 @@ impl TrainConfig {
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
         self.augmentation
             .validate()
-            .map_err(|failure| TrainError::Config(failure.to_string()))
+            .map_err(|failure| TrainError::Config(failure.to_string()))?;
+        // Whether the network has these variations and can take such images does not depend on classes.
+        self.graph(1).map(|_| ())
     }
 }
 
@@ -248,7 +260,11 @@ pub(crate) fn check_batch_memory(
 }
 
 /// A catalog network for images prepared like this.
-pub(crate) fn build_options(preprocessing: &Preprocessing, classes: usize) -> BuildOptions {
+pub(crate) fn build_options(
+    preprocessing: &Preprocessing,
+    classes: usize,
+    variations: VariationOptions,
+) -> BuildOptions {
     BuildOptions {
         classes: Some(classes),
         input: Some(Shape::map(
@@ -256,6 +272,7 @@ pub(crate) fn build_options(preprocessing: &Preprocessing, classes: usize) -> Bu
             preprocessing.width,
             preprocessing.channels(),
         )),
+        variations,
     }
 }
 

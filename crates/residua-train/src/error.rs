@@ -29,6 +29,12 @@ pub enum TrainError {
         /// The precision.
         precision: Precision,
     },
+    /// The device cannot compute feature maps a second time.
+    #[error(
+        "gradient checkpointing is there on the CPU only; compute on it (--device cpu) or keep the \
+         feature maps (gradient_checkpointing=off), in more pieces (--accumulate N) if memory is short"
+    )]
+    CheckpointingNeedsCpu,
     /// The network is unknown or cannot be built.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -42,16 +48,8 @@ pub enum TrainError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A weight file does not fit the network.
-    #[error("the weights do not fit {model}: {report}")]
-    WeightsDoNotFit {
-        /// The network.
-        model: String,
-        /// What fits and what does not.
-        report: Box<LoadReport>,
-    },
-    /// A weight file does not fit the network that is to start from it.
     #[error("{} does not fit {model}: {report}\n{advice}", file.display())]
-    StartingWeightsDoNotFit {
+    WeightsDoNotFit {
         /// The network.
         model: String,
         /// The file.
@@ -143,13 +141,13 @@ impl TrainError {
             Self::Weights(_) => true,
             Self::Config(_)
             | Self::PrecisionNeedsCpu { .. }
+            | Self::CheckpointingNeedsCpu
             | Self::Catalog(_)
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },
             )
             | Self::Run(RunError::Malformed { .. })
             | Self::WeightsDoNotFit { .. }
-            | Self::StartingWeightsDoNotFit { .. }
             | Self::NegativeVariance { .. }
             | Self::Record { .. }
             | Self::NoCheckpoint { .. } => true,

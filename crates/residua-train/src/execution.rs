@@ -1,10 +1,13 @@
 //! Running a graph: one walk over its fused steps.
 
-use burn::tensor::{Tensor, activation::relu};
-use residua_graph::{BatchNorm, NodeId, Operation, StepKind};
+use burn::tensor::{Tensor, s};
+use residua_core::seed::SeedStream;
+use residua_engine::{drop_rule, kernel_activation};
+use residua_graph::{Axis, BatchNorm, Edge, NodeId, Operation, StepKind};
 use residua_ops::{
-    ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions, batch_norm, channel_affine,
-    convolution, global_average_pool, linear, max_pool, zero_pad_shortcut,
+    AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, OperationSet,
+    ZeroPadOptions, activation, adaptive_average_pool, average_pool, channel_convolution,
+    channel_summary, dropout, flatten, gate, group_norm, path_softmax, self_attention,
 };
 
 use crate::network::Network;
@@ -45,6 +48,18 @@ impl Value {
     }
 }
 
+/// Which statistics normalise, and what dropouts drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Running statistics; nothing is dropped.
+    Evaluation,
+    /// Those of the batch.
+    Training {
+        /// Of dropouts: each node derives its own.
+        randomness: SeedStream,
+    },
+}
+
 /// Called with each step's result.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, &Value);
 
@@ -52,7 +67,8 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, &Value);
 pub(crate) struct Execution<'a> {
     network: &'a Network,
     values: &'a [Tensor<1>],
-    training: bool,
+    mode: Mode,
+    operations: OperationSet,
     results: Vec<Option<Value>>,
     /// Steps that still have to read each result.
     readers: Vec<usize>,
@@ -61,7 +77,7 @@ pub(crate) struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// A pass with these values in place of the network's own (they may be on the tape).
-    pub(crate) fn new(network: &'a Network, values: &'a [Tensor<1>], training: bool) -> Self {
+    pub(crate) fn new(network: &'a Network, values: &'a [Tensor<1>], mode: Mode) -> Self {
         let nodes = network.graph().nodes().len();
         let mut readers = vec![0; nodes];
         for step in network.steps() {
@@ -73,7 +89,8 @@ impl<'a> Execution<'a> {
         Self {
             network,
             values,
-            training,
+            mode,
+            operations: network.operations(),
             results: vec![None; nodes],
             readers,
             statistics: Vec::new(),
@@ -120,18 +137,26 @@ impl<'a> Execution<'a> {
                     groups: settings.groups,
                 };
                 let x = self.map(input(0));
-                let mut y = convolution(x, self.weight(node), options);
+                let mut y = (self.operations.convolution)(x, self.weight(node), options);
                 if settings.bias {
                     let bias = self.state(node, 1);
                     y = y + bias.reshape([1, 1, 1, settings.out_channels]);
                 }
                 Value::Map(y)
             }
-            Operation::Relu => match self.take(input(0)) {
-                Value::Map(x) => Value::Map(relu(x)),
-                Value::Vector(x) => Value::Vector(relu(x)),
+            Operation::GroupNorm(settings) => Value::Map(group_norm(
+                self.map(input(0)),
+                self.state(node, 0),
+                self.state(node, 1),
+                settings.groups,
+                settings.epsilon,
+            )),
+            Operation::Activation(kind) => match self.take(input(0)) {
+                Value::Map(x) => Value::Map(activation(x, kernel_activation(kind))),
+                Value::Vector(x) => Value::Vector(activation(x, kernel_activation(kind))),
             },
-            Operation::MaxPool(settings) => Value::Map(max_pool(
+            Operation::Dropout(_) => self.dropout(node, input(0)),
+            Operation::MaxPool(settings) => Value::Map((self.operations.max_pool)(
                 self.map(input(0)),
                 MaxPoolOptions {
                     kernel: settings.kernel,
@@ -139,15 +164,65 @@ impl<'a> Execution<'a> {
                     padding: settings.padding,
                 },
             )),
-            Operation::GlobalAveragePool => Value::Vector(global_average_pool(self.map(input(0)))),
-            Operation::ZeroPadShortcut(settings) => Value::Map(zero_pad_shortcut(
+            Operation::AveragePool(settings) => Value::Map(average_pool(
                 self.map(input(0)),
-                ZeroPadOptions {
+                AveragePoolOptions {
+                    kernel: settings.kernel,
                     stride: settings.stride,
-                    before: settings.before,
-                    after: settings.after,
+                    keep_edges: settings.edge == Edge::Keep,
                 },
             )),
+            Operation::AdaptiveAveragePool(size) => {
+                Value::Map(adaptive_average_pool(self.map(input(0)), size))
+            }
+            Operation::GlobalAveragePool => {
+                Value::Vector((self.operations.global_average_pool)(self.map(input(0))))
+            }
+            Operation::Flatten => Value::Vector(flatten(self.map(input(0)))),
+            Operation::ChannelSummary => Value::Map(channel_summary(self.map(input(0)))),
+            Operation::ChannelConvolution(_) => {
+                let x = self.map(input(0));
+                Value::Map(channel_convolution(x, self.state(node, 0)))
+            }
+            Operation::PathSoftmax { paths } => Value::Map(path_softmax(self.map(input(0)), paths)),
+            Operation::SelfAttention(settings) => {
+                let qkv = self.map(input(0));
+                let [height, width] = [0, 1].map(|index| self.table(node, index));
+                Value::Map(self_attention(qkv, height, width, settings.heads))
+            }
+            Operation::ZeroPadShortcut(settings) => {
+                Value::Map((self.operations.zero_pad_shortcut)(
+                    self.map(input(0)),
+                    ZeroPadOptions {
+                        stride: settings.stride,
+                        before: settings.before,
+                        after: settings.after,
+                    },
+                ))
+            }
+            Operation::Slice(slice) => {
+                let x = self.map(input(0));
+                let part = slice.begin..slice.begin + slice.length;
+                Value::Map(match slice.axis {
+                    Axis::Rows => x.slice(s![.., part]),
+                    Axis::Channels => x.slice(s![.., .., .., part]),
+                })
+            }
+            Operation::Concat(axis) => {
+                let inputs = graph.node(node).inputs.clone();
+                let maps = inputs.into_iter().map(|id| self.map(id)).collect();
+                Value::Map(Tensor::cat(
+                    maps,
+                    match axis {
+                        Axis::Rows => 1,
+                        Axis::Channels => 3,
+                    },
+                ))
+            }
+            Operation::Gate => {
+                let x = self.map(input(0));
+                Value::Map(gate(x, self.map(input(1))))
+            }
             Operation::Add => match (self.take(input(0)), self.take(input(1))) {
                 (Value::Map(a), Value::Map(b)) => Value::Map(a + b),
                 (Value::Vector(a), Value::Vector(b)) => Value::Vector(a + b),
@@ -158,11 +233,24 @@ impl<'a> Execution<'a> {
                 let [_, in_features] = x.dims();
                 let weight = self.state(node, 0);
                 let weight = weight.reshape([settings.out_features, in_features]);
-                Value::Vector(linear(x, weight, self.state(node, 1)))
+                Value::Vector((self.operations.linear)(x, weight, self.state(node, 1)))
             }
             Operation::Input | Operation::BatchNorm(_) => {
                 unreachable!("inputs and norms are executed elsewhere")
             }
+        }
+    }
+
+    fn dropout(&mut self, node: NodeId, input: NodeId) -> Value {
+        let value = self.take(input);
+        let Mode::Training { randomness } = self.mode else {
+            return value;
+        };
+        let rule = drop_rule(self.network.graph(), node, randomness)
+            .expect("only dropouts are asked for their rule");
+        match value {
+            Value::Map(x) => Value::Map(dropout(x, rule)),
+            Value::Vector(x) => Value::Vector(dropout(x, rule)),
         }
     }
 
@@ -176,18 +264,20 @@ impl<'a> Execution<'a> {
         let x = self.map(self.network.graph().node(node).inputs[0]);
         let shortcut = shortcut.map(|id| self.map(id));
         let (scale, shift) = (self.state(node, 0), self.state(node, 1));
-        if !self.training {
+        if self.mode == Mode::Evaluation {
             let variance = self.state(node, 3).add_scalar(settings.epsilon);
             let scale = scale / variance.sqrt();
             let shift = shift - self.state(node, 2) * scale.clone();
-            return Value::Map(channel_affine(x, scale, shift, shortcut, relu));
+            return Value::Map((self.operations.channel_affine)(
+                x, scale, shift, shortcut, relu,
+            ));
         }
         let [batch, height, width, _] = x.dims();
         let options = NormOptions {
             epsilon: settings.epsilon,
             relu,
         };
-        let output = batch_norm(x, scale, shift, shortcut, options);
+        let output = (self.operations.batch_norm)(x, scale, shift, shortcut, options);
         self.statistics.push(NormStatistics {
             node,
             mean: output.mean.inner(),
@@ -227,6 +317,13 @@ impl<'a> Execution<'a> {
 
     fn state(&self, node: NodeId, index: usize) -> Tensor<1> {
         self.values[self.network.first_entry(node) + index].clone()
+    }
+
+    /// A tensor of two axes.
+    fn table(&self, node: NodeId, index: usize) -> Tensor<2> {
+        let entry = &self.network.entries()[self.network.first_entry(node) + index];
+        self.state(node, index)
+            .reshape([entry.shape[0], entry.shape[1]])
     }
 
     fn weight(&self, node: NodeId) -> Tensor<4> {

@@ -2,42 +2,25 @@
 
 use rand::{Rng, RngExt};
 use residua_core::seed::SeedStream;
-use residua_graph::{StateEntry, StateRole};
+use residua_graph::{Initial, StateEntry};
 
-/// Fresh values of one tensor of the state.
-///
-/// - Convolutions: normal with variance 2 / fan-out (He et al. 2015, "Delving Deep into
-///   Rectifiers", eq. 14, as torchvision initialises its residual networks).
-/// - Linear layers: uniform within ±1 / √fan-in, weight and bias, PyTorch's default; no
-///   rectifier follows them.
-/// - Norms: scale 1, shift 0, running mean 0, running variance 1.
+/// Fresh values of one tensor of the state, as the graph describes them.
 ///
 /// They depend only on the seed and the tensor's name, so a layer starts the same whatever
 /// else the network contains.
 pub fn initial_values(entry: &StateEntry, seed: SeedStream) -> Vec<f32> {
     let count = entry.elements();
     let mut rng = seed.child("initialise").child(&entry.name).rng();
-    match (entry.role, entry.shape.as_slice()) {
-        (StateRole::Weight, &[out_channels, _, height, width]) => {
-            let fan_out = (out_channels * height * width) as f64;
-            let deviation = (2.0 / fan_out).sqrt();
-            (0..count)
-                .map(|_| (normal(&mut rng) * deviation) as f32)
-                .collect()
-        }
-        (StateRole::Weight, shape) => {
-            let fan_in = shape.last().copied().unwrap_or(1);
-            uniform(&mut rng, count, fan_in)
-        }
-        // The fan-in of a bias is not in its shape. Zero is as good a start.
-        (StateRole::Bias | StateRole::NormShift | StateRole::RunningMean, _) => vec![0.0; count],
-        (StateRole::NormScale | StateRole::RunningVariance, _) => vec![1.0; count],
-        (StateRole::BatchCount, _) => Vec::new(),
+    match entry.initial {
+        Initial::Constant(value) => vec![value; count],
+        Initial::Normal(deviation) => (0..count)
+            .map(|_| (normal(&mut rng) * f64::from(deviation)) as f32)
+            .collect(),
+        Initial::Uniform(bound) => uniform(&mut rng, count, bound),
     }
 }
 
-fn uniform(rng: &mut impl Rng, count: usize, fan_in: usize) -> Vec<f32> {
-    let bound = 1.0 / (fan_in as f32).sqrt();
+fn uniform(rng: &mut impl Rng, count: usize, bound: f32) -> Vec<f32> {
     (0..count)
         .map(|_| rng.random_range(-bound..bound))
         .collect()

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use residua_core::metrics::most_likely;
+use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 
 use crate::config::TrainConfig;
@@ -22,6 +23,8 @@ pub struct LearnerSettings {
     pub clip_norm: Option<f64>,
     /// Pieces in which a batch is computed, at least 1.
     pub accumulate: usize,
+    /// What dropouts drop derives from it.
+    pub seed: u64,
 }
 
 impl From<&TrainConfig> for LearnerSettings {
@@ -31,6 +34,7 @@ impl From<&TrainConfig> for LearnerSettings {
             optimiser: config.optimiser,
             clip_norm: config.clip_norm,
             accumulate: config.accumulate,
+            seed: config.seed,
         }
     }
 }
@@ -113,7 +117,7 @@ impl Learner {
         learning_rate: f64,
         step: u64,
     ) -> Result<Learned, Divergence> {
-        let (learned, gradients) = self.gradients(batch)?;
+        let (learned, gradients) = self.gradients(batch, step)?;
         let factor = self.settings.clip_norm.map_or(1.0, |limit| {
             let tensors: Vec<Tensor<1>> = gradients.iter().map(|(_, g)| g.clone()).collect();
             clip_factor(global_norm(&tensors), limit)
@@ -150,14 +154,21 @@ impl Learner {
     }
 
     /// The gradients of the mean loss of a batch, computed piece by piece.
-    fn gradients(&mut self, batch: HostBatch) -> Result<(Learned, Gradients), Divergence> {
+    fn gradients(
+        &mut self,
+        batch: HostBatch,
+        step: u64,
+    ) -> Result<(Learned, Gradients), Divergence> {
+        let drops = SeedStream::new(self.settings.seed).child("drop");
+        let drops = drops.child_index(step);
         let total = batch.labels.len();
         let piece_size = total.div_ceil(self.settings.accumulate);
         let mut learned = Learned::default();
         let mut sums: Option<Gradients> = None;
-        for piece in pieces(batch, piece_size) {
+        for (number, piece) in (0..).zip(pieces(batch, piece_size)) {
             let share = piece.labels.len() as f64 / total as f64;
-            let gradients = self.piece_gradients(piece, share, &mut learned)?;
+            let randomness = drops.child_index(number);
+            let gradients = self.piece_gradients(piece, share, randomness, &mut learned)?;
             sums = Some(match sums {
                 None => gradients,
                 Some(sums) => {
@@ -176,11 +187,12 @@ impl Learner {
         &mut self,
         piece: HostBatch,
         share: f64,
+        randomness: SeedStream,
         learned: &mut Learned,
     ) -> Result<Gradients, Divergence> {
         let labels = piece.labels.clone();
         let images = images(&self.network, piece);
-        let pass = self.network.train_pass(images.clone());
+        let pass = self.network.train_pass(images.clone(), randomness);
         let logits = pass.logits.clone();
         let loss = self
             .settings
@@ -190,7 +202,7 @@ impl Learner {
         if !value.is_finite() {
             return Err(Divergence {
                 loss: value,
-                place: self.network.first_non_finite(images),
+                place: self.network.first_non_finite(images, randomness),
             });
         }
         learned.images += labels.len() as u64;

@@ -51,7 +51,7 @@ pub use benchmark::{
 pub use burn::tensor::Device;
 pub use checkpoint::{
     Best, EpochSums, LoadedModel, PublishedWeights, TrainingState, load_model, load_published,
-    published_preprocessing, read_record,
+    published_preprocessing, read_record, recorded_variations,
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
@@ -63,6 +63,7 @@ pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
 pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
 /// The format of feature maps in training.
+pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
 pub use schedule::{Anneal, Schedule, ScheduleConfig};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};

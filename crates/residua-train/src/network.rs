@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::seed::SeedStream;
 use residua_engine::Engine;
 use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
-use residua_ops::{HostValues, is_host};
+use residua_ops::{HostValues, OperationSet, is_host};
 use residua_weights::{Fit, NamedTensor, TensorFile, Values, fit};
 
 use crate::error::TrainError;
-use crate::execution::{Execution, Value};
+use crate::execution::{Execution, Mode, Value};
 use crate::initialise::initial_values;
 use crate::training_pass::TrainingPass;
 
@@ -32,10 +33,14 @@ pub struct Network {
     values: Vec<Tensor<1>>,
     batches: i64,
     device: Device,
+    /// Of the tape.
+    operations: OperationSet,
     /// Computes instead of the tape; clones of the network share it and its memory.
     engine: Option<Arc<Engine>>,
     /// Of training passes; anything but `f32` needs the engine.
     precision: Precision,
+    /// Of training passes; it needs the engine, too.
+    checkpointing: GradientCheckpointing,
 }
 
 impl Network {
@@ -55,6 +60,9 @@ impl Network {
         if !fit.report.is_complete() {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
+                file: file.path.clone(),
+                advice: "is it the right network (--model)? `residua weights inspect FILE` lists \
+                         those that fit",
                 report: Box::new(fit.report.with_suggestions()),
             });
         }
@@ -135,9 +143,10 @@ impl Network {
             first_entry,
             batches: 0,
             device: device.clone(),
-            engine: (is_host(device) && Engine::supports(&graph))
-                .then(|| Arc::new(Engine::new(&graph))),
+            operations: OperationSet::OF_DEVICE,
+            engine: is_host(device).then(|| Arc::new(Engine::new(&graph))),
             precision: Precision::F32,
+            checkpointing: GradientCheckpointing::Off,
             graph,
         }
     }
@@ -148,7 +157,17 @@ impl Network {
         Self {
             engine: None,
             precision: Precision::F32,
+            checkpointing: GradientCheckpointing::Off,
             ..self
+        }
+    }
+
+    /// [`Network::on_tape`] with the definitions of all operations, which other devices have for code,
+    /// in place of the CPU's kernels.
+    pub fn on_default_operations(self) -> Self {
+        Self {
+            operations: OperationSet::DEFAULT,
+            ..self.on_tape()
         }
     }
 
@@ -177,6 +196,27 @@ impl Network {
         Ok(())
     }
 
+    /// What a training pass keeps for its reverse pass: everything unless set otherwise.
+    pub fn checkpointing(&self) -> GradientCheckpointing {
+        self.checkpointing
+    }
+
+    /// Changes what training passes keep.
+    ///
+    /// # Errors
+    /// [`TrainError::CheckpointingNeedsCpu`].
+    pub fn set_checkpointing(
+        &mut self,
+        checkpointing: GradientCheckpointing,
+    ) -> Result<(), TrainError> {
+        match self.engine {
+            Some(_) => {}
+            None => tape_keeps(checkpointing)?,
+        }
+        self.checkpointing = checkpointing;
+        Ok(())
+    }
+
     fn require(&self, precision: Precision) -> Result<(), TrainError> {
         match self.engine {
             Some(_) => Ok(()),
@@ -184,7 +224,7 @@ impl Network {
         }
     }
 
-    /// The tensors of the state, in PyTorch's order, without batch counts.
+    /// The tensors of the state, node by node, without batch counts.
     pub fn entries(&self) -> &[StateEntry] {
         &self.entries
     }
@@ -242,7 +282,7 @@ impl Network {
         match &self.engine {
             Some(engine) => self.infer(engine, Precision::F32, &images),
             None => {
-                Execution::new(self, &self.values, false)
+                Execution::new(self, &self.values, Mode::Evaluation)
                     .run(images, &mut |_, _| {})
                     .logits
             }
@@ -276,12 +316,14 @@ impl Network {
     /// Logits with the statistics of the batch, from which gradients can be computed. The running
     /// statistics do not change until [`Network::absorb_statistics`].
     ///
+    /// `randomness` decides what dropouts drop, equally wherever the pass is computed.
+    ///
     /// # Shapes
     /// `images`: `[N, H, W, C]`.
-    pub fn train_pass(&self, images: Tensor<4>) -> TrainingPass {
+    pub fn train_pass(&self, images: Tensor<4>, randomness: SeedStream) -> TrainingPass {
         match &self.engine {
-            Some(engine) => TrainingPass::with_engine(engine, self, &images),
-            None => TrainingPass::on_tape(self, images),
+            Some(engine) => TrainingPass::with_engine(engine, self, &images, randomness),
+            None => TrainingPass::on_tape(self, images, randomness),
         }
     }
 
@@ -297,7 +339,7 @@ impl Network {
 
     /// The first parameter or the first layer's output that is not finite, when these images
     /// are passed through in training mode.
-    pub fn first_non_finite(&self, images: Tensor<4>) -> Option<NonFinite> {
+    pub fn first_non_finite(&self, images: Tensor<4>, randomness: SeedStream) -> Option<NonFinite> {
         for (entry, values) in self.entries.iter().zip(&self.values) {
             if !is_finite(values.clone()) {
                 return Some(NonFinite::Parameter(entry.name.clone()));
@@ -312,7 +354,8 @@ impl Network {
                 first = Some(node);
             }
         };
-        Execution::new(self, &self.values, true).run(images, &mut look);
+        let mode = Mode::Training { randomness };
+        Execution::new(self, &self.values, mode).run(images, &mut look);
         first.map(|node| NonFinite::Layer(self.graph.node(node).name.clone()))
     }
 
@@ -340,6 +383,10 @@ impl Network {
         self.values.iter().map(lent).collect()
     }
 
+    pub(crate) fn operations(&self) -> OperationSet {
+        self.operations
+    }
+
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -355,6 +402,25 @@ pub(crate) fn check_precision(precision: Precision, device: &Device) -> Result<(
         Ok(())
     } else {
         tape_computes(precision)
+    }
+}
+
+/// Whether a device can do with fewer feature maps; an error before anything else is done.
+pub(crate) fn check_checkpointing(
+    checkpointing: GradientCheckpointing,
+    device: &Device,
+) -> Result<(), TrainError> {
+    if is_host(device) {
+        Ok(())
+    } else {
+        tape_keeps(checkpointing)
+    }
+}
+
+fn tape_keeps(checkpointing: GradientCheckpointing) -> Result<(), TrainError> {
+    match checkpointing {
+        GradientCheckpointing::Off => Ok(()),
+        GradientCheckpointing::On => Err(TrainError::CheckpointingNeedsCpu),
     }
 }
 

@@ -61,6 +61,7 @@ impl StartingWeights {
     ) -> Result<(Network, LoadReport), TrainError> {
         let file = without_training_state(TensorFile::read(&self.file)?);
         let mut fit = fit(&graph, &file);
+        fit.adapt_input(&graph, &file);
         if let (HeadRule::Reset, Some(head)) = (self.head, graph.head()) {
             let state = graph.state_of(head);
             fit.reset(|name| state.iter().any(|entry| entry.name == name));
@@ -70,7 +71,7 @@ impl StartingWeights {
             MisfitRule::LeaveOut => !fit.report.applied.is_empty(),
         };
         if !fits {
-            return Err(TrainError::StartingWeightsDoNotFit {
+            return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
                 file: self.file.clone(),
                 advice: self.advice(&graph, &fit.report),

@@ -16,6 +16,8 @@ use residua_core::model_record::ModelRecord;
 use residua_core::run::{Destination, RunError, RunFolder, RunMetrics};
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
+use residua_graph::catalog::VariationOptions;
+use serde_json::{Map, Value};
 
 use crate::checkpoint::{
     Best, EpochSums, LoadedTraining, TrainingState, load_model, load_training, save_training,
@@ -26,7 +28,7 @@ use crate::data::RunData;
 use crate::error::TrainError;
 use crate::evaluation::{evaluate, images};
 use crate::learner::{Divergence, Learner, LearnerSettings};
-use crate::network::{Network, check_precision};
+use crate::network::{Network, check_checkpointing, check_precision};
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
 use crate::quantile::median;
 use crate::run_log::RunLog;
@@ -82,7 +84,7 @@ impl Trainer {
         observer: &mut (dyn Observer + Sync),
     ) -> Result<Self, TrainError> {
         config.validate()?;
-        check_precision(config.precision, &options.device)?;
+        check_device(&config, &options.device)?;
         let data = open_data(&config, &options, observer)?;
         let graph = config.graph(data.classes.len())?;
         let seed = SeedStream::new(config.seed);
@@ -95,11 +97,15 @@ impl Trainer {
             }
         };
         network.set_precision(config.precision)?;
-        let record = ModelRecord::new(
-            &config.model,
-            data.classes.clone(),
-            config.preprocessing.clone(),
-        );
+        network.set_checkpointing(config.gradient_checkpointing)?;
+        let record = ModelRecord {
+            variations: as_map(config.variations)?,
+            ..ModelRecord::new(
+                &config.model,
+                data.classes.clone(),
+                config.preprocessing.clone(),
+            )
+        };
         let learner = Learner::new(network, LearnerSettings::from(&config));
         let text = config.to_toml()?;
         let folder = RunFolder::create(destination)?;
@@ -140,7 +146,7 @@ impl Trainer {
         observer: &mut (dyn Observer + Sync),
     ) -> Result<Self, TrainError> {
         let config = read_config(&folder)?;
-        check_precision(config.precision, &options.device)?;
+        check_device(&config, &options.device)?;
         if !folder.last_checkpoint().is_file() {
             return Err(TrainError::NoCheckpoint {
                 run: folder.root().to_owned(),
@@ -181,6 +187,7 @@ impl Trainer {
         }
         check_position(&state, data.train.batches_per_epoch() as u64, &folder)?;
         network.set_precision(config.precision)?;
+        network.set_checkpointing(config.gradient_checkpointing)?;
         let mut trainer = Self {
             schedule: schedule(&config, &data),
             learner: Learner::with_memories(network, LearnerSettings::from(&config), memories),
@@ -290,9 +297,11 @@ impl Trainer {
         match (error, first_batch()) {
             (TrainError::Metric { .. }, Some(batch)) => {
                 let network = self.learner.network();
+                // Of no step: what is dropped does not matter here.
+                let drops = SeedStream::new(self.config.seed);
                 let divergence = Divergence {
                     loss: f64::NAN,
-                    place: network.first_non_finite(images(network, batch)),
+                    place: network.first_non_finite(images(network, batch), drops),
                 };
                 let step = self.state.step;
                 let rate = self.schedule.rate(step.saturating_sub(1));
@@ -484,6 +493,21 @@ fn check_position(
             state.step, state.finished_epochs
         ),
     })
+}
+
+/// Whether a device can compute as a configuration asks; an error before anything else is done.
+fn check_device(config: &TrainConfig, device: &Device) -> Result<(), TrainError> {
+    check_precision(config.precision, device)?;
+    check_checkpointing(config.gradient_checkpointing, device)
+}
+
+/// Variations as a record keeps them.
+fn as_map(variations: VariationOptions) -> Result<Map<String, Value>, TrainError> {
+    match serde_json::to_value(variations) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(TrainError::Config(format!("variations are {other}"))),
+        Err(failure) => Err(TrainError::Config(failure.to_string())),
+    }
 }
 
 fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use residua_engine::{Engine, ForwardPass, Record};
+use residua_core::seed::SeedStream;
+use residua_engine::{Engine, ForwardPass, Record, TrainingSettings};
 use residua_graph::{Graph, Operation};
 use residua_ops::HostValues;
 
-use crate::execution::{Execution, NormStatistics};
+use crate::execution::{Execution, Mode, NormStatistics};
 use crate::network::{Network, lent, slices};
 
 /// The result of a forward pass that gradients can flow through.
@@ -35,7 +36,7 @@ enum Reverse {
 }
 
 impl TrainingPass {
-    pub(crate) fn on_tape(network: &Network, images: Tensor<4>) -> Self {
+    pub(crate) fn on_tape(network: &Network, images: Tensor<4>, randomness: SeedStream) -> Self {
         let mut leaves = Vec::new();
         let mut values = Vec::new();
         for (index, entry) in network.entries().iter().enumerate() {
@@ -46,7 +47,8 @@ impl TrainingPass {
             }
             values.push(value);
         }
-        let outcome = Execution::new(network, &values, true).run(images, &mut |_, _| {});
+        let mode = Mode::Training { randomness };
+        let outcome = Execution::new(network, &values, mode).run(images, &mut |_, _| {});
         Self {
             logits: outcome.logits,
             statistics: outcome.statistics,
@@ -54,12 +56,22 @@ impl TrainingPass {
         }
     }
 
-    pub(crate) fn with_engine(engine: &Arc<Engine>, network: &Network, images: &Tensor<4>) -> Self {
+    pub(crate) fn with_engine(
+        engine: &Arc<Engine>,
+        network: &Network,
+        images: &Tensor<4>,
+        randomness: SeedStream,
+    ) -> Self {
         let [batch, ..] = images.dims();
         let (graph, device) = (network.graph(), network.device());
         let state = network.lent_state();
         let images = lent(images);
-        let pass = engine.train_forward(network.precision(), &images, batch, &slices(&state));
+        let settings = TrainingSettings {
+            precision: network.precision(),
+            checkpointing: network.checkpointing(),
+            randomness,
+        };
+        let pass = engine.train_forward(settings, &images, batch, &slices(&state));
         let ForwardPass {
             logits,
             statistics,

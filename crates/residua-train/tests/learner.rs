@@ -32,6 +32,7 @@ fn cataloged(name: &str) -> Graph {
     let options = BuildOptions {
         classes: Some(4),
         input: Some(Shape::map(16, 16, 3)),
+        ..BuildOptions::default()
     };
     catalog::build(name, &options).unwrap()
 }
@@ -40,11 +41,14 @@ fn cataloged(name: &str) -> Graph {
 fn bottlenecks() -> Graph {
     let stage = |width| Stage { width, blocks: 2 };
     let spec = ResNetSpec {
-        form: Form::Cifar,
-        block: Block::Bottleneck(Paths::ONE),
-        shortcut: Shortcut::Projection,
         stem_width: 16,
         stages: [16, 24, 40].map(stage).to_vec(),
+        ..ResNetSpec::four_stages(
+            Form::Cifar,
+            Block::Bottleneck(Paths::ONE),
+            [0; 4],
+            Shortcut::Projection,
+        )
     };
     let images = Shape::map(16, 16, 3);
     spec.build("bottlenecks", images, 4).unwrap()
@@ -62,6 +66,7 @@ fn learner(graph: Graph, precision: Precision) -> Learner {
             optimiser: OptimiserConfig::sgd(0.05),
             clip_norm: Some(5.0),
             accumulate: 1,
+            seed: 6,
         },
     )
 }
@@ -102,25 +107,6 @@ fn a_batch_is_learned() {
         assert_eq!((first.images, last.images), (8, 8));
         assert!(last.loss < 0.7 * first.loss, "{first:?} to {last:?}");
         assert!(last.correct > 6, "{last:?}");
-    }
-}
-
-#[test]
-fn every_family_learns() {
-    for name in [
-        "plain8",
-        "preact_resnet11",
-        "preact_resnet14",
-        "wrn10_2",
-        "resnext29_2x8d",
-    ] {
-        for precision in Precision::ALL {
-            let mut learner = learner(cataloged(name), precision);
-            let mut learn = |step| learner.learn(batch(1), 0.05, step).unwrap().loss;
-            let first = learn(1);
-            let last = (2..=25).map(&mut learn).last().unwrap();
-            assert!(last < 0.7 * first, "{name}, {precision}: {first} to {last}");
-        }
     }
 }
 

@@ -27,7 +27,7 @@ fn network(graph: Graph) -> Network {
 }
 
 fn loss_of(network: &Network) -> f64 {
-    let pass = network.train_pass(images(3));
+    let pass = network.train_pass(images(3), SeedStream::new(9));
     let loss = LossConfig::CrossEntropy {
         label_smoothing: 0.1,
     };
@@ -38,18 +38,15 @@ fn loss_of(network: &Network) -> f64 {
 /// Two bottlenecks with projections; in the CIFAR form, so that norms see more than four pixels,
 /// over which they are too curved for differences.
 fn bottlenecks() -> Graph {
+    let stage = Stage {
+        width: 4,
+        blocks: 1,
+    };
+    let block = Block::Bottleneck(Paths::ONE);
     let spec = ResNetSpec {
-        form: Form::Cifar,
-        block: Block::Bottleneck(Paths::ONE),
-        shortcut: Shortcut::Projection,
         stem_width: 8,
-        stages: vec![
-            Stage {
-                width: 4,
-                blocks: 1,
-            };
-            2
-        ],
+        stages: vec![stage; 2],
+        ..ResNetSpec::four_stages(Form::Cifar, block, [0; 4], Shortcut::Projection)
     };
     spec.build("bottlenecks", Shape::map(8, 8, 3), 3).unwrap()
 }
@@ -59,11 +56,12 @@ fn gradients_agree_with_finite_differences() {
     let options = BuildOptions {
         classes: Some(3),
         input: Some(Shape::map(8, 8, 3)),
+        ..BuildOptions::default()
     };
     let catalog = |name| catalog::build(name, &options).unwrap();
     for graph in [catalog("resnet8"), catalog("plain8"), bottlenecks()] {
         let mut network = network(graph);
-        let pass = network.train_pass(images(3));
+        let pass = network.train_pass(images(3), SeedStream::new(9));
         let loss = LossConfig::CrossEntropy {
             label_smoothing: 0.1,
         };
@@ -103,7 +101,7 @@ fn running_statistics_are_those_of_pytorch() {
     let logits = builder.linear("fc", x, 3).unwrap();
     let mut network = network(builder.finish(logits));
     let images = images(2);
-    let pass = network.train_pass(images.clone());
+    let pass = network.train_pass(images.clone(), SeedStream::new(9));
     network.absorb_statistics(&pass);
     let pixels = values(&images);
     for channel in 0..2 {
@@ -132,6 +130,7 @@ fn evaluation_does_not_depend_on_the_rest_of_the_batch() {
     let options = BuildOptions {
         classes: Some(3),
         input: Some(Shape::map(8, 8, 3)),
+        ..BuildOptions::default()
     };
     let network = network(catalog::build("resnet8", &options).unwrap());
     let together = values(&network.evaluate(images(3)));
@@ -144,11 +143,18 @@ fn what_is_not_finite_is_found_where_it_begins() {
     let options = BuildOptions {
         classes: Some(3),
         input: Some(Shape::map(8, 8, 3)),
+        ..BuildOptions::default()
     };
     let mut network = network(catalog::build("resnet8", &options).unwrap());
-    assert_eq!(network.first_non_finite(images(3)), None);
+    assert_eq!(
+        network.first_non_finite(images(3), SeedStream::new(9)),
+        None
+    );
     let nan = images(3).mul_scalar(f32::NAN);
-    assert_eq!(network.first_non_finite(nan), Some(NonFinite::Images));
+    assert_eq!(
+        network.first_non_finite(nan, SeedStream::new(9)),
+        Some(NonFinite::Images)
+    );
     let entries = network.entries();
     let scale = entries.iter().position(|e| e.name == "layer2.0.bn1.weight");
     let scale = scale.unwrap();
@@ -156,13 +162,13 @@ fn what_is_not_finite_is_found_where_it_begins() {
     let huge = network.values(scale).clone().mul_scalar(1e38);
     network.set_values(scale, huge);
     assert_eq!(
-        network.first_non_finite(images(3).mul_scalar(10.0)),
+        network.first_non_finite(images(3).mul_scalar(10.0), SeedStream::new(9)),
         Some(NonFinite::Layer("layer2.0.relu1".into()))
     );
     let broken = network.values(scale).clone().mul_scalar(f32::INFINITY);
     network.set_values(scale, broken);
     assert_eq!(
-        network.first_non_finite(images(3)),
+        network.first_non_finite(images(3), SeedStream::new(9)),
         Some(NonFinite::Parameter("layer2.0.bn1.weight".into()))
     );
 }

@@ -27,6 +27,12 @@ pub enum ElementType {
     I16,
     /// 8-bit integer.
     I8,
+    /// 64-bit integer without sign; the largest half of them becomes the largest `i64`.
+    U64,
+    /// 32-bit integer without sign.
+    U32,
+    /// 16-bit integer without sign.
+    U16,
     /// 8-bit integer without sign.
     U8,
     /// A byte that is 0 or 1.
@@ -37,9 +43,9 @@ impl ElementType {
     /// Bytes of one number.
     pub fn bytes(self) -> usize {
         match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::Bf16 | Self::I16 => 2,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
@@ -55,6 +61,11 @@ impl ElementType {
             Self::I32 => Values::Integer(each(data, |bytes| i32::from_le_bytes(bytes).into())),
             Self::I16 => Values::Integer(each(data, |bytes| i16::from_le_bytes(bytes).into())),
             Self::I8 => Values::Integer(each(data, |bytes| i8::from_le_bytes(bytes).into())),
+            Self::U64 => Values::Integer(each(data, |bytes| {
+                i64::try_from(u64::from_le_bytes(bytes)).unwrap_or(i64::MAX)
+            })),
+            Self::U32 => Values::Integer(each(data, |bytes| u32::from_le_bytes(bytes).into())),
+            Self::U16 => Values::Integer(each(data, |bytes| u16::from_le_bytes(bytes).into())),
             Self::U8 | Self::Bool => Values::Integer(each(data, |[byte]| byte.into())),
         }
     }
@@ -76,8 +87,33 @@ impl fmt::Display for ElementType {
             Self::I32 => "i32",
             Self::I16 => "i16",
             Self::I8 => "i8",
+            Self::U64 => "u64",
+            Self::U32 => "u32",
+            Self::U16 => "u16",
             Self::U8 => "u8",
             Self::Bool => "bool",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_without_sign_keep_their_values() {
+        let decoded = |kind: ElementType, bytes: &[u8]| kind.decode(bytes);
+        assert_eq!(
+            decoded(ElementType::U16, &[0xff, 0xff, 1, 0]),
+            Values::Integer(vec![65535, 1])
+        );
+        assert_eq!(
+            decoded(ElementType::U32, &[0xff; 4]),
+            Values::Integer(vec![u32::MAX.into()])
+        );
+        assert_eq!(
+            decoded(ElementType::U64, &[0xff; 8]),
+            Values::Integer(vec![i64::MAX])
+        );
     }
 }

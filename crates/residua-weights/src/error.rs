@@ -60,16 +60,4 @@ pub enum WeightsError {
         /// Its type.
         dtype: String,
     },
-    /// A weight is NaN or infinite.
-    #[error("{}: tensor '{name}' contains {value} at position {position}; the file is damaged or its training diverged", path.display())]
-    NotFinite {
-        /// The file.
-        path: PathBuf,
-        /// Name of the tensor.
-        name: String,
-        /// Place of the first such value.
-        position: usize,
-        /// The value.
-        value: f32,
-    },
 }

@@ -1,10 +1,11 @@
 //! Finding a network's state in a weight file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use residua_graph::{Graph, StateEntry, StateRole};
 
-use crate::report::{LoadReport, Missing, WrongShape};
+use crate::report::{LoadReport, Missing, NotFinite, WrongShape};
 use crate::tensor_file::{NamedTensor, TensorFile, Values};
 
 /// A file seen as the state of one network.
@@ -12,13 +13,37 @@ use crate::tensor_file::{NamedTensor, TensorFile, Values};
 pub struct Fit<'a> {
     /// What fits and what does not.
     pub report: LoadReport,
-    tensors: HashMap<String, &'a NamedTensor>,
+    tensors: HashMap<String, Cow<'a, NamedTensor>>,
 }
 
 impl<'a> Fit<'a> {
     /// The tensor of that name in the network's state, if the file has it in the right shape.
-    pub fn tensor(&self, name: &str) -> Option<&'a NamedTensor> {
-        self.tensors.get(name).copied()
+    pub fn tensor(&self, name: &str) -> Option<&NamedTensor> {
+        self.tensors.get(name).map(Cow::as_ref)
+    }
+
+    /// Makes the weights that read the image fit another number of image channels, if nothing else is
+    /// wrong with them.
+    pub fn adapt_input(&mut self, graph: &Graph, file: &'a TensorFile) {
+        let readers = graph.consumers().swap_remove(0);
+        let names = readers.iter().flat_map(|id| graph.state_of(*id));
+        let names: HashSet<String> = names.map(|entry| entry.name).collect();
+        let report = &mut self.report;
+        let wrong: Vec<WrongShape> = { &mut report.wrong_shape }
+            .extract_if(.., |tensor| names.contains(&tensor.name))
+            .collect();
+        for tensor in wrong {
+            let full_name = format!("{}{}", report.prefix, tensor.name);
+            let stored = file.tensors.iter().find(|other| other.name == full_name);
+            let adapted = stored.and_then(|stored| with_channels(stored, &tensor.expected));
+            let Some(mut adapted) = adapted else {
+                report.wrong_shape.push(tensor);
+                continue;
+            };
+            adapted.name.clone_from(&tensor.name);
+            report.adapted.push(tensor.clone());
+            self.tensors.insert(tensor.name, Cow::Owned(adapted));
+        }
     }
 
     /// Leaves out tensors of the network that are to start anew, whether the file has them or not.
@@ -34,6 +59,10 @@ impl<'a> Fit<'a> {
             .wrong_shape
             .extract_if(.., |tensor| is_reset(&tensor.name));
         report.reset.extend(wrong.map(|tensor| tensor.name));
+        let not_finite = report
+            .not_finite
+            .extract_if(.., |tensor| is_reset(&tensor.name));
+        report.reset.extend(not_finite.map(|tensor| tensor.name));
         self.tensors.retain(|name, _| !is_reset(name));
     }
 }
@@ -74,14 +103,22 @@ pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
                 // Of another type in some files, which changes nothing.
                 if matches!(tensor.values, Values::Integer(_)) && tensor.shape == entry.shape {
                     report.applied.push(entry.name.clone());
-                    tensors.insert(entry.name, tensor);
+                    tensors.insert(entry.name, Cow::Borrowed(tensor));
                 }
             }
             Some(tensor)
                 if tensor.shape == entry.shape && matches!(tensor.values, Values::Float(_)) =>
             {
-                report.applied.push(entry.name.clone());
-                tensors.insert(entry.name, tensor);
+                if let Some((position, value)) = tensor.first_non_finite() {
+                    report.not_finite.push(NotFinite {
+                        name: entry.name,
+                        position,
+                        value: value.to_string(),
+                    });
+                } else {
+                    report.applied.push(entry.name.clone());
+                    tensors.insert(entry.name, Cow::Borrowed(tensor));
+                }
             }
             Some(tensor) => report.wrong_shape.push(WrongShape {
                 name: entry.name,
@@ -91,6 +128,36 @@ pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
         }
     }
     Fit { report, tensors }
+}
+
+/// A convolution's weight for another number of input channels: for one, the sum over all, which gives
+/// a grey image the response of the same image in colour; for more, the old ones again and again, scaled
+/// so that the sum stays the same. (timm adapts its weights like this, too.)
+fn with_channels(stored: &NamedTensor, expected: &[usize]) -> Option<NamedTensor> {
+    let (Values::Float(values), &[out, from, height, width], &[wanted_out, to, h, w]) =
+        (&stored.values, stored.shape.as_slice(), expected)
+    else {
+        return None;
+    };
+    if [out, height, width] != [wanted_out, h, w] || from == 0 || to == 0 {
+        return None;
+    }
+    let taps = height * width;
+    let mut adapted = Vec::with_capacity(out * to * taps);
+    for filter in values.chunks_exact(from * taps) {
+        if to == 1 {
+            adapted.extend(
+                (0..taps).map(|tap| -> f32 { filter.iter().skip(tap).step_by(taps).sum() }),
+            );
+            continue;
+        }
+        let scale = from as f32 / to as f32;
+        for channel in 0..to {
+            let old = &filter[channel % from * taps..][..taps];
+            adapted.extend(old.iter().map(|number| number * scale));
+        }
+    }
+    Some(NamedTensor::float(&stored.name, expected, adapted))
 }
 
 /// For how many classes a file has the last layer of a network; where it has none, for as many as
@@ -241,6 +308,62 @@ mod tests {
         let reset = ["conv1.weight", "linear.bias", "linear.weight"];
         assert_eq!(fit.report.reset, reset);
         assert_eq!(fit.tensor("conv1.weight"), None);
+    }
+
+    #[test]
+    fn not_a_number_is_a_misfit_where_the_network_would_use_it() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "");
+        let moment = NamedTensor::float("momentum", &[1], vec![f32::INFINITY]);
+        file.tensors.push(moment);
+        assert!(fit(&graph, &file).report.not_finite.is_empty());
+        let Values::Float(values) = &mut file.tensors[0].values else {
+            panic!("a weight is no integer")
+        };
+        values[3] = f32::NAN;
+        let fit = fit(&graph, &file);
+        assert_eq!(fit.tensor("conv1.weight"), None);
+        let text = fit.report.to_string();
+        assert!(
+            text.contains("\n  conv1.weight: NaN at position 3"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_stem_adapts_to_other_image_channels() {
+        let with_input = |channels: usize| {
+            let options = BuildOptions {
+                input: Some(residua_graph::Shape::map(32, 32, channels)),
+                ..BuildOptions::default()
+            };
+            catalog::build("resnet20", &options).unwrap()
+        };
+        let mut file = complete(&resnet20(), "");
+        let stem = (0..16 * 3 * 9).map(|index| index as f32).collect();
+        file.tensors[0] = NamedTensor::float("conv1.weight", &[16, 3, 3, 3], stem);
+        let adapted = |channels: usize| {
+            let graph = with_input(channels);
+            let mut fit = fit(&graph, &file);
+            assert!(!fit.report.is_complete());
+            fit.adapt_input(&graph, &file);
+            assert!(fit.report.is_complete(), "{}", fit.report);
+            assert_eq!(fit.report.adapted[0].found, [16, 3, 3, 3]);
+            match &fit.tensor("conv1.weight").unwrap().values {
+                Values::Float(values) => values.clone(),
+                Values::Integer(_) => panic!("a weight is no integer"),
+            }
+        };
+        // 0 + 9 + 18, 1 + 10 + 19, …
+        assert_eq!(adapted(1)[..3], [27.0, 30.0, 33.0]);
+        let four = adapted(4);
+        assert_eq!(four.len(), 16 * 4 * 9);
+        // The fourth channel is the first again; the sum over all stays near that of three.
+        assert_eq!(four[27..30], four[..3]);
+        assert_eq!(four[9], 9.0 * 0.75);
+        let mut fit = fit(&resnet20(), &file);
+        fit.adapt_input(&resnet20(), &file);
+        assert!(fit.report.adapted.is_empty());
     }
 
     #[test]

@@ -62,24 +62,14 @@ pub(crate) fn read(path: &Path) -> Result<TensorFile, WeightsError> {
     }
     let mut tensors = Vec::with_capacity(names.len());
     for (name, tensor) in names {
-        let stored_as =
-            element_type(tensor.dtype()).ok_or_else(|| WeightsError::UnsupportedType {
-                path: path.to_owned(),
-                name: name.clone(),
-                dtype: format!("{:?}", tensor.dtype()).to_lowercase(),
-            })?;
+        let stored_as = element_type(tensor.dtype());
         // The error says which tensor.
         let data =
             { tensor.read() }.map_err(|failure| self::malformed(path, failure.to_string()))?;
-        tensors.push(NamedTensor::decode(
-            path,
-            name,
-            tensor.shape(),
-            stored_as,
-            &data,
-        )?);
+        tensors.push(NamedTensor::decode(name, tensor.shape(), stored_as, &data));
     }
     Ok(TensorFile {
+        path: path.to_owned(),
         metadata: BTreeMap::new(),
         tensors,
     })
@@ -179,8 +169,8 @@ fn is_forbidden(name: &str) -> bool {
     }
 }
 
-fn element_type(dtype: DType) -> Option<ElementType> {
-    Some(match dtype {
+fn element_type(dtype: DType) -> ElementType {
+    match dtype {
         DType::F64 => ElementType::F64,
         DType::F32 => ElementType::F32,
         DType::F16 => ElementType::F16,
@@ -189,8 +179,10 @@ fn element_type(dtype: DType) -> Option<ElementType> {
         DType::I32 => ElementType::I32,
         DType::I16 => ElementType::I16,
         DType::I8 => ElementType::I8,
+        DType::U64 => ElementType::U64,
+        DType::U32 => ElementType::U32,
+        DType::U16 => ElementType::U16,
         DType::U8 => ElementType::U8,
         DType::Bool => ElementType::Bool,
-        DType::U64 | DType::U32 | DType::U16 => return None,
-    })
+    }
 }

@@ -21,6 +21,10 @@ pub struct LoadReport {
     pub unused: Vec<String>,
     /// Tensors with the right name and a wrong shape or type.
     pub wrong_shape: Vec<WrongShape>,
+    /// Tensors with a value that is NaN or infinite: the file is damaged, or its training diverged.
+    pub not_finite: Vec<NotFinite>,
+    /// Weights of the first layer that were made to fit another number of image channels.
+    pub adapted: Vec<WrongShape>,
     /// Tensors without the prefix, an optimiser's memory for instance.
     pub outside: Vec<String>,
     /// Tensors of the network that were not looked for, because they are to start anew.
@@ -47,6 +51,17 @@ pub struct WrongShape {
     pub found: Vec<usize>,
 }
 
+/// A tensor that no network can use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotFinite {
+    /// Its name.
+    pub name: String,
+    /// Place of the first such value.
+    pub position: usize,
+    /// The value in words: NaN, inf or -inf.
+    pub value: String,
+}
+
 impl LoadReport {
     /// The same with the nearest unused name for each of the first missing ones. That takes time in
     /// proportion to both, so that only a report that somebody reads should get it.
@@ -64,13 +79,20 @@ impl LoadReport {
 
     /// Whether the network gets everything it needs and nothing of its kind is left over.
     pub fn is_complete(&self) -> bool {
-        self.missing.is_empty() && self.unused.is_empty() && self.wrong_shape.is_empty()
+        self.missing.is_empty()
+            && self.unused.is_empty()
+            && self.wrong_shape.is_empty()
+            && self.not_finite.is_empty()
     }
 }
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total = self.applied.len() + self.missing.len() + self.wrong_shape.len();
+        let total = self.applied.len()
+            + self.missing.len()
+            + self.wrong_shape.len()
+            + self.not_finite.len()
+            + self.adapted.len();
         write!(
             f,
             "{} of the network's {total} tensors fit",
@@ -93,6 +115,24 @@ impl fmt::Display for LoadReport {
             )
         });
         list(f, "of the wrong shape", wrong)?;
+        let not_finite = self.not_finite.iter().map(|tensor| {
+            format!(
+                "{}: {} at position {}",
+                tensor.name, tensor.value, tensor.position
+            )
+        });
+        list(
+            f,
+            "not finite (damaged, or of a training that diverged)",
+            not_finite,
+        )?;
+        let adapted = self.adapted.iter().map(|tensor| {
+            format!(
+                "{}: {:?} made of {:?}",
+                tensor.name, tensor.expected, tensor.found
+            )
+        });
+        list(f, "adapted to the image channels", adapted)?;
         list(f, "left to start anew", self.reset.iter())?;
         if !self.outside.is_empty() {
             let count = self.outside.len();

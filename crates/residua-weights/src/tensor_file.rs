@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use residua_core::atomic_file;
 
@@ -36,6 +36,8 @@ pub struct NamedTensor {
 /// Named tensors and metadata.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TensorFile {
+    /// Where it was read from; empty for one that was made in memory.
+    pub path: PathBuf,
     /// Free text by key; Residua keeps its records here.
     pub metadata: BTreeMap<String, String>,
     /// The tensors.
@@ -83,7 +85,7 @@ impl TensorFile {
     /// instance; [`crate::fit`] finds those of a network among them.
     ///
     /// # Errors
-    /// When it cannot be read, is of no such format, is damaged, or holds NaN or infinity.
+    /// When it cannot be read, is of no such format, or is damaged.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
         let failed = |source: io::Error| WeightsError::Io {
             path: path.to_owned(),
@@ -160,30 +162,22 @@ impl NamedTensor {
 
     /// A tensor of a file, from its little-endian bytes, of which there are as many as its shape
     /// and type need.
-    pub(crate) fn decode(
-        path: &Path,
-        name: &str,
-        shape: &[usize],
-        stored_as: ElementType,
-        data: &[u8],
-    ) -> Result<Self, WeightsError> {
-        let values = stored_as.decode(data);
-        if let Values::Float(floats) = &values
-            && let Some(position) = floats.iter().position(|value| !value.is_finite())
-        {
-            return Err(WeightsError::NotFinite {
-                path: path.to_owned(),
-                name: name.to_owned(),
-                position,
-                value: floats[position],
-            });
-        }
-        Ok(Self {
+    pub(crate) fn decode(name: &str, shape: &[usize], stored_as: ElementType, data: &[u8]) -> Self {
+        Self {
             name: name.to_owned(),
             shape: shape.to_vec(),
             stored_as,
-            values,
-        })
+            values: stored_as.decode(data),
+        }
+    }
+
+    /// Place and value of the first number that is NaN or infinite.
+    pub fn first_non_finite(&self) -> Option<(usize, f32)> {
+        let Values::Float(values) = &self.values else {
+            return None;
+        };
+        let mut numbers = values.iter().copied().enumerate();
+        numbers.find(|(_, value)| !value.is_finite())
     }
 
     /// Number of values.

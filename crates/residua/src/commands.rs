@@ -16,6 +16,15 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share of something that is dropped: 0 or more and less than 1.
+fn rate(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(rate) if (0.0..1.0).contains(&rate) => Ok(rate),
+        _ => Err("expected a number from 0 to less than 1".to_owned()),
+    }
+}
+
 mod device;
 mod model_source;
 mod progress;
+mod variations;

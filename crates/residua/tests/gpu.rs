@@ -48,6 +48,7 @@ fn network(model: &str, device: &Device) -> Network {
     let options = BuildOptions {
         classes: Some(CLASSES),
         input: Some(Shape::map(SIDE, SIDE, 3)),
+        ..BuildOptions::default()
     };
     let graph = catalog::build(model, &options).unwrap();
     Network::initialise(graph, SeedStream::new(1), device)
@@ -100,7 +101,7 @@ fn pass(model: &str, device: &Device) -> Outcome {
     let batch = batch();
     let images =
         || Tensor::<4>::from_data(TensorData::new(batch.images.clone(), batch.shape), device);
-    let pass = network.train_pass(images());
+    let pass = network.train_pass(images(), SeedStream::new(9));
     let loss = LOSS.compute(pass.logits.clone(), &batch.labels, device);
     network.absorb_statistics(&pass);
     let logits = fetch(pass.logits.clone(), device);
@@ -158,6 +159,7 @@ fn learning_agrees_with_the_cpu() {
         for optimiser in [OptimiserConfig::sgd(0.05), OptimiserConfig::adam_w(0.01)] {
             let losses = |device: &Device| {
                 let settings = LearnerSettings {
+                    seed: 0,
                     loss: LOSS,
                     optimiser,
                     clip_norm: Some(5.0),

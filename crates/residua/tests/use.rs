@@ -188,7 +188,7 @@ fn bad_weights_are_refused() {
         .unwrap();
     let message = failure(folder.path(), &eval("other.safetensors"), 3);
     assert!(
-        message.contains("the weights do not fit resnet20"),
+        message.contains("other.safetensors does not fit resnet20"),
         "{message}"
     );
     assert!(

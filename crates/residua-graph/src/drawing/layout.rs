@@ -197,7 +197,7 @@ impl Layout {
             if let Some(stage) = item.stage {
                 let name = text_width(&outline.stages[stage], LABEL_SIZE) + 2 * STAGE_NAME_INSET;
                 let spare = name.min(LOW_STAGE) - item.height;
-                item.padding = STAGE_PADDING.max(spare / 2);
+                item.padding = STAGE_PADDING.max((spare + 1) / 2);
                 item.height += 2 * item.padding;
             }
         }

@@ -4,7 +4,7 @@ use super::canvas::{Canvas, Font};
 use super::geometry::Point;
 use super::layout::{HEADING, MARGIN};
 use super::notation::{fit, short_count, text_width};
-use super::outline::Outline;
+use super::outline::{Outline, Sign};
 use crate::graph::Graph;
 
 const HEADING_SIZE: i32 = 24;
@@ -82,15 +82,14 @@ pub(super) fn footer_lines(outline: &Outline, width: i32) -> Vec<String> {
     let columns = outline.cards.iter().flat_map(|card| &card.elements);
     let elements = columns.chain(chains);
     let mut rows = elements.clone().flat_map(|element| &element.rows);
+    let occurs = |sign| elements.clone().any(|element| element.sign == Some(sign));
     let phrases = [
         (
             outline.cards.iter().any(|card| card.repeats > 1),
             "× n: n identical blocks in sequence",
         ),
-        (
-            elements.clone().any(|element| element.is_sum),
-            "⊕: addition",
-        ),
+        (occurs(Sign::Sum), "⊕: addition"),
+        (occurs(Sign::Product), "⊗: product with a gate"),
         (rows.any(|row| row.label.ends_with(", /2")), "/2: stride 2"),
         (true, "h×w×c: height, width, channels"),
         (true, "MACs: multiply-accumulates for one image"),

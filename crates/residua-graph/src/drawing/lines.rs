@@ -5,7 +5,7 @@ use super::canvas::{Font, baseline};
 use super::geometry::{Point, Rectangle};
 use super::measure::{ArcMeasure, BRANCH_OFFSET, SLIM_SIZE, TITLE_HEIGHT, is_framed, is_input};
 use super::notation::text_width;
-use super::outline::{Arc, Card, Source};
+use super::outline::{Arc, Card, Sign, Source};
 use super::paint::{Painter, tint};
 use crate::graph::NodeId;
 use crate::shape::Shape;
@@ -139,7 +139,7 @@ impl Painter<'_> {
         }
         let adds = |arc: &Arc| {
             let mut targets = arc.targets.iter();
-            targets.all(|&target| card.elements[target].is_sum)
+            targets.all(|&target| card.elements[target].sign == Some(Sign::Sum))
         };
         for (arc, places) in card.arcs.iter().zip(&self.layout.measure.cards[index].arcs) {
             if let (Some(lane), true) = (places.lane, arc.chain.is_empty() && adds(arc)) {

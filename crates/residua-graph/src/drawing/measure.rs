@@ -10,8 +10,10 @@ pub(super) const LABEL_SIZE: i32 = 13;
 pub(super) const SLIM_SIZE: i32 = 11;
 /// Height of the strip with the name of a block.
 pub(super) const TITLE_HEIGHT: i32 = 26;
-/// Radius of the sign of an addition.
-pub(super) const SUM_RADIUS: i32 = 9;
+/// Radius of the sign of an addition or a product.
+pub(super) const SIGN_RADIUS: i32 = 9;
+/// From the edge of a card to its title, and from a caption to the line beside it.
+pub(super) const TITLE_INSET: i32 = 12;
 /// Height of the first and last sign, which stand for the input and the output.
 pub(super) const TERMINAL_HEIGHT: i32 = 26;
 /// From an element to where edges leave its value.
@@ -34,6 +36,8 @@ const LANE_GAP: i32 = 18;
 const IDENTITY_WIDTH: i32 = 60;
 const LEAST_UNIT_WIDTH: i32 = 176;
 const GREATEST_UNIT_WIDTH: i32 = 320;
+/// Up to which a card grows for the sake of its title.
+const GREATEST_TITLE_WIDTH: i32 = 400;
 /// Between successive lines that end at one element.
 const END_SPACING: i32 = 8;
 
@@ -125,8 +129,13 @@ impl Measure {
     /// Measures all cards.
     pub(super) fn new(cards: &[Card]) -> Self {
         let columns = cards.iter().flat_map(|card| &card.elements);
-        let widest = columns.map(natural_width).max().unwrap_or(0);
-        let unit_width = even(widest.clamp(LEAST_UNIT_WIDTH, GREATEST_UNIT_WIDTH));
+        let captions = cards.iter().map(|card| 2 * caption_width(card));
+        let widest = columns.map(natural_width).chain(captions).max();
+        let unit_width = even(
+            widest
+                .unwrap_or(0)
+                .clamp(LEAST_UNIT_WIDTH, GREATEST_UNIT_WIDTH),
+        );
         let lanes_of: Vec<Vec<Option<usize>>> = cards.iter().map(lanes_of).collect();
         let mut measure = Self {
             unit_width,
@@ -163,7 +172,8 @@ impl Measure {
             let x = left + width / 2;
             self.lanes.push(Lane { x, width });
         }
-        self.card_width = right + PADDING;
+        let titles = cards.iter().map(title_width).max().unwrap_or(0);
+        self.card_width = (right + PADDING).max(titles.min(GREATEST_TITLE_WIDTH));
     }
 
     fn measure(&self, card: &Card, lanes: Vec<Option<usize>>) -> CardMeasure {
@@ -266,8 +276,8 @@ impl Measure {
     /// The right edge of an element of the main column.
     pub(super) fn right_of(&self, element: &Element) -> i32 {
         self.axis
-            + if element.is_sum {
-                SUM_RADIUS
+            + if element.sign.is_some() {
+                SIGN_RADIUS
             } else {
                 self.unit_width / 2
             }
@@ -324,8 +334,8 @@ fn ends_at(card: &Card, element: usize) -> i32 {
 
 fn element_height(card: &Card, index: usize) -> i32 {
     let element = &card.elements[index];
-    if element.is_sum {
-        return 2 * SUM_RADIUS;
+    if element.sign.is_some() {
+        return 2 * SIGN_RADIUS;
     }
     let rows: i32 = natural_row_heights(element).sum();
     rows.max(END_SPACING * (ends_at(card, index) + 1))
@@ -337,6 +347,44 @@ fn natural_width(element: &Element) -> i32 {
         text_width(&row.label, size) + 2 * SLIM_SIZE
     });
     widths.max().unwrap_or(0)
+}
+
+/// The width of the name above a lone operation, which ends at the middle of the column.
+fn caption_width(card: &Card) -> i32 {
+    if is_framed(card) || is_input(card) {
+        return 0;
+    }
+    let repeats = text_width(&caption_repeats(card), SLIM_SIZE);
+    text_width(&card.title, SLIM_SIZE) + repeats + TITLE_INSET
+}
+
+/// How many operations a caption stands for.
+pub(super) fn caption_repeats(card: &Card) -> String {
+    match card.repeats {
+        1 => String::new(),
+        repeats => format!(" × {repeats}"),
+    }
+}
+
+/// The width of the strip with the name of a block.
+fn title_width(card: &Card) -> i32 {
+    if !is_framed(card) {
+        return 0;
+    }
+    text_width(&card.title, LABEL_SIZE) + badge_width(card) + 2 * TITLE_INSET
+}
+
+/// The width of the sign with the number of blocks that a card stands for.
+pub(super) fn badge_width(card: &Card) -> i32 {
+    match card.repeats {
+        1 => 0,
+        _ => text_width(&badge(card), LABEL_SIZE) + TITLE_INSET,
+    }
+}
+
+/// How many blocks a card stands for.
+pub(super) fn badge(card: &Card) -> String {
+    format!("× {}", card.repeats)
 }
 
 fn even(length: i32) -> i32 {

@@ -2,22 +2,56 @@
 //! cut to a width.
 
 use crate::graph::{Graph, NodeId};
-use crate::operation::{Convolution, Operation};
+use crate::operation::{Axis, Convolution, Operation, Slice};
 
 /// An operation as papers write it, `3×3 conv, 64, /2` for instance.
 pub(super) fn label(graph: &Graph, id: NodeId) -> String {
     let node = graph.node(id);
+    let before = graph.input_shape_of(id);
     match &node.operation {
-        Operation::Convolution(c) => convolution(c, graph.input_shape_of(id).channels()),
+        Operation::Convolution(c) => convolution(c, before.channels()),
+        Operation::MaxPool(pool) if pool.kernel == before.spatial() && pool.stride == [1, 1] => {
+            "global max pool".into()
+        }
         Operation::MaxPool(pool) => {
             format!("{} max pool{}", size(pool.kernel), stride(pool.stride))
         }
+        Operation::AveragePool(pool) => {
+            format!("{} average pool{}", size(pool.kernel), stride(pool.stride))
+        }
+        Operation::AdaptiveAveragePool([1, 1]) => "global average pool".into(),
+        Operation::AdaptiveAveragePool(output) => format!("average pool to {}", size(*output)),
         Operation::Linear(linear) => format!("fc, {}", linear.out_features),
+        Operation::Dropout(dropout) => {
+            let rate = (dropout.rate * 1000.0).round() / 1000.0;
+            format!("{} {rate}", node.operation.kind())
+        }
+        Operation::GroupNorm(norm) => format!("group norm, {} groups", norm.groups),
+        Operation::ChannelConvolution(c) => format!("conv over {} channels", c.kernel),
+        Operation::PathSoftmax { paths } => format!("softmax over {paths} paths"),
+        Operation::SelfAttention(attention) => {
+            format!("self-attention, {} heads", attention.heads)
+        }
+        Operation::Slice(slice) => part(slice),
         Operation::ZeroPadShortcut(shortcut) => {
             let channels = node.shape.channels();
             format!("zero-pad, {channels}{}", stride([shortcut.stride; 2]))
         }
         operation => operation.kind().to_owned(),
+    }
+}
+
+/// Counted from 1.
+fn part(slice: &Slice) -> String {
+    let (first, last) = (slice.begin + 1, slice.begin + slice.length);
+    let unit = match slice.axis {
+        Axis::Rows => "row",
+        Axis::Channels => "channel",
+    };
+    if first == last {
+        format!("{unit} {first}")
+    } else {
+        format!("{unit}s {first}–{last}")
     }
 }
 
@@ -130,6 +164,8 @@ pub(super) fn fit(text: &str, font_size: i32, width: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::{self, BuildOptions, VariationOptions};
+    use crate::families::Norm;
     use crate::{GraphBuilder, MaxPool, Shape};
 
     fn labels(convolutions: &[Convolution]) -> Vec<String> {
@@ -178,6 +214,52 @@ mod tests {
         };
         let id = builder.max_pool("maxpool", builder.input(), pool).unwrap();
         assert_eq!(label(&builder.finish(id), id), "3×3 max pool, /2");
+    }
+
+    #[test]
+    fn operations_of_all_families_have_words() {
+        let words = |name: &str| -> Vec<String> {
+            let graph = catalog::build(name, &BuildOptions::default()).unwrap();
+            graph.ids().map(|id| label(&graph, id)).collect()
+        };
+        for (name, expected) in [
+            ("densenet121", &["2×2 average pool, /2", "concatenate"][..]),
+            ("vgg16", &["average pool to 7×7", "flatten", "dropout 0.5"]),
+            ("ecaresnet26t", &["conv over 5 channels", "sigmoid", "gate"]),
+            (
+                "resnet50_cbam",
+                &["global max pool", "channel mean and max", "row 1", "row 2"],
+            ),
+            (
+                "skresnet18",
+                &["channels 1–32", "channels 33–64", "softmax over 2 paths"],
+            ),
+            ("botnet26t_256", &["self-attention, 4 heads"]),
+            ("resnetv2_50", &["global average pool", "1×1 conv, 1000"]),
+        ] {
+            let words = words(name);
+            for word in expected {
+                assert!(words.iter().any(|own| own == word), "{word} in {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn variations_have_words() {
+        let options = BuildOptions {
+            variations: VariationOptions {
+                norm: Some(Norm::Group { groups: 8 }),
+                stochastic_depth: Some(0.5),
+                ..VariationOptions::default()
+            },
+            ..BuildOptions::default()
+        };
+        let graph = catalog::build("resnet8", &options).unwrap();
+        let find = |name| label(&graph, graph.find(name).unwrap());
+        assert_eq!(find("bn1"), "group norm, 8 groups");
+        assert_eq!(find("layer3.0.drop_path"), "stochastic depth 0.5");
+        // A third of it, to three digits.
+        assert_eq!(find("layer1.0.drop_path"), "stochastic depth 0.167");
     }
 
     #[test]

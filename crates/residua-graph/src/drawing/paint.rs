@@ -5,11 +5,11 @@ use super::geometry::{Point, Rectangle};
 use super::layout::{Layout, MARGIN, Panel, STAGE_NAME_INSET, STAGE_STRIP};
 use super::legend;
 use super::measure::{
-    LABEL_SIZE, SHEET_OFFSET, SLIM_SIZE, SUM_RADIUS, TERMINAL_HEIGHT, TITLE_HEIGHT, is_framed,
-    is_input, row_heights,
+    LABEL_SIZE, SHEET_OFFSET, SIGN_RADIUS, SLIM_SIZE, TERMINAL_HEIGHT, TITLE_HEIGHT, TITLE_INSET,
+    badge, badge_width, caption_repeats, is_framed, is_input, row_heights,
 };
 use super::notation::{counted, fit, label, short_count, text_width};
-use super::outline::{Card, Element, Outline, Row};
+use super::outline::{Card, Element, Outline, Row, Sign};
 use crate::graph::{Graph, NodeId};
 
 /// How many tints the style sheet has.
@@ -18,7 +18,6 @@ const UNIT_RADIUS: i32 = 5;
 const FRAME_RADIUS: i32 = 8;
 const PANEL_RADIUS: i32 = 12;
 const PAGE_RADIUS: i32 = 14;
-const TITLE_INSET: i32 = 12;
 
 /// Paints a graph.
 pub(super) fn paint(graph: &Graph, outline: &Outline, layout: &Layout) -> String {
@@ -193,30 +192,26 @@ impl Painter<'_> {
         if card.repeats == 1 {
             return 0;
         }
-        let text = format!("× {}", card.repeats);
-        let width = text_width(&text, LABEL_SIZE) + TITLE_INSET;
-        let badge = Rectangle {
+        let width = badge_width(card);
+        let place = Rectangle {
             x: strip.x + strip.width - width - GAP,
             y: strip.y + GAP,
             width,
             height: TITLE_HEIGHT - 2 * GAP,
         };
         let class = format!("badge {tint}");
-        self.canvas.rectangle(&class, badge, badge.height / 2);
+        self.canvas.rectangle(&class, place, place.height / 2);
         let font = Font {
             class: &format!("bold middle numbers ink {tint}"),
             size: LABEL_SIZE,
         };
-        self.canvas.text_within(font, badge, &text);
+        self.canvas.text_within(font, place, &badge(card));
         width
     }
 
     fn caption(&mut self, card: &Card, corner: Point, tint: &str) {
         let measure = &self.layout.measure;
-        let repeats = match card.repeats {
-            1 => String::new(),
-            repeats => format!(" × {repeats}"),
-        };
+        let repeats = caption_repeats(card);
         // The line into the operation passes to the right of the caption.
         let room = measure.unit_width / 2 - TITLE_INSET - text_width(&repeats, SLIM_SIZE);
         let text = fit(&card.title, SLIM_SIZE, room) + &repeats;
@@ -261,10 +256,9 @@ impl Painter<'_> {
         for (element, span) in card.elements.iter().zip(&places.elements) {
             let top = corner.y + span.top;
             let area = Rectangle::around(axis, measure.unit_width, top, span.height);
-            if element.is_sum {
-                self.sum(element, area.middle(), &tint);
-            } else {
-                self.unit(element, area, &tint);
+            match element.sign {
+                Some(sign) => self.sign(sign, element, area.middle(), &tint),
+                None => self.unit(element, area, &tint),
             }
         }
         for (arc, places) in card.arcs.iter().zip(&places.arcs) {
@@ -278,18 +272,22 @@ impl Painter<'_> {
         }
     }
 
-    /// ⊕, drawn so that it needs no font.
-    fn sum(&mut self, element: &Element, middle: Point, tint: &str) {
-        const ARM: i32 = SUM_RADIUS - 4;
+    /// ⊕ or ⊗, drawn so that it needs no font.
+    fn sign(&mut self, sign: Sign, element: &Element, middle: Point, tint: &str) {
+        // Both strokes reach as far from the middle, √2 · 4 ≈ 5.
+        let (level, slant) = match sign {
+            Sign::Sum => (SIGN_RADIUS - 4, 0),
+            Sign::Product => (SIGN_RADIUS - 5, SIGN_RADIUS - 5),
+        };
         let hint = element.rows.first().map(|row| self.hint(row.node));
         self.canvas.open_group(&hint.unwrap_or_default());
         let class = format!("sum {tint}");
-        self.canvas.circle(&class, middle, SUM_RADIUS);
+        self.canvas.circle(&class, middle, SIGN_RADIUS);
         let class = format!("plus {tint}");
-        let level = [middle.moved(-ARM, 0), middle.moved(ARM, 0)];
-        let upright = [middle.moved(0, -ARM), middle.moved(0, ARM)];
-        self.canvas.line(&class, &level);
-        self.canvas.line(&class, &upright);
+        for (right, down) in [(level, slant), (-slant, level)] {
+            let ends = [middle.moved(-right, -down), middle.moved(right, down)];
+            self.canvas.line(&class, &ends);
+        }
         self.canvas.close_group();
     }
 

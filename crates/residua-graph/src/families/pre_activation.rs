@@ -1,18 +1,18 @@
-//! Residual networks with norm and rectifier before each convolution, for CIFAR: pre-activation
-//! ResNets (He et al. 2016, "Identity Mappings in Deep Residual Networks") and Wide ResNets
+//! Residual networks with norm and activation before each convolution: pre-activation ResNets (He et
+//! al. 2016, "Identity Mappings in Deep Residual Networks") for CIFAR and ImageNet, and Wide ResNets
 //! (Zagoruyko and Komodakis 2016, "Wide Residual Networks").
 //!
-//! Nothing stands on the way of the shortcut: the sum of a block is passed on as it is. Names are
-//! those of the CIFAR reference.
+//! Nothing stands on the way of the shortcut: the sum of a block is passed on as it is.
 
-use super::resnet::{Stage, stages};
+use super::resnet::Form;
+use super::shortcut::{Shortcut, Way};
+use super::stages::{Place, Stage, places, stages};
+use super::stem::STEM_POOL;
+use super::variations::{Variable, Variations};
 use crate::builder::GraphBuilder;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::operation::Convolution;
+use crate::operation::{Convolution, Operation};
 use crate::shape::Shape;
-
-/// Channels of the stem.
-const STEM_WIDTH: usize = 16;
 
 /// The residual branch F(x).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,20 @@ pub enum PreActivationBlock {
 }
 
 /// Everything that distinguishes one of these networks from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PreActivationSpec {
+    /// Stem, head and names: those of the CIFAR reference, or of timm's `resnetv2`.
+    pub form: Form,
+    /// Channels of the stem.
+    pub stem_width: usize,
     /// Residual branch.
     pub block: PreActivationBlock,
+    /// What is added to it.
+    pub shortcut: Shortcut,
     /// Width and number of blocks of each stage; each stage after the first halves the map.
     pub stages: Vec<Stage>,
+    /// Norms, activations and regularisers.
+    pub variations: Variations,
 }
 
 impl PreActivationSpec {
@@ -50,6 +58,18 @@ impl PreActivationSpec {
         Self::three_stages(layers, 6, PreActivationBlock::Basic, widening)
     }
 
+    /// The ImageNet networks: four stages of bottlenecks of 64 to 512 channels.
+    pub fn imagenet(blocks: [usize; 4]) -> Self {
+        Self {
+            form: Form::ImageNet,
+            stem_width: 64,
+            block: PreActivationBlock::Bottleneck,
+            shortcut: Shortcut::Projection,
+            stages: stages(&[64, 128, 256, 512], &blocks),
+            variations: Variations::default(),
+        }
+    }
+
     fn three_stages(
         layers: usize,
         layers_of_each: usize,
@@ -59,9 +79,21 @@ impl PreActivationSpec {
         let blocks = layers / layers_of_each;
         let fits = layers.is_multiple_of(layers_of_each) && blocks > 0 && widening > 0;
         fits.then(|| Self {
+            form: Form::Cifar,
+            stem_width: 16,
             block,
+            shortcut: Shortcut::Projection,
             stages: stages(&[16, 32, 64].map(|width| width * widening), &[blocks; 3]),
+            variations: Variations::default(),
         })
+    }
+
+    /// The branches end in a convolution, so there is no last norm.
+    pub(crate) fn variable(&mut self) -> Variable<'_> {
+        Variable {
+            last_norm: None,
+            ..self.variations.variable(&mut self.shortcut)
+        }
     }
 
     /// Builds the graph.
@@ -70,26 +102,58 @@ impl PreActivationSpec {
     /// When the network cannot take such an image.
     pub fn build(&self, name: &str, input: Shape, classes: usize) -> Result<Graph, GraphError> {
         let mut builder = GraphBuilder::new(name, input);
-        let stem = Convolution::square(STEM_WIDTH, 3);
-        let mut x = builder.convolution("conv1", builder.input(), stem)?;
-        for (stage_index, stage) in self.stages.iter().enumerate() {
-            for block_index in 0..stage.blocks {
-                let halves = stage_index > 0 && block_index == 0;
-                let stride = if halves { 2 } else { 1 };
-                let path = format!("layer{}.{block_index}", stage_index + 1);
-                x = self.block(
-                    &mut builder,
-                    x,
-                    &path,
-                    self.convolutions(stage.width, stride),
-                )?;
+        let mut x = self.stem(&mut builder)?;
+        for place in places(&self.stages) {
+            x = self.block(&mut builder, x, &place)?;
+        }
+        let norm = match self.form {
+            Form::Cifar => "bn",
+            Form::ImageNet => "norm",
+        };
+        let x = self.variations.norm(&mut builder, norm.into(), x)?;
+        let x = self.variations.activation(&mut builder, "relu".into(), x)?;
+        let logits = self.head(&mut builder, x, classes)?;
+        Ok(builder.finish(logits))
+    }
+
+    fn stem(&self, builder: &mut GraphBuilder) -> Result<NodeId, GraphError> {
+        let image = builder.input();
+        match self.form {
+            Form::Cifar => {
+                let convolution = Convolution::square(self.stem_width, 3);
+                builder.convolution("conv1", image, convolution)
+            }
+            Form::ImageNet => {
+                let convolution = Convolution::square(self.stem_width, 7).stride(2);
+                let x = builder.convolution("stem.conv", image, convolution)?;
+                builder.max_pool("stem.pool", x, STEM_POOL)
             }
         }
-        let x = builder.batch_norm("bn", x)?;
-        let x = builder.relu("relu", x)?;
-        let x = builder.global_average_pool("avgpool", x)?;
-        let logits = builder.linear("linear", x, classes)?;
-        Ok(builder.finish(logits))
+    }
+
+    /// timm's head is a convolution on the pooled map.
+    fn head(
+        &self,
+        builder: &mut GraphBuilder,
+        x: NodeId,
+        classes: usize,
+    ) -> Result<NodeId, GraphError> {
+        match self.form {
+            Form::Cifar => {
+                let x = builder.global_average_pool("avgpool", x)?;
+                builder.linear("linear", x, classes)
+            }
+            Form::ImageNet => {
+                let pool = Operation::AdaptiveAveragePool([1, 1]);
+                let x = builder.push("head.global_pool", pool, &[x])?;
+                let layer = Convolution {
+                    bias: true,
+                    ..Convolution::square(classes, 1)
+                };
+                let x = builder.convolution("head.fc", x, layer)?;
+                builder.push("head.flatten", Operation::Flatten, &[x])
+            }
+        }
     }
 
     fn convolutions(&self, width: usize, stride: usize) -> Vec<Convolution> {
@@ -106,32 +170,79 @@ impl PreActivationSpec {
         }
     }
 
-    /// Norm, rectifier, convolution, several times; then the sum. A projection reads what the first
-    /// rectifier gives (He et al. 2016, §4.1), an identity the block's input.
+    /// Norm, activation, convolution, several times; then the sum. A shortcut that changes the shape
+    /// reads what the first activation gives (He et al. 2016, §4.1), an identity the block's input.
     fn block(
         &self,
         builder: &mut GraphBuilder,
         x: NodeId,
-        path: &str,
-        convolutions: Vec<Convolution>,
+        place: &Place,
     ) -> Result<NodeId, GraphError> {
-        let (mut y, mut first_activation) = (x, x);
-        for (index, convolution) in (1..).zip(&convolutions) {
-            y = builder.batch_norm(format!("{path}.bn{index}"), y)?;
-            y = builder.relu(format!("{path}.relu{index}"), y)?;
-            if index == 1 {
-                first_activation = y;
+        let names = self.names(place);
+        let Names { path, norm, .. } = &names;
+        let variations = &self.variations;
+        let convolutions = self.convolutions(place.width, place.stride);
+        let (mut y, mut first_norm, mut first_activation) = (x, x, x);
+        for (number, convolution) in (1..).zip(&convolutions) {
+            let norm = variations.norm(builder, format!("{path}.{norm}{number}"), y)?;
+            y = variations.activation(builder, format!("{path}.relu{number}"), norm)?;
+            if number == 1 {
+                (first_norm, first_activation) = (norm, y);
             }
-            y = builder.convolution(format!("{path}.conv{index}"), y, *convolution)?;
+            if number == convolutions.len() {
+                y = variations.dropout(builder, format!("{path}.dropout"), y)?;
+            }
+            y = builder.convolution(format!("{path}.conv{number}"), y, *convolution)?;
         }
-        let (before, after) = (builder.shape_of(x), builder.shape_of(y));
-        let shortcut = if before == after {
-            x
-        } else {
-            let stride = convolutions.iter().map(|c| c.stride[0]).product();
-            let projection = Convolution::square(after.channels(), 1).stride(stride);
-            builder.convolution(format!("{path}.shortcut.0"), first_activation, projection)?
+        let out_channels = builder.shape_of(y).channels();
+        let name = format!("{path}.drop_path");
+        y = variations.stochastic_depth(builder, name, y, place.depth)?;
+        let way = self
+            .shortcut
+            .way(builder.shape_of(x), out_channels, place.stride);
+        let shortcut = match way {
+            Way::Nothing => return Ok(y),
+            Way::Identity => x,
+            Way::ZeroPad(shortcut) => {
+                let name = format!("{path}.shortcut");
+                builder.zero_pad_shortcut(name, first_activation, shortcut)?
+            }
+            Way::Projection(projection) => {
+                let name = format!("{path}.{}", names.projection);
+                let projected = builder.convolution(name, first_activation, projection)?;
+                if names.projection_is_first {
+                    builder.register_before(projected, first_norm);
+                }
+                projected
+            }
         };
         builder.add(format!("{path}.add"), y, shortcut)
     }
+
+    fn names(&self, place: &Place) -> Names {
+        let Place { stage, block, .. } = place;
+        match self.form {
+            Form::Cifar => Names {
+                path: format!("layer{}.{block}", stage + 1),
+                norm: "bn",
+                projection: "shortcut.0",
+                projection_is_first: false,
+            },
+            Form::ImageNet => Names {
+                path: format!("stages.{stage}.blocks.{block}"),
+                norm: "norm",
+                projection: "downsample.conv",
+                projection_is_first: true,
+            },
+        }
+    }
+}
+
+/// How the parts of a block are called.
+struct Names {
+    path: String,
+    norm: &'static str,
+    projection: &'static str,
+    /// Whether the original registers the projection before everything else.
+    projection_is_first: bool,
 }

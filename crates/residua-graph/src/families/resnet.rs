@@ -1,19 +1,24 @@
 //! Deep residual networks (He et al. 2015, "Deep Residual Learning for Image Recognition"), the
-//! plain networks that the paper compares them with, and the wider and grouped ones that followed
-//! with the same blocks: Wide ResNet-50-2 and ResNeXt.
+//! plain networks that the paper compares them with, and those that followed with blocks of the same
+//! form: wider and grouped ones, other stems, and gates at the end of the branch.
 
+use super::attention::Attention;
+use super::selective_kernel;
+use super::shortcut::{Shortcut, Way};
+use super::stages::{Place, Stage, places, stages};
+use super::stem::Stem;
+use super::variations::{Variable, Variations};
 use crate::builder::GraphBuilder;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::operation::{Convolution, MaxPool, Operation, ZeroPadShortcut};
+use crate::operation::{AveragePool, Convolution, Edge, Operation};
 use crate::shape::Shape;
 
-/// How the image enters the network, and whose parameter names it uses.
+/// Whose parameter names a network uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// 7×7 convolution of stride 2 and 3×3 max pool (Table 1); torchvision's names
-    /// (`downsample`, `fc`).
+    /// torchvision's and timm's (`downsample`, `fc`).
     ImageNet,
-    /// One 3×3 convolution (§4.2); the names of the CIFAR reference (`shortcut`, `linear`).
+    /// Those of the CIFAR reference (`shortcut`, `linear`).
     Cifar,
 }
 
@@ -26,6 +31,9 @@ pub enum Block {
     /// on the 3×3 convolution, as in torchvision and unlike the paper, which has it on the
     /// first 1×1.
     Bottleneck(Paths),
+    /// A selective-kernel unit (Li et al. 2019, "Selective Kernel Networks") and a 3×3 convolution, as in
+    /// timm's `skresnet18`.
+    SelectiveKernel,
 }
 
 /// How wide the 3×3 convolution of a bottleneck is, and into how many paths it is divided.
@@ -60,58 +68,61 @@ impl Block {
     /// Channels that leave the block for each channel of its width.
     fn expansion(self) -> usize {
         match self {
-            Self::Basic => 1,
+            Self::Basic | Self::SelectiveKernel => 1,
             Self::Bottleneck(_) => 4,
         }
     }
 }
 
-/// What is added to F(x) (§3.3).
+/// How a projection halves the map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shortcut {
-    /// Nothing: a plain network.
-    None,
-    /// Option A: x itself; where the shape changes, every second pixel and zero channels,
-    /// half of them before and half after.
-    ZeroPad,
-    /// Option B: x itself; where the shape changes, a 1×1 convolution with batch norm.
-    Projection,
+pub enum Downsampling {
+    /// By the stride of its convolution, which skips three of four pixels.
+    Stride,
+    /// By the mean of 2×2 pixels before the convolution: ResNet-D (He et al. 2019, "Bag of Tricks for
+    /// Image Classification with Convolutional Neural Networks", §4.2).
+    AveragePool,
 }
 
 /// Everything that distinguishes one residual network from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ResNetSpec {
-    /// Stem and names.
+    /// Names.
     pub form: Form,
+    /// What comes before the first block.
+    pub stem: Stem,
+    /// Channels of the stem.
+    pub stem_width: usize,
     /// Residual branch.
     pub block: Block,
     /// What is added to it.
     pub shortcut: Shortcut,
-    /// Channels of the stem.
-    pub stem_width: usize,
+    /// How projections halve the map.
+    pub downsampling: Downsampling,
+    /// The gate at the end of the branch.
+    pub attention: Option<Attention>,
     /// Width and number of blocks of each stage; each stage after the first halves the map.
     pub stages: Vec<Stage>,
-}
-
-/// A sequence of blocks of one width.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stage {
-    /// Channels of the 3×3 convolutions.
-    pub width: usize,
-    /// Number of blocks.
-    pub blocks: usize,
+    /// Norms, activations and regularisers.
+    pub variations: Variations,
 }
 
 impl ResNetSpec {
     /// The networks of Table 1: four stages of 64 to 512 channels.
     pub fn four_stages(form: Form, block: Block, blocks: [usize; 4], shortcut: Shortcut) -> Self {
-        let widths = [64, 128, 256, 512];
         Self {
             form,
+            stem: match form {
+                Form::ImageNet => Stem::SevenBySeven,
+                Form::Cifar => Stem::Cifar,
+            },
+            stem_width: STEM_WIDTH,
             block,
             shortcut,
-            stem_width: STEM_WIDTH,
-            stages: stages(&widths, &blocks),
+            downsampling: Downsampling::Stride,
+            attention: None,
+            stages: stages(&[64, 128, 256, 512], &blocks),
+            variations: Variations::default(),
         }
     }
 
@@ -119,24 +130,31 @@ impl ResNetSpec {
     /// `None` when the depth is not of that form.
     pub fn cifar_depth(depth: usize, shortcut: Shortcut) -> Option<Self> {
         let n = depth.checked_sub(2).filter(|layers| layers % 6 == 0)? / 6;
-        (n > 0).then(|| Self {
-            form: Form::Cifar,
-            block: Block::Basic,
-            shortcut,
-            stem_width: 16,
-            stages: stages(&[16, 32, 64], &[n; 3]),
-        })
+        let stages = stages(&[16, 32, 64], &[n; 3]);
+        (n > 0).then(|| Self::cifar(Block::Basic, 16, stages, shortcut))
     }
 
     /// ResNeXt-29 for CIFAR (Xie et al. 2017, §5.2): three stages of three bottlenecks.
     pub fn resnext29(paths: Paths) -> Self {
+        let stages = stages(&[64, 128, 256], &[3; 3]);
+        Self::cifar(
+            Block::Bottleneck(paths),
+            STEM_WIDTH,
+            stages,
+            Shortcut::Projection,
+        )
+    }
+
+    fn cifar(block: Block, stem_width: usize, stages: Vec<Stage>, shortcut: Shortcut) -> Self {
         Self {
-            form: Form::Cifar,
-            block: Block::Bottleneck(paths),
-            shortcut: Shortcut::Projection,
-            stem_width: STEM_WIDTH,
-            stages: stages(&[64, 128, 256], &[3; 3]),
+            stem_width,
+            stages,
+            ..Self::four_stages(Form::Cifar, block, [0; 4], shortcut)
         }
+    }
+
+    pub(crate) fn variable(&mut self) -> Variable<'_> {
+        self.variations.variable(&mut self.shortcut)
     }
 
     /// Builds the graph.
@@ -145,20 +163,11 @@ impl ResNetSpec {
     /// When the network cannot take such an image.
     pub fn build(&self, name: &str, input: Shape, classes: usize) -> Result<Graph, GraphError> {
         let mut builder = GraphBuilder::new(name, input);
-        let mut x = self.stem(&mut builder)?;
-        for (stage_index, stage) in self.stages.iter().enumerate() {
-            for block_index in 0..stage.blocks {
-                let place = Place {
-                    name: format!("layer{}.{block_index}", stage_index + 1),
-                    width: stage.width,
-                    stride: if stage_index > 0 && block_index == 0 {
-                        2
-                    } else {
-                        1
-                    },
-                };
-                x = self.block(&mut builder, x, &place)?;
-            }
+        let mut x = self
+            .stem
+            .append(&mut builder, &self.variations, self.stem_width)?;
+        for place in places(&self.stages) {
+            x = self.block(&mut builder, x, &place)?;
         }
         let x = builder.global_average_pool("avgpool", x)?;
         let head = match self.form {
@@ -169,64 +178,88 @@ impl ResNetSpec {
         Ok(builder.finish(logits))
     }
 
-    fn stem(&self, builder: &mut GraphBuilder) -> Result<NodeId, GraphError> {
-        let convolution = match self.form {
-            Form::ImageNet => Convolution::square(self.stem_width, 7).stride(2),
-            Form::Cifar => Convolution::square(self.stem_width, 3),
-        };
-        let x = builder.convolution("conv1", builder.input(), convolution)?;
-        let x = builder.batch_norm("bn1", x)?;
-        let x = builder.relu("relu", x)?;
-        match self.form {
-            Form::Cifar => Ok(x),
-            Form::ImageNet => {
-                let pool = MaxPool {
-                    kernel: [3; 2],
-                    stride: [2; 2],
-                    padding: [1; 2],
-                };
-                builder.max_pool("maxpool", x, pool)
-            }
-        }
-    }
-
     fn block(
         &self,
         builder: &mut GraphBuilder,
         x: NodeId,
         place: &Place,
     ) -> Result<NodeId, GraphError> {
+        let path = format!("layer{}.{}", place.stage + 1, place.block);
+        let mut y = match self.block {
+            Block::Basic | Block::Bottleneck(_) => self.convolutions(builder, x, place, &path)?,
+            Block::SelectiveKernel => self.selective_kernel(builder, x, place, &path)?,
+        };
+        if let Some(attention) = self.attention {
+            y = attention.append(builder, &format!("{path}.se"), y)?;
+        }
+        let name = format!("{path}.drop_path");
+        y = self
+            .variations
+            .stochastic_depth(builder, name, y, place.depth)?;
+        if let Some(shortcut) = self.shortcut(builder, x, place, &path)? {
+            y = builder.add(format!("{path}.add"), y, shortcut)?;
+        }
+        self.variations
+            .activation(builder, format!("{path}.relu"), y)
+    }
+
+    /// The branch of a basic block or a bottleneck, up to its last norm.
+    fn convolutions(
+        &self,
+        builder: &mut GraphBuilder,
+        x: NodeId,
+        place: &Place,
+        path: &str,
+    ) -> Result<NodeId, GraphError> {
         let Place { width, stride, .. } = *place;
-        let out_channels = width * self.block.expansion();
-        let convolutions = match self.block {
-            Block::Basic => vec![
-                Convolution::square(width, 3).stride(stride),
-                Convolution::square(width, 3),
-            ],
+        let (first, last) = match self.block {
             Block::Bottleneck(paths) => {
                 let inner = paths.channels(width);
-                vec![
-                    Convolution::square(inner, 1),
-                    Convolution {
-                        groups: paths.count,
-                        ..Convolution::square(inner, 3).stride(stride)
-                    },
-                    Convolution::square(out_channels, 1),
-                ]
+                let grouped = Convolution {
+                    groups: paths.count,
+                    ..Convolution::square(inner, 3).stride(stride)
+                };
+                let wide = Convolution::square(self.out_channels(place), 1);
+                (vec![Convolution::square(inner, 1), grouped], wide)
+            }
+            Block::Basic | Block::SelectiveKernel => {
+                let convolution = Convolution::square(width, 3);
+                (vec![convolution.stride(stride)], convolution)
             }
         };
+        let variations = &self.variations;
         let mut y = x;
-        for (index, convolution) in (1..).zip(&convolutions) {
-            y = builder.convolution(place.at(&format!("conv{index}")), y, *convolution)?;
-            y = builder.batch_norm(place.at(&format!("bn{index}")), y)?;
-            if index < convolutions.len() {
-                y = builder.relu(place.at(&format!("relu{index}")), y)?;
-            }
+        for (number, convolution) in (1..).zip(&first) {
+            y = builder.convolution(format!("{path}.conv{number}"), y, *convolution)?;
+            y = variations.norm(builder, format!("{path}.bn{number}"), y)?;
+            y = variations.activation(builder, format!("{path}.relu{number}"), y)?;
         }
-        if let Some(shortcut) = self.shortcut(builder, x, place, out_channels)? {
-            y = builder.add(place.at("add"), y, shortcut)?;
-        }
-        builder.relu(place.at("relu"), y)
+        let number = first.len() + 1;
+        y = variations.dropout(builder, format!("{path}.dropout"), y)?;
+        y = builder.convolution(format!("{path}.conv{number}"), y, last)?;
+        variations.last_norm(builder, format!("{path}.bn{number}"), y)
+    }
+
+    /// The branch of a selective-kernel block, up to its last norm.
+    fn selective_kernel(
+        &self,
+        builder: &mut GraphBuilder,
+        x: NodeId,
+        place: &Place,
+        path: &str,
+    ) -> Result<NodeId, GraphError> {
+        let variations = &self.variations;
+        let convolution = Convolution::square(place.width, 3);
+        let strided = convolution.stride(place.stride);
+        let unit = format!("{path}.conv1");
+        let y = selective_kernel::append(builder, variations, &unit, x, strided)?;
+        let y = variations.dropout(builder, format!("{path}.dropout"), y)?;
+        let y = builder.convolution(format!("{path}.conv2.conv"), y, convolution)?;
+        variations.last_norm(builder, format!("{path}.conv2.bn"), y)
+    }
+
+    fn out_channels(&self, place: &Place) -> usize {
+        place.width * self.block.expansion()
     }
 
     fn shortcut(
@@ -234,53 +267,49 @@ impl ResNetSpec {
         builder: &mut GraphBuilder,
         x: NodeId,
         place: &Place,
-        out_channels: usize,
+        path: &str,
     ) -> Result<Option<NodeId>, GraphError> {
-        let in_channels = builder.shape_of(x).channels();
-        let same_shape = place.stride == 1 && in_channels == out_channels;
-        match self.shortcut {
-            Shortcut::None => Ok(None),
-            _ if same_shape => Ok(Some(x)),
-            Shortcut::ZeroPad => {
-                let added = out_channels.saturating_sub(in_channels);
-                let operation = Operation::ZeroPadShortcut(ZeroPadShortcut {
-                    stride: place.stride,
-                    before: added / 2,
-                    after: added - added / 2,
-                });
-                builder
-                    .push(place.at("shortcut"), operation, &[x])
-                    .map(Some)
+        let out_channels = self.out_channels(place);
+        let way = self
+            .shortcut
+            .way(builder.shape_of(x), out_channels, place.stride);
+        match way {
+            Way::Nothing => Ok(None),
+            Way::Identity => Ok(Some(x)),
+            Way::ZeroPad(shortcut) => builder
+                .zero_pad_shortcut(format!("{path}.shortcut"), x, shortcut)
+                .map(Some),
+            Way::Projection(projection) => self.projection(builder, x, path, projection).map(Some),
+        }
+    }
+
+    /// Numbered as torchvision's modules, or as timm's, where the pool comes first.
+    fn projection(
+        &self,
+        builder: &mut GraphBuilder,
+        x: NodeId,
+        path: &str,
+        projection: Convolution,
+    ) -> Result<NodeId, GraphError> {
+        let module = match self.form {
+            Form::ImageNet => "downsample",
+            Form::Cifar => "shortcut",
+        };
+        let at = |index: usize| format!("{path}.{module}.{index}");
+        match self.downsampling {
+            Downsampling::Stride => {
+                let x = builder.convolution(at(0), x, projection)?;
+                self.variations.norm(builder, at(1), x)
             }
-            Shortcut::Projection => {
-                let path = place.at(match self.form {
-                    Form::ImageNet => "downsample",
-                    Form::Cifar => "shortcut",
-                });
-                let projection = Convolution::square(out_channels, 1).stride(place.stride);
-                let projected = builder.convolution(format!("{path}.0"), x, projection)?;
-                builder.batch_norm(format!("{path}.1"), projected).map(Some)
+            Downsampling::AveragePool => {
+                let mut pooled = x;
+                if projection.stride != [1, 1] {
+                    let pool = Operation::AveragePool(AveragePool::halving(Edge::Keep));
+                    pooled = builder.push(at(0), pool, &[x])?;
+                }
+                let x = builder.convolution(at(1), pooled, projection.stride(1))?;
+                self.variations.norm(builder, at(2), x)
             }
         }
     }
-}
-
-/// Where a block stands in the network.
-struct Place {
-    name: String,
-    width: usize,
-    stride: usize,
-}
-
-impl Place {
-    fn at(&self, part: &str) -> String {
-        format!("{}.{part}", self.name)
-    }
-}
-
-pub(super) fn stages(widths: &[usize], blocks: &[usize]) -> Vec<Stage> {
-    let pairs = widths.iter().zip(blocks);
-    pairs
-        .map(|(&width, &blocks)| Stage { width, blocks })
-        .collect()
 }

@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use super::{PoolingSpec, check_tensor};
+use crate::element::copy_numbers;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::{Element, InstructionSet, ShapeError};
 
@@ -123,20 +125,20 @@ impl AverageGeometry {
         self.batch * self.output()[0] * self.output()[1] * self.channels
     }
 
-    fn check<E>(&self, input: &[E], output: &[f32]) -> Result<(), ShapeError> {
+    fn check<I, O>(&self, input: &[I], output: &[O]) -> Result<(), ShapeError> {
         ShapeError::check_length("input", input.len(), self.input_length())?;
         ShapeError::check_length("output", output.len(), self.output_length())
     }
 }
 
-/// Writes the average of each window to `output` `[N, H', W', C]`.
+/// Writes the average of each window, summed in f32, to `output` `[N, H', W', C]`.
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn average_forward<E: Element>(
+pub fn average_forward<I: Element, O: Element>(
     geometry: &AverageGeometry,
-    input: &[E],
-    output: &mut [f32],
+    input: &[I],
+    output: &mut [O],
 ) -> Result<(), ShapeError> {
     geometry.check(input, output)?;
     let set = InstructionSet::current();
@@ -158,51 +160,53 @@ pub fn average_forward<E: Element>(
 }
 
 /// One row of one output image.
-struct AverageLine<'a, E> {
+struct AverageLine<'a, I, O> {
     geometry: &'a AverageGeometry,
-    image: &'a [E],
+    image: &'a [I],
     rows: Window,
-    output: &'a mut [f32],
+    output: &'a mut [O],
 }
 
-impl<E: Element> Kernel for AverageLine<'_, E> {
+impl<I: Element, O: Element> Kernel for AverageLine<'_, I, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         let channels = self.geometry.channels;
-        for (average, columns) in self
+        let mut sums = Scratch::<f32>::uninitialised(channels);
+        for (output, columns) in self
             .output
             .chunks_exact_mut(channels)
             .zip(&self.geometry.windows[1])
         {
-            average.fill(0.0);
+            sums.fill(0.0);
             for row in self.rows.begin..self.rows.end {
                 let line = &self.image[row * self.geometry.input[1] * channels..];
                 for pixel in
                     line[columns.begin * channels..columns.end * channels].chunks_exact(channels)
                 {
-                    for (sum, &number) in average.iter_mut().zip(pixel) {
+                    for (sum, &number) in sums.iter_mut().zip(pixel) {
                         *sum += number.to_f32();
                     }
                 }
             }
             let divisor = (self.rows.divisor * columns.divisor) as f32;
-            for sum in average {
-                *sum /= divisor;
+            for (output, &sum) in output.iter_mut().zip(sums.iter()) {
+                *output = O::from_f32(sum / divisor);
             }
         }
     }
 }
 
-/// The gradient of [`average_forward`]: each output gradient is spread evenly over its window.
+/// The gradient of [`average_forward`]: each output gradient is spread evenly over its window. Where
+/// windows overlap, their shares are summed in f32.
 ///
 /// # Errors
 /// If a slice's length differs from the geometry's.
-pub fn average_backward<E: Element>(
+pub fn average_backward<O: Element, I: Element>(
     geometry: &AverageGeometry,
-    output_gradient: &[f32],
-    input_gradient: &mut [E],
+    output_gradient: &[O],
+    input_gradient: &mut [I],
 ) -> Result<(), ShapeError> {
     geometry.check(input_gradient, output_gradient)?;
     let set = InstructionSet::current();
@@ -223,36 +227,42 @@ pub fn average_backward<E: Element>(
 }
 
 /// The gradient of one image.
-struct SpreadImage<'a, E> {
+struct SpreadImage<'a, O, I> {
     geometry: &'a AverageGeometry,
-    output_gradient: &'a [f32],
-    input_gradient: &'a mut [E],
+    output_gradient: &'a [O],
+    input_gradient: &'a mut [I],
 }
 
-impl<E: Element> Kernel for SpreadImage<'_, E> {
+impl<O: Element, I: Element> Kernel for SpreadImage<'_, O, I> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let channels = self.geometry.channels;
         let line_length = self.geometry.input[1] * channels;
-        self.input_gradient.fill(E::default());
-        let mut gradients = self.output_gradient.chunks_exact(channels);
-        for rows in &self.geometry.windows[0] {
-            for (columns, gradient) in self.geometry.windows[1].iter().zip(gradients.by_ref()) {
-                let share = 1.0 / (rows.divisor * columns.divisor) as f32;
-                for line in self.input_gradient[rows.begin * line_length..rows.end * line_length]
-                    .chunks_exact_mut(line_length)
-                {
-                    let pixels = line[columns.begin * channels..columns.end * channels]
+        let output_line_length = self.geometry.windows[1].len() * channels;
+        let mut sums = Scratch::<f32>::uninitialised(line_length);
+        let lines = self.input_gradient.chunks_exact_mut(line_length);
+        for (row, line) in lines.enumerate() {
+            sums.fill(0.0);
+            let gradients = self.output_gradient.chunks_exact(output_line_length);
+            for (rows, gradients) in self.geometry.windows[0].iter().zip(gradients) {
+                if !(rows.begin..rows.end).contains(&row) {
+                    continue;
+                }
+                let gradients = gradients.chunks_exact(channels);
+                for (columns, gradient) in self.geometry.windows[1].iter().zip(gradients) {
+                    let share = 1.0 / (rows.divisor * columns.divisor) as f32;
+                    let pixels = sums[columns.begin * channels..columns.end * channels]
                         .chunks_exact_mut(channels);
                     for pixel in pixels {
-                        for (target, &gradient) in pixel.iter_mut().zip(gradient) {
-                            *target = E::from_f32(target.to_f32() + gradient * share);
+                        for (sum, &gradient) in pixel.iter_mut().zip(gradient) {
+                            *sum += gradient.to_f32() * share;
                         }
                     }
                 }
             }
+            copy_numbers(simd, &sums, line);
         }
     }
 }

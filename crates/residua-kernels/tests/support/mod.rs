@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod maps;
+pub mod reference;
 
 use half::bf16;
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use clap::{Args, ValueEnum};
 use residua::graph::catalog;
 use residua::train::{
-    BenchmarkCase, BenchmarkMode, BenchmarkOptions, Measurement, Precision, measure,
-    peak_memory_bytes,
+    BenchmarkCase, BenchmarkMode, BenchmarkOptions, GradientCheckpointing, Measurement, Precision,
+    measure, peak_memory_bytes,
 };
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ cases, measure each in a process of its own.";
 #[derive(Debug, Args)]
 #[command(after_help = FIGURES)]
 pub(crate) struct BenchArgs {
-    /// Networks of the catalog, repeated or separated by commas
+    /// Networks of the catalog, repeated or separated by commas; patterns such as 'wrn*' name several
     #[arg(
         long,
         value_name = "NAME",
@@ -43,6 +43,9 @@ pub(crate) struct BenchArgs {
     /// Format of feature maps
     #[arg(long, value_enum, value_delimiter = ',', default_value = "f32")]
     precision: Vec<PrecisionName>,
+    /// Compute feature maps a second time in training rather than keep them all
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Images at once [default: 128 up to 32×32 pixels, otherwise 16]
     #[arg(long, alias = "batch-size", value_name = "N")]
     batch: Option<NonZeroUsize>,
@@ -85,6 +88,7 @@ struct BenchRow {
     model: String,
     mode: BenchmarkMode,
     precision: Precision,
+    gradient_checkpointing: GradientCheckpointing,
     batch: usize,
     /// Height and width.
     size: [usize; 2],
@@ -103,8 +107,10 @@ struct BenchRow {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     // All names before the first minute is spent.
-    for model in &args.model {
-        catalog::find(model).map_err(Failure::bad_input)?;
+    let mut models = Vec::new();
+    for pattern in &args.model {
+        let found = catalog::matching(pattern).map_err(Failure::bad_input)?;
+        models.extend(found.into_iter().map(|entry| entry.name));
     }
     let options = BenchmarkOptions {
         warmup: args.warmup,
@@ -112,7 +118,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         device,
     };
     let mut rows = Vec::new();
-    for case in cases(args) {
+    for case in cases(args, &models) {
         let what = format!("{} {} {}", case.model, mode_name(case.mode), case.precision);
         let bar = bar(0, &format!("{what}  step {{pos}}  {{elapsed}}"), args.quiet);
         let measured = measure(&case, &options, &mut |step| bar.set_position(step as u64));
@@ -129,9 +135,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     }
 }
 
-fn cases(args: &BenchArgs) -> Vec<BenchmarkCase> {
+fn cases(args: &BenchArgs, models: &[String]) -> Vec<BenchmarkCase> {
+    let checkpointing = if args.gradient_checkpointing {
+        GradientCheckpointing::On
+    } else {
+        GradientCheckpointing::Off
+    };
     let mut cases = Vec::new();
-    for model in &args.model {
+    for model in models {
         for mode in &args.mode {
             for &precision in &args.precision {
                 cases.push(BenchmarkCase {
@@ -141,6 +152,7 @@ fn cases(args: &BenchArgs) -> Vec<BenchmarkCase> {
                         ModeName::Infer => BenchmarkMode::Infer,
                     },
                     precision: precision.into(),
+                    checkpointing,
                     batch: args.batch.map(NonZeroUsize::get),
                     size: args.size.map(usize::from),
                 });
@@ -164,6 +176,7 @@ impl BenchRow {
             model: case.model,
             mode: case.mode,
             precision: case.precision,
+            gradient_checkpointing: case.checkpointing,
             batch: measured.batch,
             size: measured.size,
             threads: rayon::current_num_threads(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use residua::core::atomic_file;
 use residua::graph::catalog::{self, BuildOptions, Entry};
-use residua::graph::{Graph, NodeId, Operation, Shape, svg};
+use residua::graph::{Axis, Graph, NodeId, Operation, Shape, svg};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -141,8 +141,9 @@ fn run_list(args: &ModelsArgs) -> Result<(), Failure> {
     output::print(&output::table(&columns, rows.collect()))?;
     if args.glob.is_none() {
         eprintln!(
-            "\nThere are more by rule: resnetN, plainN and preact_resnetN for other depths N = 6n + 2, \
-             wrnN_K for N = 6n + 4, resnext29_PxWd."
+            "\nThere are more by rule: resnetN, plainN, se_resnetN, cbam_resnetN and preact_resnetN for \
+             other depths N = 6n + 2, wrnN_K for N = 6n + 4, resnext29_PxWd, densenetN_kG for \
+             N = 3n + 4, densenet_bcN_kG for N = 6n + 4."
         );
     }
     Ok(())
@@ -195,6 +196,7 @@ fn run_show(args: &ShowArgs) -> Result<(), Failure> {
         input: args
             .input_size
             .map(|side| Shape::map(side.into(), side.into(), entry.input.channels())),
+        ..BuildOptions::default()
     };
     let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
     if let Some(file) = &args.svg {
@@ -283,18 +285,42 @@ fn describe(graph: &Graph, id: NodeId) -> String {
         };
         format!("{height}×{width} {name}{stride}")
     };
+    let inputs = |separator: &str| {
+        let names = node.inputs.iter();
+        let names: Vec<&str> = names.map(|id| graph.node(*id).name.as_str()).collect();
+        names.join(separator)
+    };
+    let kind = node.operation.kind();
     match node.operation {
         Operation::Convolution(c) => window(
             c.kernel,
             c.stride,
             format!("convolution, {}", c.out_channels),
         ),
-        Operation::MaxPool(pool) => window(pool.kernel, pool.stride, "max pool".to_owned()),
-        Operation::Add => {
-            let names = node.inputs.iter();
-            let names: Vec<&str> = names.map(|id| graph.node(*id).name.as_str()).collect();
-            format!("add {}", names.join(" + "))
+        Operation::MaxPool(pool) => window(pool.kernel, pool.stride, kind.to_owned()),
+        Operation::AveragePool(pool) => window(pool.kernel, pool.stride, kind.to_owned()),
+        Operation::AdaptiveAveragePool([height, width]) => {
+            format!("average pool to {height}×{width}")
         }
-        ref other => other.kind().to_owned(),
+        Operation::GroupNorm(norm) => format!("{kind}, {} groups", norm.groups),
+        Operation::Dropout(dropout) => {
+            let rate = (dropout.rate * 1000.0).round() / 1000.0;
+            format!("{kind} {rate}")
+        }
+        Operation::ChannelConvolution(c) => format!("convolution over {} channels", c.kernel),
+        Operation::PathSoftmax { paths } => format!("softmax over {paths} paths"),
+        Operation::SelfAttention(attention) => format!("{kind}, {} heads", attention.heads),
+        Operation::Slice(slice) => {
+            let unit = match slice.axis {
+                Axis::Rows => "rows",
+                Axis::Channels => "channels",
+            };
+            let (first, last) = (slice.begin + 1, slice.begin + slice.length);
+            format!("{unit} {first} to {last} of {}", inputs(""))
+        }
+        Operation::Concat(_) => format!("concatenate {}", inputs(", ")),
+        Operation::Add => format!("add {}", inputs(" + ")),
+        Operation::Gate => format!("multiply {}", inputs(" × ")),
+        _ => kind.to_owned(),
     }
 }

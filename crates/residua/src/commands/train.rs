@@ -9,14 +9,16 @@ use residua::core::run::{Destination, RunFolder, RunMetrics};
 use residua::data::{Augmentation, DataSpec, Fraction};
 use residua::graph::catalog;
 use residua::train::{
-    Ending, HeadRule, LossConfig, MisfitRule, OptimiserConfig, RunOptions, ScheduleConfig,
-    StartingWeights, TrainConfig, Trainer, published_preprocessing, read_record,
+    Ending, GradientCheckpointing, HeadRule, LossConfig, MisfitRule, OptimiserConfig, RunOptions,
+    ScheduleConfig, StartingWeights, TrainConfig, Trainer, published_preprocessing, read_record,
+    recorded_variations,
 };
 use serde::Serialize;
 
 use super::device::{ComputeArgs, LoadingArgs, PrecisionName};
 use super::progress::TrainingProgress;
 use super::share;
+use super::variations::VariationArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{self, grouped, percent};
 
@@ -43,7 +45,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue an interrupted run
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "config", "out", "set", "data", "model", "weights"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["settings", "variations", "config", "out", "set", "data", "model", "weights"])]
     resume: Option<PathBuf>,
     /// Start from this configuration (a run's config.toml, for instance)
     #[arg(long, value_name = "FILE")]
@@ -53,6 +55,8 @@ pub(crate) struct TrainArgs {
     set: Vec<String>,
     #[command(flatten)]
     settings: SettingArgs,
+    #[command(flatten)]
+    variations: VariationArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
@@ -81,6 +85,10 @@ struct SettingArgs {
     /// Format of feature maps in training; bf16 takes half the memory, on the CPU [default: f32]
     #[arg(long, value_enum)]
     precision: Option<PrecisionName>,
+    /// Compute feature maps a second time in the reverse pass rather than keep them all: a third more
+    /// work, a fraction of the memory, on the CPU
+    #[arg(long)]
+    gradient_checkpointing: bool,
     /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; 0.001 with --optimiser adamw]
     #[arg(long, visible_alias = "learning-rate", value_name = "RATE")]
     lr: Option<f64>,
@@ -305,6 +313,7 @@ fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         start_from(file, args, &mut config)?;
     }
     args.settings.apply(&mut config)?;
+    args.variations.apply(&mut config.variations);
     let mut config = TrainConfig::from_toml(&config.to_toml()?, &args.set)?;
     // Wherever the run is continued or evaluated from.
     config.data = config.data.absolute().map_err(Failure::failed)?;
@@ -317,7 +326,10 @@ fn start_from(file: &Path, args: &TrainArgs, config: &mut TrainConfig) -> Result
     let record = read_record(file)?;
     let names_model = args.model.is_some() || args.config.is_some();
     match &record {
-        Some(record) if !names_model => config.model.clone_from(&record.model),
+        Some(record) if !names_model => {
+            config.model.clone_from(&record.model);
+            config.variations = recorded_variations(record)?;
+        }
         None if !names_model => {
             return Err(Failure::usage(
                 "the weight file does not say which network it belongs to; name it with --model NAME \
@@ -361,6 +373,9 @@ impl SettingArgs {
             self.accumulate.map(|pieces| pieces as usize),
         );
         set(&mut config.precision, self.precision.map(Into::into));
+        if self.gradient_checkpointing {
+            config.gradient_checkpointing = GradientCheckpointing::On;
+        }
         set(&mut config.max_unreadable, self.max_unreadable);
         set(&mut config.seed, self.seed);
         set_some(&mut config.clip_norm, self.clip_norm);

@@ -180,7 +180,7 @@ fn fit_model<'a>(model: &str, file: &'a TensorFile) -> Result<Fit<'a>, Failure> 
     let build = |classes| {
         let options = BuildOptions {
             classes,
-            input: None,
+            ..BuildOptions::default()
         };
         catalog::build(model, &options).map_err(Failure::bad_input)
     };
