@@ -230,10 +230,24 @@ impl<'a, E: Element> Backward<'a, E> {
             slot.through = Some(through);
             return;
         }
-        let mut target = self.memory.maps.take(gradient.len());
+        let channels = self.layout.channels(input);
         let seen = output_gradient(gradient, Some(&through));
-        checked(seen.evaluate(self.layout.channels(input), &mut target));
-        self.add_map(input, Arc::new(target));
+        let target = match self.gradients[input.index()].sum.take() {
+            Some(SumSoFar::Map(sum)) => {
+                let mut sum = self.exclusive(sum);
+                checked(seen.add_to(channels, &mut sum));
+                sum
+            }
+            _ => {
+                let mut target = self.memory.maps.take(gradient.len());
+                checked(seen.evaluate(channels, &mut target));
+                target
+            }
+        };
+        self.gradients[input.index()].sum = Some(SumSoFar::Map(Arc::new(target)));
+        if self.contribute(input) {
+            self.complete(input);
+        }
     }
 
     fn convolution(&mut self, node: NodeId, input: NodeId, bias: bool) {

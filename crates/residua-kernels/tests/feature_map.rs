@@ -69,6 +69,12 @@ fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
         .collect();
     gradient.evaluate(channels, &mut target).unwrap();
     assert_near("output gradient", &target, &expected, 3.0);
+    let mut sums = parts.shortcut.clone();
+    let expected: Vec<f64> = { expected.iter().zip(&sums) }
+        .map(|(gradient, before)| gradient + before.exact())
+        .collect();
+    gradient.add_to(channels, &mut sums).unwrap();
+    assert_near("output gradient added", &sums, &expected, 3.0);
     check_finish(&parts, pixels);
 }
 

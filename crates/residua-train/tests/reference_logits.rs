@@ -164,10 +164,8 @@ fn every_network_gives_the_logits_of_the_original() {
     }
 }
 
-/// What other devices compute, computed here. It takes minutes, since Burn's convolutions are not
-/// made for this.
+/// What other devices compute, computed here.
 #[test]
-#[ignore = "takes minutes: cargo test --release --test reference_logits -- --ignored"]
 fn the_default_operations_give_them_too() {
     for model in &MODELS {
         let case = Case::new(model);

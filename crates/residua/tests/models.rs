@@ -24,7 +24,11 @@ fn a_pattern_selects_and_json_has_the_figures() {
     let folder = tempfile::tempdir().unwrap();
     let report = json(
         folder.path(),
-        &["models", "{resnet,plain,cifar_resnet,cifar_plain}{20,18}", "--json"],
+        &[
+            "models",
+            "{resnet,plain,cifar_resnet,cifar_plain}{20,18}",
+            "--json",
+        ],
     );
     assert_eq!(report["schema"], "residua.models/1");
     let models = report["models"].as_array().unwrap();

@@ -65,6 +65,18 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     /// # Errors
     /// If lengths do not fit.
     pub fn evaluate(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+        self.write(channels, target, Write::Replace)
+    }
+
+    /// Adds the whole gradient, `[pixels, channels]`, to `target`.
+    ///
+    /// # Errors
+    /// If lengths do not fit.
+    pub fn add_to(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+        self.write(channels, target, Write::Add)
+    }
+
+    fn write(&self, channels: usize, target: &mut [E], write: Write) -> Result<(), ShapeError> {
         check_channels("target", target.len(), channels)?;
         self.check(target.len(), channels)?;
         let set = InstructionSet::current();
@@ -75,7 +87,14 @@ impl<'a, E: Element> OutputGradient<'a, E> {
             .for_each(|(part, target)| {
                 let first = part * pixels_per_part;
                 let pixels = first..first + target.len() / channels;
-                self.load(set, channels, pixels, target, channels);
+                set.run(Load {
+                    source: self,
+                    channels,
+                    pixels,
+                    target,
+                    stride: channels,
+                    write,
+                });
             });
         Ok(())
     }
@@ -112,8 +131,16 @@ impl<'a, E: Element> OutputGradient<'a, E> {
             pixels,
             target,
             stride,
+            write: Write::Replace,
         });
     }
+}
+
+/// What becomes of the numbers that are in a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Replace,
+    Add,
 }
 
 /// Numbers in one task's work.
@@ -125,6 +152,7 @@ struct Load<'a, 's, E, P> {
     pixels: Range<usize>,
     target: &'a mut [P],
     stride: usize,
+    write: Write,
 }
 
 impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
@@ -135,7 +163,8 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
         let begin = self.pixels.start * self.channels;
         let length = self.pixels.len() * self.channels;
         let gradient = &self.source.gradient[begin..begin + length];
-        if self.source.norm.is_none() && self.stride == self.channels {
+        let replaces = self.write == Write::Replace;
+        if replaces && self.source.norm.is_none() && self.stride == self.channels {
             return copy_numbers(simd, gradient, self.target);
         }
         let (pixels, channels) = (self.pixels.len(), self.channels);
@@ -148,6 +177,7 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
             target: self.target.as_mut_ptr(),
             channels,
             stride: self.stride,
+            write: self.write,
         };
         // SAFETY: the slices were cut to these pixels, the factors have all channels (checked by
         // `load`), and the target has room for the pixels at that stride (also checked there).
@@ -161,6 +191,7 @@ struct LoadPass<'a, E, P> {
     target: *mut P,
     channels: usize,
     stride: usize,
+    write: Write,
 }
 
 impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
@@ -194,9 +225,12 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
                     *number = simd.mul_add(*number, gradient_factor, rest);
                 }
             }
-            for (index, number) in numbers.into_iter().enumerate() {
-                let offset = (pixel + index) * self.stride + channel;
-                P::store(simd, self.target.add(offset), number);
+            for (index, mut number) in numbers.into_iter().enumerate() {
+                let target = self.target.add((pixel + index) * self.stride + channel);
+                if self.write == Write::Add {
+                    number = simd.add(P::load(simd, target), number);
+                }
+                P::store(simd, target, number);
             }
         }
     }
@@ -212,7 +246,11 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
                     + norm.constant[channel];
                 number = number * norm.gradient_factor[channel] + rest;
             }
-            *self.target.add(pixel * self.stride + channel) = P::from_f32(number);
+            let target = self.target.add(pixel * self.stride + channel);
+            if self.write == Write::Add {
+                number += (*target).to_f32();
+            }
+            *target = P::from_f32(number);
         }
     }
 }
