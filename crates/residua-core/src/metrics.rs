@@ -1,42 +1,37 @@
-//! How good predictions are: accuracy, precision, recall, F1 and the confusion matrix.
+//! How good predictions are.
 //!
 //! Metrics are fractions between 0 and 1, computed in 64-bit arithmetic from the logits of
 //! each sample, so a summary does not depend on how the samples were batched.
+//!
+//! | question | where |
+//! | --- | --- |
+//! | How often is the first guess right, and which classes are confused? | [`Classification`] |
+//! | Does a confidence of 0.8 mean four right out of five? | [`calibration`], [`temperature`] |
+//! | Does a higher score mean a likelier class? | [`mod@ranking`] |
+//! | How far could the figure be off for a different sample of images? | [`bootstrap`] |
+//! | What if an image has several labels at once? | [`multilabel`] |
+//! | How soon was a run good, and how much do seeds differ? | [`convergence`] |
+//!
+//! The functions below these modules take [`Predictions`]: scores `[samples, classes]` that were
+//! checked once. A figure that has no value (no samples, a class without positives) is `None`; NaN
+//! and infinities in the input are a [`MetricError`] that names the place, and never come out.
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+mod classification;
+mod error;
+mod one_versus_rest;
+mod predictions;
 
-/// Why a result could not be recorded.
-#[derive(Debug, Clone, PartialEq, Error)]
-pub enum MetricError {
-    /// The number of logits is not the number of classes.
-    #[error("expected {expected} logits, one for each class, and found {found}")]
-    WrongWidth {
-        /// Number of classes.
-        expected: usize,
-        /// Number of logits given.
-        found: usize,
-    },
-    /// The label does not name a class.
-    #[error("label {label} is out of range: there are {classes} classes, numbered from 0")]
-    LabelOutOfRange {
-        /// The offending label.
-        label: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A logit is NaN or infinite, so that no class can be called the most likely.
-    #[error(
-        "the logit of class {class} is {value}: the network's output is not finite \
-         (its weights or its input contain NaN or infinity)"
-    )]
-    NotFinite {
-        /// Index of the class.
-        class: usize,
-        /// The value found.
-        value: f32,
-    },
-}
+pub mod bootstrap;
+pub mod calibration;
+pub mod convergence;
+pub mod multilabel;
+pub mod probabilities;
+pub mod ranking;
+pub mod temperature;
+
+pub use classification::{Average, ClassScore, Classification, ClassificationSummary};
+pub use error::MetricError;
+pub use predictions::Predictions;
 
 /// The natural logarithms of the softmax of `logits`, in 64-bit arithmetic.
 pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
@@ -79,234 +74,15 @@ pub fn check_finite(logits: &[f32]) -> Result<(), MetricError> {
     }
 }
 
-/// Collects single-label predictions and summarises them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Classification {
-    classes: usize,
-    /// Row = true class, column = predicted class.
-    confusion: Vec<u64>,
-    top5: u64,
-    loss: f64,
+/// The number, or `None` where it is NaN or infinite.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
-impl Classification {
-    /// An empty collection for this number of classes.
-    pub fn new(classes: usize) -> Self {
-        Self {
-            classes,
-            confusion: vec![0; classes * classes],
-            top5: 0,
-            loss: 0.0,
-        }
-    }
-
-    /// Adds one sample: its logits, one for each class, and its true class.
-    ///
-    /// # Errors
-    /// When the number of logits or the label does not fit, or a logit is not finite.
-    pub fn record(&mut self, logits: &[f32], label: usize) -> Result<(), MetricError> {
-        if logits.len() != self.classes {
-            return Err(MetricError::WrongWidth {
-                expected: self.classes,
-                found: logits.len(),
-            });
-        }
-        if label >= self.classes {
-            return Err(MetricError::LabelOutOfRange {
-                label,
-                classes: self.classes,
-            });
-        }
-        check_finite(logits)?;
-        let order = ranking(logits);
-        self.confusion[label * self.classes + order[0]] += 1;
-        self.top5 += u64::from(order.iter().take(5).any(|&class| class == label));
-        self.loss -= log_softmax(logits)[label];
-        Ok(())
-    }
-
-    /// Number of samples recorded.
-    pub fn images(&self) -> u64 {
-        self.confusion.iter().sum()
-    }
-
-    /// All figures at once.
-    pub fn summary(&self) -> ClassificationSummary {
-        let images = self.images();
-        let share = |count: f64| {
-            if images == 0 {
-                0.0
-            } else {
-                count / images as f64
-            }
-        };
-        let right: u64 = (0..self.classes).map(|class| self.cell(class, class)).sum();
-        let per_class: Vec<ClassScore> = (0..self.classes).map(|c| self.class_score(c)).collect();
-        // As scikit-learn does, a class that occurs neither among the labels nor among the
-        // predictions takes no part in the macro average.
-        let occurring: Vec<&ClassScore> = per_class
-            .iter()
-            .filter(|score| score.support + score.predicted > 0)
-            .collect();
-        let accuracy = share(right as f64);
-        ClassificationSummary {
-            images,
-            loss: share(self.loss),
-            accuracy,
-            top5: share(self.top5 as f64),
-            macro_average: Average::weighted(&occurring, |_| 1.0),
-            micro_average: Average {
-                precision: accuracy,
-                recall: accuracy,
-                f1: accuracy,
-            },
-            weighted_average: Average::weighted(&occurring, |score| score.support as f64),
-            per_class,
-            confusion: self
-                .confusion
-                .chunks(self.classes.max(1))
-                .map(<[u64]>::to_vec)
-                .collect(),
-        }
-    }
-
-    fn cell(&self, label: usize, predicted: usize) -> u64 {
-        self.confusion[label * self.classes + predicted]
-    }
-
-    fn class_score(&self, class: usize) -> ClassScore {
-        let hits = self.cell(class, class);
-        let support: u64 = (0..self.classes).map(|other| self.cell(class, other)).sum();
-        let predicted: u64 = (0..self.classes).map(|other| self.cell(other, class)).sum();
-        let ratio = |numerator: u64, denominator: u64| {
-            if denominator == 0 {
-                0.0
-            } else {
-                numerator as f64 / denominator as f64
-            }
-        };
-        ClassScore {
-            precision: ratio(hits, predicted),
-            recall: ratio(hits, support),
-            f1: ratio(2 * hits, support + predicted),
-            support,
-            predicted,
-        }
-    }
-}
-
-/// The figures of one class. A ratio whose denominator is zero is reported as 0.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassScore {
-    /// Share of the samples predicted as this class that belong to it.
-    pub precision: f64,
-    /// Share of the samples of this class that were predicted as it.
-    pub recall: f64,
-    /// Harmonic mean of precision and recall.
-    pub f1: f64,
-    /// Number of samples of this class.
-    pub support: u64,
-    /// Number of samples predicted as this class.
-    pub predicted: u64,
-}
-
-/// Precision, recall and F1 averaged over classes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Average {
-    /// Averaged precision.
-    pub precision: f64,
-    /// Averaged recall.
-    pub recall: f64,
-    /// Averaged F1 (the mean of the classes' F1, not the F1 of the means).
-    pub f1: f64,
-}
-
-impl Average {
-    fn weighted(scores: &[&ClassScore], weight: impl Fn(&ClassScore) -> f64) -> Self {
-        let total: f64 = scores.iter().map(|score| weight(score)).sum();
-        let mean = |value: fn(&ClassScore) -> f64| {
-            if total == 0.0 {
-                return 0.0;
-            }
-            scores.iter().map(|s| weight(s) * value(s)).sum::<f64>() / total
-        };
-        Self {
-            precision: mean(|score| score.precision),
-            recall: mean(|score| score.recall),
-            f1: mean(|score| score.f1),
-        }
-    }
-}
-
-/// What [`Classification::summary`] reports.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassificationSummary {
-    /// Number of samples.
-    pub images: u64,
-    /// Mean cross entropy in nats.
-    pub loss: f64,
-    /// Share of samples whose most likely class is the true one.
-    pub accuracy: f64,
-    /// Share of samples whose true class is among the five most likely.
-    pub top5: f64,
-    /// Every occurring class counts the same.
-    pub macro_average: Average,
-    /// Every sample counts the same; for single labels all three equal the accuracy.
-    pub micro_average: Average,
-    /// Every class counts by its number of samples.
-    pub weighted_average: Average,
-    /// One entry for each class, in the order of the labels.
-    pub per_class: Vec<ClassScore>,
-    /// Rows are true classes, columns predicted ones.
-    pub confusion: Vec<Vec<u64>>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_absent_class_is_left_out_of_the_macro_average() {
-        let mut results = Classification::new(3);
-        results.record(&[1.0, 0.0, -1.0], 0).unwrap();
-        results.record(&[0.0, 1.0, -1.0], 1).unwrap();
-        let summary = results.summary();
-        assert_eq!(summary.macro_average.recall, 1.0);
-        assert_eq!(summary.per_class[2].recall, 0.0);
-        assert_eq!(summary.per_class[2].support, 0);
-    }
-
-    #[test]
-    fn no_samples_give_zeros_and_not_nan() {
-        let summary = Classification::new(2).summary();
-        assert_eq!(
-            (summary.accuracy, summary.loss, summary.macro_average.f1),
-            (0.0, 0.0, 0.0)
-        );
-    }
-
-    #[test]
-    fn bad_results_are_refused_with_the_place() {
-        let mut results = Classification::new(2);
-        assert_eq!(
-            results.record(&[1.0], 0).unwrap_err().to_string(),
-            "expected 2 logits, one for each class, and found 1"
-        );
-        assert_eq!(
-            results.record(&[1.0, 0.0], 2).unwrap_err().to_string(),
-            "label 2 is out of range: there are 2 classes, numbered from 0"
-        );
-        let message = results.record(&[1.0, f32::NAN], 0).unwrap_err().to_string();
-        assert!(
-            message.starts_with("the logit of class 1 is NaN"),
-            "{message}"
-        );
-        assert_eq!(results.images(), 0);
-    }
-
-    #[test]
-    fn large_logits_do_not_overflow() {
-        let values = log_softmax(&[1000.0, 0.0]);
-        assert!(values[0].abs() < 1e-12 && (values[1] + 1000.0).abs() < 1e-9);
-    }
+/// The mean of the values that are defined; `None` where none is.
+fn mean_of_defined(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let (sum, count) = values
+        .flatten()
+        .fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
 }

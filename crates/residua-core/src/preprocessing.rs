@@ -163,6 +163,15 @@ impl Normalisation {
         }
     }
 
+    /// For one channel: the means of means and deviations.
+    pub fn grey(&self) -> Self {
+        let mean = |numbers: &[f32]| vec![numbers.iter().sum::<f32>() / numbers.len() as f32];
+        Self {
+            mean: mean(&self.mean),
+            std: mean(&self.std),
+        }
+    }
+
     /// The mean of every channel.
     pub fn mean(&self) -> &[f32] {
         &self.mean

@@ -60,8 +60,8 @@ fn ends(layout: &Layout) -> Vec<usize> {
     ends
 }
 
-/// Elements of one sample that a step leaves: a normalisation nothing of its own where its reader
-/// computes it, but its operand is another step's value.
+/// Numbers in what a step leaves of one sample. (More than is stored where a reader computes the value
+/// itself; it is there to divide a network about equally.)
 fn elements(layout: &Layout, step: &residua_graph::Step) -> usize {
     layout.graph.shape_of(step.output).elements()
 }

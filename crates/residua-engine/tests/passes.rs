@@ -3,7 +3,10 @@
 mod support;
 
 use residua_engine::{Engine, Gradient, Precision};
-use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut as ShortcutKind, Stage};
+use residua_graph::families::{
+    AttentionStage, Block, BottleneckTransformerSpec, Form, Paths, PreActivationSpec, ResNetSpec,
+    Shortcut as ShortcutKind, Stage,
+};
 use residua_graph::{Convolution, Graph, GraphBuilder, Shape};
 
 use support::{Case, cosine, norm, settings};
@@ -85,6 +88,52 @@ fn gradients_are_slopes_of_residual_networks() {
         width: 64,
     };
     Case::new(bottleneck_network(grouped), 6).check_derivatives(0.1);
+}
+
+#[test]
+fn gradients_are_slopes_of_every_other_family() {
+    for (model, size) in [
+        ("densenet10_k6", 16),
+        ("densenet_bc10_k6", 16),
+        ("se_resnet8", 16),
+        ("cbam_resnet8", 16),
+    ] {
+        Case::named(model, size, 8).check_derivatives(0.1);
+    }
+    let images = Shape::map(32, 32, 3);
+    let stage = |width| Stage { width, blocks: 1 };
+    let selective = ResNetSpec {
+        stem_width: 16,
+        stages: vec![stage(16)],
+        ..ResNetSpec::four_stages(
+            Form::ImageNet,
+            Block::SelectiveKernel,
+            [0; 4],
+            ShortcutKind::Projection,
+        )
+    };
+    let attention = |convolutions, attentions| AttentionStage {
+        width: 8,
+        convolutions,
+        attentions,
+    };
+    let transformer = BottleneckTransformerSpec {
+        stem_widths: [4, 6, 8],
+        stages: vec![attention(1, 0), attention(0, 1)],
+        ..BottleneckTransformerSpec::botnet26t()
+    };
+    let first = PreActivationSpec {
+        stem_width: 8,
+        stages: vec![stage(8)],
+        ..PreActivationSpec::imagenet([0; 4])
+    };
+    for graph in [
+        selective.build("selective kernels", images, 5).unwrap(),
+        transformer.build("transformer", images, 5).unwrap(),
+        first.build("norms first", images, 5).unwrap(),
+    ] {
+        Case::new(graph, 6).check_derivatives(0.1);
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ mod variation;
 
 pub use variation::{VariationError, VariationOptions};
 
-use globset::Glob;
+use globset::GlobBuilder;
 use residua_core::suggest;
 use thiserror::Error;
 
@@ -229,7 +229,9 @@ pub fn matching(pattern: &str) -> Result<Vec<Entry>, CatalogError> {
     if !pattern.contains(['*', '?', '[', '{']) {
         return find(pattern).map(|entry| vec![entry]);
     }
-    let matcher = Glob::new(pattern)
+    let matcher = GlobBuilder::new(pattern)
+        .case_insensitive(true)
+        .build()
         .map_err(|failure| CatalogError::BadPattern {
             pattern: pattern.to_owned(),
             message: failure.kind().to_string(),

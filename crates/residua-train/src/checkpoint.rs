@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::model_record::ModelRecord;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
+use residua_graph::Graph;
 use residua_graph::catalog::{self, BuildOptions, Statistics, VariationOptions};
 use residua_weights::{NamedTensor, TensorFile, Values, class_count};
 use serde::{Deserialize, Serialize};
@@ -227,7 +228,15 @@ pub fn load_published(
         }
         names.clone_into(&mut record.classes);
     }
-    weights.model.clone_into(&mut record.model);
+    if record.model != weights.model {
+        return Err(TrainError::Record {
+            path: path.to_owned(),
+            message: format!(
+                "it was written as {}, not as {}; leave --model out",
+                record.model, weights.model
+            ),
+        });
+    }
     let preprocessing = &mut record.preprocessing;
     if let Some(side) = weights.input_size {
         preprocessing.height = side;
@@ -244,7 +253,7 @@ pub fn load_published(
 }
 
 /// A file without what only the continuation of a run needs.
-pub(crate) fn without_training_state(mut file: TensorFile) -> TensorFile {
+pub fn without_training_state(mut file: TensorFile) -> TensorFile {
     if file.metadata.contains_key(TRAINING) {
         file.tensors
             .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
@@ -413,13 +422,21 @@ fn record_of(path: &Path, file: &TensorFile) -> Result<ModelRecord, TrainError> 
     Ok(record)
 }
 
+/// The network that a record describes.
+///
+/// # Errors
+/// When this version does not know it.
+pub fn recorded_graph(record: &ModelRecord) -> Result<Graph, TrainError> {
+    let variations = recorded_variations(record)?;
+    let options = build_options(&record.preprocessing, record.classes.len(), variations);
+    Ok(catalog::build(&record.model, &options)?)
+}
+
 fn network_for(
     record: &ModelRecord,
     file: &TensorFile,
     device: &Device,
 ) -> Result<Network, TrainError> {
-    let variations = recorded_variations(record)?;
-    let options = build_options(&record.preprocessing, record.classes.len(), variations);
-    let graph = catalog::build(&record.model, &options)?;
+    let graph = recorded_graph(record)?;
     Network::from_file(graph, file, device)
 }

@@ -57,7 +57,7 @@ pub enum TrainError {
         /// What fits and what does not.
         report: Box<LoadReport>,
         /// How it can be mended.
-        advice: &'static str,
+        advice: String,
     },
     /// A weight file lacks Residua's record, or has one of another version.
     #[error("{}: {message}", path.display())]

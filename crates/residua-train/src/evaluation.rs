@@ -76,11 +76,7 @@ pub fn rank_classes(
     if images.is_empty() {
         return Vec::new();
     }
-    let [height, width] = network.graph().input_shape().spatial();
-    let channels = network.graph().input_shape().channels();
-    let count = images.len() / (height * width * channels);
-    let data = TensorData::new(images, [count, height, width, channels]);
-    let logits = host_values(&network.evaluate(Tensor::from_data(data, network.device())));
+    let logits = host_values(&network.evaluate(image_tensor(network, images)));
     let classes = network.graph().output_shape().channels();
     let rank = |row: &[f32]| {
         check_finite(row)?;
@@ -94,6 +90,18 @@ pub fn rank_classes(
             .collect())
     };
     logits.chunks(classes).map(rank).collect()
+}
+
+/// Prepared images on the network's device.
+///
+/// # Shapes
+/// `images`: N images of `[H, W, C]`, one after the other; result `[N, H, W, C]`.
+pub fn image_tensor(network: &Network, images: Vec<f32>) -> Tensor<4> {
+    let shape = network.graph().input_shape();
+    let ([height, width], channels) = (shape.spatial(), shape.channels());
+    let count = images.len() / shape.elements();
+    let data = TensorData::new(images, [count, height, width, channels]);
+    Tensor::from_data(data, network.device())
 }
 
 fn logits(network: &Network, batch: HostBatch) -> Vec<f32> {

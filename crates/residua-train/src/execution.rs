@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, s};
 use residua_core::seed::SeedStream;
 use residua_engine::{drop_rule, kernel_activation};
-use residua_graph::{Axis, BatchNorm, Edge, NodeId, Operation, StepKind};
+use residua_graph::{Axis, BatchNorm, Edge, NodeId, Operation, Step, StepKind};
 use residua_ops::{
     AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, OperationSet,
     ZeroPadOptions, activation, adaptive_average_pool, average_pool, channel_convolution,
@@ -60,12 +60,13 @@ pub(crate) enum Mode {
     },
 }
 
-/// Called with each step's result.
-pub(crate) type Observer<'a> = &'a mut dyn FnMut(NodeId, &Value);
+/// Called with each step's result; what it returns is passed on.
+pub(crate) type Pass<'a> = &'a mut dyn FnMut(NodeId, Value) -> Value;
 
 /// One forward pass of a network.
 pub(crate) struct Execution<'a> {
     network: &'a Network,
+    steps: &'a [Step],
     values: &'a [Tensor<1>],
     mode: Mode,
     operations: OperationSet,
@@ -79,31 +80,36 @@ impl<'a> Execution<'a> {
     /// A pass with these values in place of the network's own (they may be on the tape).
     pub(crate) fn new(network: &'a Network, values: &'a [Tensor<1>], mode: Mode) -> Self {
         let nodes = network.graph().nodes().len();
-        let mut readers = vec![0; nodes];
-        for step in network.steps() {
-            for input in &step.inputs {
-                readers[input.index()] += 1;
-            }
-        }
-        readers[network.graph().output().index()] += 1;
         Self {
             network,
+            steps: network.steps(),
             values,
             mode,
             operations: network.operations(),
             results: vec![None; nodes],
-            readers,
+            readers: vec![0; nodes],
             statistics: Vec::new(),
         }
     }
 
-    pub(crate) fn run(mut self, images: Tensor<4>, observer: Observer<'_>) -> Outcome {
+    /// By way of other steps of the same graph.
+    pub(crate) fn along(self, steps: &'a [Step]) -> Self {
+        Self { steps, ..self }
+    }
+
+    pub(crate) fn run(mut self, images: Tensor<4>, pass: Pass<'_>) -> Outcome {
         let network = self.network;
-        self.results[0] = Some(Value::Map(images));
-        for step in network.steps() {
+        for step in self.steps {
+            for input in &step.inputs {
+                self.readers[input.index()] += 1;
+            }
+        }
+        let output = network.graph().output();
+        self.readers[output.index()] += 1;
+        for step in self.steps {
             let value = match step.kind {
                 StepKind::Single => match network.graph().node(step.output).operation {
-                    Operation::Input => continue,
+                    Operation::Input => Value::Map(images.clone()),
                     Operation::BatchNorm(norm) => self.norm(step.output, norm, None, false),
                     operation => self.single(step.output, operation),
                 },
@@ -116,11 +122,10 @@ impl<'a> Execution<'a> {
                     ref other => unreachable!("the fusion pass called a {} a norm", other.kind()),
                 },
             };
-            observer(step.output, &value);
-            self.results[step.output.index()] = Some(value);
+            self.results[step.output.index()] = Some(pass(step.output, value));
         }
         Outcome {
-            logits: self.vector(network.graph().output()),
+            logits: self.vector(output),
             statistics: self.statistics,
         }
     }

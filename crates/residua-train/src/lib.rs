@@ -29,6 +29,7 @@ mod data;
 mod error;
 mod evaluation;
 mod execution;
+pub mod explain;
 mod initialise;
 mod learner;
 mod loss;
@@ -51,11 +52,12 @@ pub use benchmark::{
 pub use burn::tensor::Device;
 pub use checkpoint::{
     Best, EpochSums, LoadedModel, PublishedWeights, TrainingState, load_model, load_published,
-    published_preprocessing, read_record, recorded_variations,
+    published_preprocessing, read_record, recorded_graph, recorded_variations,
+    without_training_state,
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
-pub use evaluation::{Evaluation, RankedClass, evaluate, rank_classes};
+pub use evaluation::{Evaluation, RankedClass, evaluate, image_tensor, rank_classes};
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
 pub use loss::LossConfig;

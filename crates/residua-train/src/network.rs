@@ -9,7 +9,7 @@ use residua_core::seed::SeedStream;
 use residua_engine::Engine;
 use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
 use residua_ops::{HostValues, OperationSet, is_host};
-use residua_weights::{Fit, NamedTensor, TensorFile, Values, fit};
+use residua_weights::{Fit, NamedTensor, TensorFile, Values, fit, fitting_models};
 
 use crate::error::TrainError;
 use crate::execution::{Execution, Mode, Value};
@@ -51,18 +51,19 @@ impl Network {
         Self::with_values(graph, device, values)
     }
 
-    /// A network with the values of a file, which must fit completely.
+    /// A network with the values of a file, which must fit completely, but for the number of image
+    /// channels.
     ///
     /// # Errors
     /// [`TrainError::WeightsDoNotFit`] with the report.
     pub fn from_file(graph: Graph, file: &TensorFile, device: &Device) -> Result<Self, TrainError> {
-        let fit = fit(&graph, file);
+        let mut fit = fit(&graph, file);
+        fit.adapt_input(&graph, file);
         if !fit.report.is_complete() {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
                 file: file.path.clone(),
-                advice: "is it the right network (--model)? `residua weights inspect FILE` lists \
-                         those that fit",
+                advice: other_networks(file),
                 report: Box::new(fit.report.with_suggestions()),
             });
         }
@@ -283,7 +284,7 @@ impl Network {
             Some(engine) => self.infer(engine, Precision::F32, &images),
             None => {
                 Execution::new(self, &self.values, Mode::Evaluation)
-                    .run(images, &mut |_, _| {})
+                    .run(images, &mut |_, value| value)
                     .logits
             }
         }
@@ -349,10 +350,11 @@ impl Network {
             return Some(NonFinite::Images);
         }
         let mut first = None;
-        let mut look = |node: NodeId, value: &Value| {
+        let mut look = |node: NodeId, value: Value| {
             if first.is_none() && !is_finite(value.flat()) {
                 first = Some(node);
             }
+            value
         };
         let mode = Mode::Training { randomness };
         Execution::new(self, &self.values, mode).run(images, &mut look);
@@ -393,6 +395,14 @@ impl Network {
 
     pub(crate) fn first_entry(&self, node: NodeId) -> usize {
         self.first_entry[node.index()]
+    }
+}
+
+/// Which networks a file fits, for somebody who has tried another.
+pub(crate) fn other_networks(file: &TensorFile) -> String {
+    match &fitting_models(file)[..] {
+        [] => "the file fits no network of the catalog".to_owned(),
+        names => format!("the file fits {} (--model)", names.join(", ")),
     }
 }
 

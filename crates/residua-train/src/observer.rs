@@ -3,12 +3,15 @@
 use residua_core::precision::Precision;
 use residua_data::UnreadableImage;
 use residua_weights::LoadReport;
+use serde_json::{Map, Value};
 
 /// What is about to be trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Catalog name of the network.
     pub model: String,
+    /// In what it differs from the published one, as a record keeps it.
+    pub variations: Map<String, Value>,
     /// Trainable parameters.
     pub parameters: u64,
     /// The format of feature maps in training.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::without_training_state;
 use crate::error::TrainError;
-use crate::network::Network;
+use crate::network::{Network, other_networks};
 
 /// A weight file whose values a network has before its first step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl StartingWeights {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
                 file: self.file.clone(),
-                advice: self.advice(&graph, &fit.report),
+                advice: self.advice(&graph, &fit.report, &file),
                 report: Box::new(fit.report.with_suggestions()),
             });
         }
@@ -83,21 +83,28 @@ impl StartingWeights {
     }
 
     /// How a misfit can be mended.
-    fn advice(&self, graph: &Graph, report: &LoadReport) -> &'static str {
+    fn advice(&self, graph: &Graph, report: &LoadReport, file: &TensorFile) -> String {
         let head = graph.head().map(|head| graph.state_of(head));
-        let mut wrong = report.wrong_shape.iter();
-        let only_the_head = report.missing.is_empty()
-            && wrong.all(|tensor| {
-                let mut head = head.iter().flatten();
-                head.any(|entry| entry.name == tensor.name)
-            });
+        let is_of_head = |name: &str| head.iter().flatten().any(|entry| entry.name == name);
+        let wrong = report.wrong_shape.iter().map(|tensor| &tensor.name);
+        let missing = report.missing.iter().map(|tensor| &tensor.name);
+        let mut misfits = wrong.chain(missing).peekable();
+        let only_the_head = misfits.peek().is_some() && misfits.all(|name| is_of_head(name));
+        if !report.not_finite.is_empty() {
+            return "no network can use such numbers; fetch the file again, or take an earlier one"
+                .to_owned();
+        }
         match self.misfits {
-            _ if report.applied.is_empty() => "is it the right network (--model)?",
-            MisfitRule::Refuse if only_the_head && !report.wrong_shape.is_empty() => {
+            MisfitRule::Refuse if only_the_head && report.unused.is_empty() => {
                 "for other classes than those of the file, --reset-head gives the network a new \
                  last layer"
+                    .to_owned()
             }
-            _ => "--allow-partial takes what fits and starts the rest anew",
+            _ if report.applied.is_empty() => other_networks(file),
+            _ => format!(
+                "{}; --allow-partial takes what fits and starts the rest anew",
+                other_networks(file)
+            ),
         }
     }
 }

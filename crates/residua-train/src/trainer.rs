@@ -420,6 +420,7 @@ impl Trainer {
     fn plan(&self) -> Plan {
         Plan {
             model: self.config.model.clone(),
+            variations: self.record.variations.clone(),
             parameters: self.learner.network().graph().trainable_parameters(),
             precision: self.config.precision,
             train_images: self.data.train.split().len() as u64,

@@ -48,7 +48,7 @@ impl TrainingPass {
             values.push(value);
         }
         let mode = Mode::Training { randomness };
-        let outcome = Execution::new(network, &values, mode).run(images, &mut |_, _| {});
+        let outcome = Execution::new(network, &values, mode).run(images, &mut |_, value| value);
         Self {
             logits: outcome.logits,
             statistics: outcome.statistics,

@@ -74,7 +74,7 @@ fn check(model: &str, file: &str, expected: &str) -> Option<(f64, usize)> {
         for ((ranked, label), sample) in ranked.iter().zip(&batch.labels).zip(&batch.samples) {
             let class = ranked.as_ref().unwrap()[0].class;
             correct += usize::from(class == *label as usize);
-            different += usize::from(class != expected[*sample as usize]);
+            different += usize::from(class != expected[*sample]);
         }
     }
     Some((correct as f64 / 10_000.0, different))

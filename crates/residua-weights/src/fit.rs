@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use residua_graph::{Graph, StateEntry, StateRole};
 
+use crate::legacy_names::current_name;
 use crate::report::{LoadReport, Missing, NotFinite, WrongShape};
 use crate::tensor_file::{NamedTensor, TensorFile, Values};
 
@@ -41,6 +42,14 @@ impl<'a> Fit<'a> {
                 continue;
             };
             adapted.name.clone_from(&tensor.name);
+            if let Some((position, value)) = adapted.first_non_finite() {
+                report.not_finite.push(NotFinite {
+                    name: tensor.name,
+                    position,
+                    value: value.to_string(),
+                });
+                continue;
+            }
             report.adapted.push(tensor.clone());
             self.tensors.insert(tensor.name, Cow::Owned(adapted));
         }
@@ -70,25 +79,32 @@ impl<'a> Fit<'a> {
 /// Matches a file with the state of a network.
 ///
 /// Checkpoints nest the state (`state_dict`, `model`), and parallel training puts `module.` before
-/// all names. Whatever it is: the prefix under which most of the network's names are found counts,
-/// the shortest of several.
+/// all names. Whatever it is: the prefix under which most of the network's names are found counts; of
+/// several one that does not say that it is an average over time, then the shortest, and the report
+/// names the others.
 ///
 /// `num_batches_tracked` is optional: old checkpoints lack it, and nothing depends on it.
 pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
     let state = graph.state();
-    let prefix = prefix_of(&state, file);
+    let mut prefixes = prefixes_of(&state, file).into_iter();
+    let prefix = prefixes.next().unwrap_or_default();
     let (inside, outside): (Vec<_>, Vec<_>) = { file.tensors.iter() }
         .map(|tensor| (tensor.name.strip_prefix(&prefix), tensor))
         .partition(|(name, _)| name.is_some());
-    let inside: BTreeMap<&str, &NamedTensor> = { inside.into_iter() }
-        .filter_map(|(name, tensor)| Some((name?, tensor)))
-        .collect();
     let known: HashSet<&str> = state.iter().map(|entry| entry.name.as_str()).collect();
-    let unused = inside.keys().filter(|name| !known.contains(**name));
+    let todays = |name: &str| match current_name(name) {
+        Some(current) if known.contains(current.as_str()) => current,
+        _ => name.to_owned(),
+    };
+    let inside: BTreeMap<String, &NamedTensor> = { inside.into_iter() }
+        .filter_map(|(name, tensor)| Some((todays(name?), tensor)))
+        .collect();
+    let unused = inside.keys().filter(|name| !known.contains(name.as_str()));
     let mut report = LoadReport {
-        unused: unused.map(|name| (*name).to_owned()).collect(),
+        unused: unused.cloned().collect(),
         outside: outside.into_iter().map(|(_, t)| t.name.clone()).collect(),
         prefix,
+        other_prefixes: prefixes.collect(),
         ..LoadReport::default()
     };
     let mut tensors = HashMap::new();
@@ -132,7 +148,7 @@ pub fn fit<'a>(graph: &Graph, file: &'a TensorFile) -> Fit<'a> {
 
 /// A convolution's weight for another number of input channels: for one, the sum over all, which gives
 /// a grey image the response of the same image in colour; for more, the old ones again and again, scaled
-/// so that the sum stays the same. (timm adapts its weights like this, too.)
+/// down as many times as there are more. (timm adapts its weights like this, too.)
 fn with_channels(stored: &NamedTensor, expected: &[usize]) -> Option<NamedTensor> {
     let (Values::Float(values), &[out, from, height, width], &[wanted_out, to, h, w]) =
         (&stored.values, stored.shape.as_slice(), expected)
@@ -160,6 +176,16 @@ fn with_channels(stored: &NamedTensor, expected: &[usize]) -> Option<NamedTensor
     Some(NamedTensor::float(&stored.name, expected, adapted))
 }
 
+/// The tensor of a file that has a name of the network's state.
+pub(crate) fn named_in<'a>(
+    graph: &Graph,
+    file: &'a TensorFile,
+    name: &str,
+) -> Option<&'a NamedTensor> {
+    let full_name = format!("{}{name}", prefix_of(&graph.state(), file));
+    file.tensors.iter().find(|tensor| tensor.name == full_name)
+}
+
 /// For how many classes a file has the last layer of a network; where it has none, for as many as
 /// the network.
 pub fn class_count(graph: &Graph, file: &TensorFile) -> usize {
@@ -179,6 +205,13 @@ pub fn class_count(graph: &Graph, file: &TensorFile) -> usize {
 
 /// Under which prefix most of a network's names are found.
 fn prefix_of(state: &[StateEntry], file: &TensorFile) -> String {
+    let prefixes = prefixes_of(state, file).into_iter();
+    { prefixes }.next().unwrap_or_default()
+}
+
+/// The prefixes under which most of a network's names are found: what counts first, then others with
+/// as many.
+fn prefixes_of(state: &[StateEntry], file: &TensorFile) -> Vec<String> {
     let known: HashSet<&str> = state.iter().map(|entry| entry.name.as_str()).collect();
     let longest = known.iter().map(|name| name.len()).max().unwrap_or(0);
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
@@ -191,10 +224,22 @@ fn prefix_of(state: &[StateEntry], file: &TensorFile) -> String {
             }
         }
     }
-    let best = found
-        .into_iter()
-        .max_by_key(|(prefix, count)| (*count, std::cmp::Reverse(prefix.len())));
-    best.map_or_else(String::new, |(prefix, _)| prefix.to_owned())
+    let most = found.values().copied().max().unwrap_or(0);
+    let mut best: Vec<&str> = { found.into_iter() }
+        .filter(|(_, count)| *count == most)
+        .map(|(prefix, _)| prefix)
+        .collect();
+    // An average of the weights is named as one; what is trained is not.
+    best.sort_by_key(|prefix| (is_average(prefix), prefix.len()));
+    best.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a part of a file is called an average of weights over time.
+fn is_average(prefix: &str) -> bool {
+    let prefix = prefix.to_lowercase();
+    ["ema", "average", "swa", "shadow"]
+        .iter()
+        .any(|word| prefix.contains(word))
 }
 
 #[cfg(test)]
@@ -259,6 +304,40 @@ mod tests {
             text.contains("tensors fit, under 'state_dict.module'"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn of_several_states_the_trained_one_counts_and_the_others_are_named() {
+        let graph = resnet20();
+        let mut file = complete(&graph, "ema.");
+        file.tensors.extend(complete(&graph, "network.").tensors);
+        let report = fit(&graph, &file).report;
+        assert_eq!(report.prefix, "network.");
+        assert_eq!(report.other_prefixes, ["ema."]);
+        assert!(
+            report.to_string().contains("as many under 'ema'"),
+            "{report}"
+        );
+    }
+
+    #[test]
+    fn the_published_names_of_densenets_fit() {
+        let graph = catalog::build("densenet121", &BuildOptions::default()).unwrap();
+        let mut file = complete(&graph, "");
+        for tensor in &mut file.tensors {
+            for part in ["norm1", "norm2", "conv1", "conv2"] {
+                let (kind, number) = part.split_at(4);
+                let (new, old) = (format!(".{part}."), format!(".{kind}.{number}."));
+                tensor.name = tensor.name.replace(&new, &old);
+            }
+        }
+        assert!(
+            file.tensors
+                .iter()
+                .any(|tensor| tensor.name.contains(".norm.1."))
+        );
+        let fit = fit(&graph, &file);
+        assert!(fit.report.is_complete(), "{}", fit.report);
     }
 
     #[test]
@@ -361,6 +440,16 @@ mod tests {
         // The fourth channel is the first again; the sum over all stays near that of three.
         assert_eq!(four[27..30], four[..3]);
         assert_eq!(four[9], 9.0 * 0.75);
+        let mut damaged = file.clone();
+        let Values::Float(values) = &mut damaged.tensors[0].values else {
+            panic!("a weight is no integer")
+        };
+        values[5] = f32::NAN;
+        let graph = with_input(1);
+        let mut broken = super::fit(&graph, &damaged);
+        broken.adapt_input(&graph, &damaged);
+        assert_eq!(broken.report.not_finite[0].name, "conv1.weight");
+        assert!(!broken.report.is_complete());
         let mut fit = fit(&resnet20(), &file);
         fit.adapt_input(&resnet20(), &file);
         assert!(fit.report.adapted.is_empty());

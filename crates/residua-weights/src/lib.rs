@@ -20,16 +20,19 @@
 //! # }
 //! ```
 
+mod catalog_fit;
 mod element_type;
 mod error;
 mod fit;
+mod legacy_names;
 mod pytorch_format;
 mod report;
 mod safetensors_format;
 mod tensor_file;
 
+pub use catalog_fit::{fit_entry, fitting_models};
 pub use element_type::ElementType;
 pub use error::WeightsError;
 pub use fit::{Fit, class_count, fit};
-pub use report::{LoadReport, Missing, WrongShape};
+pub use report::{LoadReport, Missing, NotFinite, WrongShape};
 pub use tensor_file::{NamedTensor, TensorFile, Values};

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
@@ -14,7 +14,7 @@ use zip::ZipArchive;
 
 use crate::element_type::ElementType;
 use crate::error::WeightsError;
-use crate::tensor_file::{NamedTensor, TensorFile};
+use crate::tensor_file::{NamedTensor, TensorFile, is_printable, unprintable};
 
 /// Bytes that all tensors of a small file may have together.
 const ALWAYS_ALLOWED: u64 = 64 << 20;
@@ -23,23 +23,57 @@ const ALWAYS_ALLOWED: u64 = 64 << 20;
 const ALLOWED_FOR_EACH_BYTE: u64 = 16;
 
 /// Python modules whose functions run programs, import code or reach the system. Models need none.
-const FORBIDDEN_MODULES: [&str; 13] = [
+const FORBIDDEN_MODULES: [&str; 35] = [
+    "_pickle",
     "_posixsubprocess",
+    "asyncio",
+    "bdb",
+    "cloudpickle",
+    "code",
+    "codeop",
+    "concurrent",
     "ctypes",
+    "dill",
+    "http",
     "importlib",
+    "io",
     "marshal",
+    "multiprocessing",
     "nt",
+    "operator",
     "os",
+    "pdb",
+    "pickle",
+    "pip",
     "posix",
     "pty",
+    "requests",
     "runpy",
     "shutil",
+    "signal",
     "socket",
     "subprocess",
+    "sys",
+    "threading",
+    "timeit",
+    "urllib",
+    "venv",
     "webbrowser",
 ];
 /// Functions of Python's builtins that do so.
-const FORBIDDEN_BUILTINS: [&str; 5] = ["__import__", "compile", "eval", "exec", "open"];
+const FORBIDDEN_BUILTINS: [&str; 11] = [
+    "__import__",
+    "breakpoint",
+    "compile",
+    "delattr",
+    "eval",
+    "exec",
+    "getattr",
+    "globals",
+    "input",
+    "open",
+    "setattr",
+];
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<TensorFile, WeightsError> {
@@ -75,7 +109,14 @@ pub(crate) fn read(path: &Path) -> Result<TensorFile, WeightsError> {
     })
 }
 
-fn malformed(path: &Path, message: String) -> WeightsError {
+fn malformed(path: &Path, mut message: String) -> WeightsError {
+    // What the parsers say of a file whose end is missing.
+    let is_cut_off = ["EOCD", "beyond the end", "unexpected end", "failed to fill"]
+        .iter()
+        .any(|words| message.contains(words));
+    if is_cut_off {
+        message += ". The file seems to be cut off; fetch it again";
+    }
     WeightsError::Malformed {
         path: path.to_owned(),
         format: "PyTorch checkpoint",
@@ -83,8 +124,8 @@ fn malformed(path: &Path, message: String) -> WeightsError {
     }
 }
 
-/// Refuses a zip archive whose description of the tensors is larger than the file, as only a
-/// compressed one can be: `torch.save` does not compress.
+/// Refuses a zip archive with names that are ambiguous or lead out of it, or whose description of the
+/// tensors is larger than the file, as only a compressed one can be: `torch.save` does not compress.
 fn check_description(path: &Path) -> Result<(), WeightsError> {
     let failed = |source| WeightsError::Io {
         path: path.to_owned(),
@@ -96,15 +137,50 @@ fn check_description(path: &Path) -> Result<(), WeightsError> {
     let Ok(mut archive) = ZipArchive::new(BufReader::new(file)) else {
         return Ok(());
     };
+    // The archive knows one entry of each name.
+    if announced_entries(path)?.is_some_and(|count| count != archive.len()) {
+        let message = "two of its entries have the same name";
+        return Err(malformed(path, message.to_owned()));
+    }
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index);
         let entry = entry.map_err(|failure| malformed(path, failure.to_string()))?;
+        if entry.enclosed_name().is_none() {
+            let name = String::from_utf8_lossy(entry.name_raw());
+            return Err(malformed(
+                path,
+                format!("its entry {name:?} lies outside of it"),
+            ));
+        }
         if entry.size() > length {
             let message = "one of its entries is larger than the file";
             return Err(malformed(path, message.to_owned()));
         }
     }
     Ok(())
+}
+
+/// How many entries a zip archive says that it has (APPNOTE.TXT 4.3.16, the end of the central
+/// directory); nothing where that is in another place.
+fn announced_entries(path: &Path) -> Result<Option<usize>, WeightsError> {
+    /// Of the record, and of the longest comment behind it.
+    const RECORD: usize = 22;
+    const LONGEST_COMMENT: u64 = 0xffff;
+    let failed = |source| WeightsError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let begin = length.saturating_sub(RECORD as u64 + LONGEST_COMMENT);
+    file.seek(SeekFrom::Start(begin)).map_err(failed)?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end).map_err(failed)?;
+    let mut records = end.windows(RECORD).rev();
+    let record = records.find(|record| record.starts_with(b"PK\x05\x06"));
+    let count = record.map(|record| u16::from_le_bytes([record[10], record[11]]));
+    // The largest number refers to the record of 64-bit archives.
+    Ok(count.filter(|count| *count != u16::MAX).map(usize::from))
 }
 
 /// Refuses two tensors of one name, of which nobody could say which is meant.
@@ -126,9 +202,13 @@ fn check_names(path: &Path, content: &PickleValue) -> Result<(), WeightsError> {
             _ => None,
         }
     }
-    match walk(content, String::new(), &mut HashSet::new()) {
+    let mut names = HashSet::new();
+    if let Some(name) = walk(content, String::new(), &mut names) {
+        return Err(malformed(path, format!("two tensors are named '{name}'")));
+    }
+    match names.iter().find(|name| !is_printable(name)) {
         None => Ok(()),
-        Some(name) => Err(malformed(path, format!("two tensors are named '{name}'"))),
+        Some(name) => Err(malformed(path, unprintable(name))),
     }
 }
 
@@ -162,6 +242,7 @@ fn forbidden_call(value: &PickleValue) -> Option<&str> {
 }
 
 fn is_forbidden(name: &str) -> bool {
+    // The root of the module, since everything below is as dangerous.
     let (module, function) = name.split_once('.').unwrap_or((name, ""));
     match module {
         "builtins" | "__builtin__" => FORBIDDEN_BUILTINS.contains(&function),

@@ -13,6 +13,9 @@ use serde::Serialize;
 pub struct LoadReport {
     /// What stands in the file before all names of the network, `state_dict.module.` for instance.
     pub prefix: String,
+    /// Other places of the file with as many names of the network, an average of the weights for
+    /// instance.
+    pub other_prefixes: Vec<String>,
     /// Tensors that fit.
     pub applied: Vec<String>,
     /// Tensors that the network needs and the file lacks.
@@ -101,6 +104,9 @@ impl fmt::Display for LoadReport {
         if !self.prefix.is_empty() {
             write!(f, ", under '{}'", self.prefix.trim_end_matches('.'))?;
         }
+        for other in &self.other_prefixes {
+            write!(f, "; as many under '{}'", other.trim_end_matches('.'))?;
+        }
         let missing = self.missing.iter().map(|tensor| {
             let near = tensor.did_you_mean.as_ref();
             let near = near.map(|near| format!(" (the file has '{near}')"));
@@ -109,12 +115,15 @@ impl fmt::Display for LoadReport {
         list(f, "missing", missing)?;
         list(f, "unused", self.unused.iter())?;
         let wrong = self.wrong_shape.iter().map(|tensor| {
+            if tensor.expected == tensor.found {
+                return format!("{}: of whole numbers", tensor.name);
+            }
             format!(
                 "{}: expected {:?}, found {:?}",
                 tensor.name, tensor.expected, tensor.found
             )
         });
-        list(f, "of the wrong shape", wrong)?;
+        list(f, "of the wrong shape or type", wrong)?;
         let not_finite = self.not_finite.iter().map(|tensor| {
             format!(
                 "{}: {} at position {}",

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::element_type::ElementType;
 use crate::error::WeightsError;
-use crate::tensor_file::{NamedTensor, TensorFile, Values};
+use crate::tensor_file::{NamedTensor, TensorFile, Values, is_printable, unprintable};
 
 /// Reads the content of a file; `path` is for messages only.
 pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<TensorFile, WeightsError> {
@@ -74,6 +74,9 @@ fn check_names(header: &[u8], path: &Path) -> Result<(), WeightsError> {
     };
     let Keys(mut keys) =
         serde_json::from_slice(header).map_err(|failure| refused(failure.to_string()))?;
+    if let Some(name) = keys.iter().find(|name| !is_printable(name)) {
+        return Err(refused(unprintable(name)));
+    }
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
@@ -102,7 +105,12 @@ fn malformed(path: &Path, failure: &SafeTensorError) -> WeightsError {
     WeightsError::Malformed {
         path: path.to_owned(),
         format: "safetensors file",
-        message: failure.to_string(),
+        message: match failure {
+            SafeTensorError::MetadataIncompleteBuffer => {
+                format!("{failure}. The file seems to be cut off; fetch it again")
+            }
+            failure => failure.to_string(),
+        },
     }
 }
 
@@ -197,6 +205,18 @@ mod tests {
         bytes.push(7);
         let message = decode(&bytes, Path::new("x")).unwrap_err().to_string();
         assert!(message.ends_with("two tensors are named 'a'"), "{message}");
+    }
+
+    #[test]
+    fn a_name_that_would_colour_the_terminal_is_refused() {
+        let file = TensorFile {
+            tensors: vec![NamedTensor::float("a\u{1b}[31mred", &[1], vec![0.0])],
+            ..TensorFile::default()
+        };
+        let bytes = encode(&file, Path::new("x")).unwrap();
+        let message = decode(&bytes, Path::new("x")).unwrap_err().to_string();
+        assert!(message.contains("control characters"), "{message}");
+        assert!(!message.contains('\u{1b}'));
     }
 
     proptest! {

@@ -139,6 +139,16 @@ impl TensorFile {
     }
 }
 
+/// Whether a name has no characters that would do something to a terminal.
+pub(crate) fn is_printable(name: &str) -> bool {
+    !name.chars().any(char::is_control)
+}
+
+/// Why a name is refused.
+pub(crate) fn unprintable(name: &str) -> String {
+    format!("the name {name:?} of a tensor has control characters")
+}
+
 impl NamedTensor {
     /// A tensor of floating-point values.
     pub fn float(name: impl Into<String>, shape: &[usize], values: Vec<f32>) -> Self {

@@ -164,6 +164,9 @@ fn a_pickle_that_wants_to_run_a_program_is_refused() {
         ("subprocess", "Popen"),
         ("builtins", "eval"),
         ("__builtin__", "exec"),
+        ("builtins", "getattr"),
+        ("timeit", "timeit"),
+        ("operator", "methodcaller"),
     ] {
         let witness = folder.path().join("witness");
         let command = format!("touch {}", witness.display());
@@ -235,6 +238,44 @@ fn a_head_of_absurd_shape_gives_no_class_count() {
         ..TensorFile::default()
     };
     assert_eq!(class_count(&graph, &file), 3);
+}
+
+/// A stored archive with these entries.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, content) in entries {
+        writer.start_file(*name, stored).unwrap();
+        std::io::Write::write_all(&mut writer, content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn names_that_lead_out_of_an_archive_or_come_twice_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("model.pth");
+    let message = |bytes: &[u8]| {
+        std::fs::write(&target, bytes).unwrap();
+        TensorFile::read(&target).unwrap_err().to_string()
+    };
+    let outside = archive(&[("archive/data.pkl", b"N."), ("../../outside", b"x")]);
+    assert!(message(&outside).contains("lies outside of it"));
+    // The same length, so that the names can be made equal afterwards.
+    let twice = archive(&[("archive/data.pkl", b"N."), ("archive/data.pkm", b"x")]);
+    let twice: Vec<u8> = {
+        let text = b"archive/data.pkm";
+        let mut bytes = twice;
+        let places: Vec<usize> = (0..bytes.len() - text.len())
+            .filter(|at| bytes[*at..].starts_with(text))
+            .collect();
+        for place in places {
+            bytes[place + text.len() - 1] = b'l';
+        }
+        bytes
+    };
+    assert!(message(&twice).contains("the same name"));
 }
 
 #[test]

@@ -31,6 +31,8 @@ enum Command {
     Eval(commands::eval::EvalArgs),
     /// Name what is in pictures
     Predict(commands::predict::PredictArgs),
+    /// Show which parts of pictures a decision comes from
+    Explain(commands::explain::ExplainArgs),
     /// List the networks of the catalog, or show one
     Models(commands::models::ModelsArgs),
     /// Look into weight files, and convert them
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
         Command::Data(args) => commands::data::run(&args),

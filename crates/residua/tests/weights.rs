@@ -200,7 +200,74 @@ fn another_task_gets_another_head() {
     nothing.write(&path.join("nothing.safetensors")).unwrap();
     let nothing = ["--weights", "nothing.safetensors", "--allow-partial"];
     let message = failure(path, &tiny_training("none", &nothing), 3);
-    assert!(message.contains("is it the right network"), "{message}");
+    assert!(
+        message.contains("fits no network of the catalog"),
+        "{message}"
+    );
     let message = failure(path, &["train", "--weights", "nothing.safetensors"], 2);
     assert!(message.contains("name it with --model NAME"), "{message}");
+}
+
+#[test]
+fn a_variation_is_remembered_and_a_file_is_not_taken_for_another_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    pictures(path, 12);
+    let varied = [
+        "--epochs",
+        "1",
+        "--grey",
+        "--group-norm",
+        "4",
+        "--activation",
+        "silu",
+        "--dropout",
+        "0.1",
+        "--stochastic-depth",
+        "0.1",
+    ];
+    stdout(path, &tiny_training("varied", &varied));
+    let file = "varied/checkpoints/best.safetensors";
+    let listed = stdout(path, &["weights", "inspect", file]);
+    assert!(listed.contains("Fits: resnet8"), "{listed}");
+    let variations =
+        "resnet8 with activation silu, dropout 0.1, norm group 4, stochastic-depth 0.1";
+    assert!(listed.contains(variations), "{listed}");
+    stdout(path, &["eval", "--run", "varied"]);
+    // Under its own name, and without one.
+    for name in [&["--model", "resnet8"][..], &[]] {
+        let out = format!("again{}", name.len());
+        let from = [
+            &["train", "--weights", file, "--epochs", "1", "--quiet"],
+            name,
+        ]
+        .concat();
+        let data = [
+            "--data",
+            "folder:pictures",
+            "--batch-size",
+            "8",
+            "--out",
+            &out,
+        ];
+        stdout(path, &[&from[..], &data].concat());
+    }
+    let eval = [
+        "eval",
+        "--weights",
+        file,
+        "--data",
+        "folder:pictures",
+        "--model",
+    ];
+    let message = failure(path, &[&eval[..], &["plain8"]].concat(), 3);
+    assert!(
+        message.contains("written as resnet8, not as plain8"),
+        "{message}"
+    );
+    // Grey pictures on weights for coloured ones.
+    stdout(path, &tiny_training("coloured", &["--epochs", "1"]));
+    let from = "coloured/checkpoints/best.safetensors";
+    let grey = ["--epochs", "1", "--grey", "--weights", from];
+    stdout(path, &tiny_training("grey", &grey));
 }

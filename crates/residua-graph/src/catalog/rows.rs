@@ -71,4 +71,12 @@ impl Entry {
             ..self
         }
     }
+
+    /// The same row for square images of this many pixels, as its weights were published.
+    fn of_size(self, side: usize) -> Self {
+        Self {
+            input: Shape::map(side, side, 3),
+            ..self
+        }
+    }
 }

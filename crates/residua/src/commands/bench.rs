@@ -106,6 +106,12 @@ struct BenchRow {
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
+    let trains = args.mode.iter().any(|mode| matches!(mode, ModeName::Train));
+    if args.gradient_checkpointing && !trains {
+        return Err(Failure::usage(
+            "--gradient-checkpointing goes with --mode train; inference keeps nothing",
+        ));
+    }
     // All names before the first minute is spent.
     let mut models = Vec::new();
     for pattern in &args.model {

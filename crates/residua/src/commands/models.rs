@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::variations::VariationArgs;
 use clap::{Args, Subcommand};
 use residua::core::atomic_file;
-use residua::graph::catalog::{self, BuildOptions, Entry};
+use residua::graph::catalog::{self, BuildOptions, Entry, VariationOptions};
 use residua::graph::{Axis, Graph, NodeId, Operation, Shape, svg};
 use serde::Serialize;
 
@@ -48,6 +49,8 @@ struct ShowArgs {
     /// Height and width of the image [default: as published]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(1..))]
     input_size: Option<u16>,
+    #[command(flatten)]
+    variations: VariationArgs,
 }
 
 pub(crate) fn run(args: &ModelsArgs) -> Result<(), Failure> {
@@ -191,12 +194,14 @@ struct LayerRow {
 
 fn run_show(args: &ShowArgs) -> Result<(), Failure> {
     let entry = catalog::find(&args.name).map_err(Failure::bad_input)?;
+    let mut variations = VariationOptions::default();
+    args.variations.apply(&mut variations);
     let options = BuildOptions {
+        variations,
         classes: args.classes.map(|classes| classes as usize),
         input: args
             .input_size
             .map(|side| Shape::map(side.into(), side.into(), entry.input.channels())),
-        ..BuildOptions::default()
     };
     let graph = catalog::build(&args.name, &options).map_err(Failure::bad_input)?;
     if let Some(file) = &args.svg {

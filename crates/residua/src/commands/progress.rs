@@ -8,6 +8,7 @@ use residua::data::UnreadableImage;
 use residua::train::{EpochReport, Observer, Plan, StepReport};
 use residua::weights::LoadReport;
 
+use super::variations::variations_text;
 use crate::output::{counted, grouped};
 
 /// A bar on a terminal, nothing elsewhere.
@@ -104,8 +105,12 @@ impl Observer for TrainingProgress {
 
     fn started(&mut self, plan: &Plan) {
         self.checking.finish_and_clear();
+        let variations = match plan.variations.is_empty() {
+            true => String::new(),
+            false => format!(" with {}", variations_text(&plan.variations)),
+        };
         self.say(&format!(
-            "{}: {} parameters, {}, precision {}\n{} training and {} {} images; {}, {}",
+            "{}{variations}: {} parameters, {}, precision {}\n{} training and {} {} images; {}, {}",
             plan.model,
             grouped(plan.parameters),
             counted(plan.classes as u64, "class", "classes"),

@@ -90,7 +90,12 @@ struct SettingArgs {
     #[arg(long)]
     gradient_checkpointing: bool,
     /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; 0.001 with --optimiser adamw]
-    #[arg(long, visible_alias = "learning-rate", value_name = "RATE")]
+    #[arg(
+        long,
+        visible_alias = "learning-rate",
+        value_name = "RATE",
+        allow_negative_numbers = true
+    )]
     lr: Option<f64>,
     /// Weight decay
     #[arg(long, value_name = "X")]
@@ -116,6 +121,9 @@ struct SettingArgs {
     /// Height and width to which images are brought
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
+    /// Train on the brightness alone, one channel in place of three colours
+    #[arg(long)]
+    grey: bool,
     /// Share of the training images to hold out for validation
     #[arg(long, value_name = "SHARE")]
     val_fraction: Option<Fraction>,
@@ -330,6 +338,9 @@ fn start_from(file: &Path, args: &TrainArgs, config: &mut TrainConfig) -> Result
             config.model.clone_from(&record.model);
             config.variations = recorded_variations(record)?;
         }
+        Some(record) if args.config.is_none() && record.model == config.model => {
+            config.variations = recorded_variations(record)?;
+        }
         None if !names_model => {
             return Err(Failure::usage(
                 "the weight file does not say which network it belongs to; name it with --model NAME \
@@ -388,6 +399,9 @@ impl SettingArgs {
         if let Some(side) = self.input_size {
             config.preprocessing.height = side;
             config.preprocessing.width = side;
+        }
+        if self.grey {
+            config.preprocessing.normalisation = config.preprocessing.normalisation.grey();
         }
         if let Some(name) = self.augment {
             config.augmentation = match name {

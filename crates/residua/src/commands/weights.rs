@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use residua::core::model_record::ModelRecord;
-use residua::graph::catalog::{self, BuildOptions};
-use residua::train::{Device, PublishedWeights, load_published, read_record};
-use residua::weights::{ElementType, Fit, LoadReport, TensorFile, class_count, fit};
+use residua::graph::catalog;
+use residua::train::{
+    Device, PublishedWeights, load_published, read_record, recorded_graph, without_training_state,
+};
+use residua::weights::{ElementType, Fit, LoadReport, TensorFile, fit, fit_entry, fitting_models};
 use serde::Serialize;
 
 use super::model_source::PreparationArgs;
+use super::variations::variations_text;
 use crate::failure::{Failure, Status};
 use crate::output::{self, Column, counted, grouped};
 
@@ -46,9 +49,9 @@ struct ConvertArgs {
     file: PathBuf,
     /// The safetensors file to write
     output: PathBuf,
-    /// The network of the catalog that the weights belong to
+    /// The network of the catalog that the weights belong to [default: the one that the file names]
     #[arg(long, value_name = "NAME")]
-    model: String,
+    model: Option<String>,
     /// A text file with the name of each class on a line, in the order of the logits
     #[arg(long, value_name = "FILE")]
     class_names: Option<PathBuf>,
@@ -94,8 +97,13 @@ fn inspect(args: &InspectArgs) -> Result<(), Failure> {
             args.file.display()
         )));
     }
+    let record = read_record(&args.file)?;
+    let file = without_training_state(file);
     let load = match &args.model {
-        Some(model) => Some(fit_model(model, &file)?.report.with_suggestions()),
+        Some(model) => {
+            let fit = fit_model(model, record.as_ref(), &file)?;
+            Some(fit.report.with_suggestions())
+        }
         None => None,
     };
     let misfit = load.as_ref().is_some_and(|load| !load.is_complete());
@@ -103,7 +111,8 @@ fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         schema: "residua.weights/1",
         file: &args.file,
         numbers: file.tensors.iter().map(|t| t.elements() as u64).sum(),
-        record: read_record(&args.file)?,
+        fits: all_fitting(record.as_ref(), &file),
+        record,
         tensors: { file.tensors.iter() }
             .map(|tensor| TensorRow {
                 name: &tensor.name,
@@ -111,7 +120,6 @@ fn inspect(args: &InspectArgs) -> Result<(), Failure> {
                 shape: &tensor.shape,
             })
             .collect(),
-        fits: fitting_models(&file)?,
         load,
     };
     if args.json {
@@ -164,8 +172,12 @@ fn text(report: &WeightsReport<'_>) -> String {
 
 fn described(record: &ModelRecord) -> String {
     let input = &record.preprocessing;
+    let variations = match record.variations.is_empty() {
+        true => String::new(),
+        false => format!(" with {}", variations_text(&record.variations)),
+    };
     format!(
-        "{}, {} classes, {}×{} pixels, mean {:?}, std {:?}",
+        "{}{variations}, {} classes, {}×{} pixels, mean {:?}, std {:?}",
         record.model,
         record.classes.len(),
         input.height,
@@ -175,29 +187,30 @@ fn described(record: &ModelRecord) -> String {
     )
 }
 
-/// How a file fits a network with as many classes as the file has.
-fn fit_model<'a>(model: &str, file: &'a TensorFile) -> Result<Fit<'a>, Failure> {
-    let build = |classes| {
-        let options = BuildOptions {
-            classes,
-            ..BuildOptions::default()
-        };
-        catalog::build(model, &options).map_err(Failure::bad_input)
-    };
-    let classes = class_count(&build(None)?, file);
-    Ok(fit(&build(Some(classes))?, file))
+/// How a file fits the network of that name: the one that it records, with its variations and images,
+/// or else the published one, for as many classes and image channels as the file has.
+fn fit_model<'a>(
+    model: &str,
+    record: Option<&ModelRecord>,
+    file: &'a TensorFile,
+) -> Result<Fit<'a>, Failure> {
+    if let Some(record) = record.filter(|record| record.model == model) {
+        return Ok(fit(&recorded_graph(record)?, file));
+    }
+    let entry = catalog::find(model).map_err(Failure::bad_input)?;
+    fit_entry(&entry, file).map_err(Failure::bad_input)
 }
 
-/// The networks of the catalog with exactly these tensors. Those that differ in nothing but
-/// operations without parameters cannot be told apart.
-fn fitting_models(file: &TensorFile) -> Result<Vec<String>, Failure> {
-    let mut names = Vec::new();
-    for entry in catalog::entries() {
-        if fit_model(&entry.name, file)?.report.is_complete() {
-            names.push(entry.name);
-        }
+/// The networks that a file fits: the one that it records first.
+fn all_fitting(record: Option<&ModelRecord>, file: &TensorFile) -> Vec<String> {
+    let mut names = fitting_models(file);
+    if let Some(record) = record
+        && fit_model(&record.model, Some(record), file).is_ok_and(|fit| fit.report.is_complete())
+    {
+        names.retain(|name| *name != record.model);
+        names.insert(0, record.model.clone());
     }
-    Ok(names)
+    names
 }
 
 fn convert(args: &ConvertArgs) -> Result<(), Failure> {
@@ -221,9 +234,20 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
         None => None,
         Some(path) => Some(read_names(path)?),
     };
+    let recorded = || Ok::<_, Failure>(read_record(&args.file)?.map(|record| record.model));
+    let name = match &args.model {
+        Some(name) => Some(name.clone()),
+        None => recorded()?,
+    };
+    let name = name.ok_or_else(|| {
+        Failure::usage(
+            "the file does not say which network it belongs to; name it with --model NAME \
+             (`residua weights inspect FILE` lists those that it fits)",
+        )
+    })?;
     let model = load_published(
         &PublishedWeights {
-            model: &args.model,
+            model: &name,
             file: &args.file,
             classes: classes.as_deref(),
             normalisation: args.preparation.normalisation()?,

@@ -9,7 +9,6 @@ use crate::families::{
     AlexNetSpec, Attention, Block, BottleneckTransformerSpec, DenseNetSpec, Downsampling, Form,
     Norm, Paths, PreActivationSpec, Reduction, ResNetSpec, Shortcut, Stem, VggSpec,
 };
-use crate::shape::Shape;
 
 pub(super) fn named() -> Vec<Entry> {
     let mut entries = Vec::new();
@@ -147,9 +146,9 @@ fn other_stems() -> Vec<Entry> {
         entry("resnet26d", ROW_26.imagenet().averaged(DEEP)),
         entry("resnet34d", ROW_34.imagenet().averaged(DEEP)),
         entry("resnet50d", ROW_50.imagenet().averaged(DEEP)),
-        entry("resnet101d", ROW_101.imagenet().averaged(DEEP)),
-        entry("resnet152d", ROW_152.imagenet().averaged(DEEP)),
-        entry("resnet26t", ROW_26.imagenet().averaged(TIERED)),
+        entry("resnet101d", ROW_101.imagenet().averaged(DEEP)).of_size(256),
+        entry("resnet152d", ROW_152.imagenet().averaged(DEEP)).of_size(256),
+        entry("resnet26t", ROW_26.imagenet().averaged(TIERED)).of_size(256),
     ]
 }
 
@@ -176,7 +175,7 @@ fn efficient_channel() -> Vec<Entry> {
         imagenet(name, WANG_2020, ModelSpec::ResNet(spec)).with(TIMM)
     };
     vec![
-        entry("ecaresnet26t", ROW_26, TIERED),
+        entry("ecaresnet26t", ROW_26, TIERED).of_size(256),
         entry("ecaresnet50d", ROW_50, DEEP),
         entry("ecaresnet101d", ROW_101, DEEP),
     ]
@@ -220,18 +219,17 @@ fn pre_activation() -> Vec<Entry> {
 
 fn bottleneck_transformer() -> Entry {
     let spec = ModelSpec::BottleneckTransformer(BottleneckTransformerSpec::botnet26t());
-    Entry {
-        input: Shape::map(256, 256, 3),
-        ..imagenet("botnet26t_256", SRINIVAS_2021, spec).with(TIMM)
-    }
+    imagenet("botnet26t_256", SRINIVAS_2021, spec)
+        .with(TIMM)
+        .of_size(256)
 }
 
-/// torchvision publishes these weights under other names than its networks have (`norm.1` for `norm1`);
-/// timm publishes them under those.
+/// torchvision publishes these weights under other names than its networks have (`norm.1` for `norm1`),
+/// which are known where files are read.
 fn densenet() -> Vec<Entry> {
     let entry = |name, growth, stem_width, blocks| {
         let spec = DenseNetSpec::imagenet(growth, stem_width, blocks);
-        imagenet(name, HUANG_2017, ModelSpec::DenseNet(spec)).with(TIMM)
+        imagenet(name, HUANG_2017, ModelSpec::DenseNet(spec)).with(TORCHVISION)
     };
     vec![
         entry("densenet121", 32, 64, [6, 12, 24, 16]),

@@ -1,0 +1,97 @@
+//! The ranking of samples by each class against all others.
+
+use serde::{Deserialize, Serialize};
+
+use super::ranking::BinaryRanking;
+use super::{Predictions, mean_of_defined};
+
+/// How well the scores of one class, or label, rank the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RankingScore {
+    /// Number of samples of this class.
+    pub positives: u64,
+    /// Number of other samples.
+    pub negatives: u64,
+    /// Area under the ROC curve; `None` without positives or without negatives.
+    pub roc_auc: Option<f64>,
+    /// Average precision; `None` without positives or without negatives.
+    pub average_precision: Option<f64>,
+}
+
+impl From<&BinaryRanking> for RankingScore {
+    fn from(ranking: &BinaryRanking) -> Self {
+        Self {
+            positives: ranking.positives(),
+            negatives: ranking.negatives(),
+            roc_auc: ranking.roc_auc(),
+            average_precision: ranking.average_precision(),
+        }
+    }
+}
+
+/// What [`one_versus_rest`] reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneVersusRest {
+    /// One entry for each class, in the order of the labels.
+    pub per_class: Vec<RankingScore>,
+    /// Mean of the areas that are defined; `None` where none is.
+    pub macro_roc_auc: Option<f64>,
+    /// Mean of the average precisions that are defined; `None` where none is.
+    pub macro_average_precision: Option<f64>,
+}
+
+/// Each class against all others, ranked by its probability.
+pub fn one_versus_rest(predictions: &Predictions<'_>) -> OneVersusRest {
+    let per_class: Vec<RankingScore> = rankings(predictions)
+        .map(|ranking| RankingScore::from(&ranking))
+        .collect();
+    OneVersusRest {
+        macro_roc_auc: mean_of_defined(per_class.iter().map(|score| score.roc_auc)),
+        macro_average_precision: mean_of_defined(
+            per_class.iter().map(|score| score.average_precision),
+        ),
+        per_class,
+    }
+}
+
+/// The ranking of each class against all others by its probability, in the order of the labels, for
+/// curves. One class is computed at a time.
+pub fn rankings(predictions: &Predictions<'_>) -> impl Iterator<Item = BinaryRanking> {
+    let normalisers = predictions.normalisers();
+    (0..predictions.classes()).map(move |class| {
+        let scores: Vec<f64> = match &normalisers {
+            // Logarithms order the samples as probabilities do, but still differ close to 0 and 1.
+            Some(normalisers) => predictions
+                .column(class)
+                .zip(normalisers)
+                .map(|(logit, normaliser)| normaliser.log_probability(logit))
+                .collect(),
+            None => predictions.column(class).map(f64::from).collect(),
+        };
+        let positives = predictions.labels().iter().map(|&l| l as usize == class);
+        let ranking = BinaryRanking::from_finite(scores.into_iter().zip(positives).collect());
+        match normalisers {
+            Some(_) => ranking.with_thresholds(f64::exp),
+            None => ranking,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_class_takes_no_part_in_the_mean() {
+        let logits = [2.0, 0.0, 1.0, 0.0, 2.0, 1.0, 1.5, 1.0, 0.0];
+        let predictions = Predictions::from_logits(&logits, 3, &[0, 1, 1], 1.0).unwrap();
+        let result = one_versus_rest(&predictions);
+        assert_eq!(result.per_class[2].roc_auc, None);
+        assert_eq!(result.per_class[0].roc_auc, Some(1.0));
+        assert_eq!(result.macro_roc_auc, Some(1.0));
+        let one_class = Predictions::from_logits(&[1.0, 2.0], 1, &[0, 0], 1.0).unwrap();
+        assert_eq!(one_versus_rest(&one_class).macro_average_precision, None);
+        let empty = Predictions::from_logits(&[], 0, &[], 1.0).unwrap();
+        assert!(one_versus_rest(&empty).per_class.is_empty());
+    }
+}

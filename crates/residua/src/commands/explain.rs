@@ -1,0 +1,320 @@
+//! `residua explain`: the parts of pictures that a decision comes from.
+
+mod names;
+mod overlay;
+mod sanity;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use residua::core::seed::SeedStream;
+use residua::data::{Transform, decode_file, list_images};
+use residua::graph::NodeId;
+use residua::train::explain::{
+    CamMethod, HeatMap, Occlusion, attribute, last_map, occlusion, saliency,
+};
+use residua::train::{LoadedModel, Network, TrainError, image_tensor, rank_classes};
+use serde::Serialize;
+
+use super::device::ComputeArgs;
+use super::model_source::{ModelArgs, class_name};
+use super::progress::image_bar;
+use crate::failure::{Failure, Status};
+use crate::output::{self, Column, percent};
+use names::{OutputNames, class_index};
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Image files, or folders of them
+    #[arg(required = true, value_name = "IMAGE|DIR")]
+    images: Vec<PathBuf>,
+    /// The class to explain, by name or number [default: the predicted one of each image]
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    /// How the map is made
+    #[arg(long, value_enum, default_value = "gradcam")]
+    method: MethodName,
+    /// The layer whose values are weighed, for the methods with 'cam' in their names [default: the last
+    /// one that gives a map]
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
+    /// Folder for the pictures and maps
+    #[arg(long, value_name = "DIR", default_value = "explanations")]
+    out: PathBuf,
+    /// Compare each map with that of a network of random weights: one that hardly differs says nothing
+    /// about what was learned
+    #[arg(long)]
+    sanity: bool,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MethodName {
+    /// Channels weighed by their mean gradients (Selvaraju et al. 2017)
+    Gradcam,
+    /// Channels weighed by their positive gradients (Chattopadhay et al. 2018)
+    #[value(name = "gradcam++")]
+    GradcamPlusPlus,
+    /// Every number weighed by its own gradient (Jiang et al. 2021)
+    Layercam,
+    /// The direction in which values differ most, whatever the class (Muhammad and Yeasin 2020)
+    Eigencam,
+    /// The probability that is lost where a patch covers the image (Zeiler and Fergus 2014)
+    Occlusion,
+    /// The change of the score with each pixel (Simonyan et al. 2014)
+    Saliency,
+}
+
+impl MethodName {
+    fn cam(self) -> Option<CamMethod> {
+        match self {
+            Self::Gradcam => Some(CamMethod::GradCam),
+            Self::GradcamPlusPlus => Some(CamMethod::GradCamPlusPlus),
+            Self::Layercam => Some(CamMethod::LayerCam),
+            Self::Eigencam => Some(CamMethod::EigenCam),
+            Self::Occlusion | Self::Saliency => None,
+        }
+    }
+}
+
+/// `residua.explain/1`
+#[derive(Serialize)]
+struct ExplainReport<'a> {
+    schema: &'static str,
+    model: &'a str,
+    method: String,
+    /// The layer that was tapped, where the method taps one.
+    layer: Option<&'a str>,
+    explanations: Vec<Explanation<'a>>,
+    /// Images that could not be read.
+    unreadable: Vec<Unreadable>,
+}
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    path: PathBuf,
+    class: &'a str,
+    /// Of that class.
+    probability: f64,
+    /// The image with the map on it.
+    overlay: PathBuf,
+    /// The map as a NumPy array.
+    map: PathBuf,
+    /// With the map of a network of random weights, between -1 and 1; null where one of them is the same
+    /// everywhere, or nobody asked.
+    correlation_with_random: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Unreadable {
+    path: PathBuf,
+    reason: String,
+}
+
+pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let device = args.compute.device()?;
+    let model = args.model.load(&device)?;
+    let explainer = Explainer::new(args, &model)?;
+    let mut files = Vec::new();
+    for path in &args.images {
+        files.extend(list_images(path).map_err(Failure::bad_input)?);
+    }
+    if files.is_empty() {
+        return Err(Failure::bad_input(
+            "no images found; expected JPEG, PNG, WebP, BMP or GIF files",
+        ));
+    }
+    fs::create_dir_all(&args.out)
+        .map_err(|error| Failure::failed(format!("{}: {error}", args.out.display())))?;
+    let report = explainer.explain_all(&files)?;
+    print(args, &report)?;
+    match report.unreadable.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(
+            Status::BadInput,
+            format!("{count} of {} images could not be read", files.len()),
+        )),
+    }
+}
+
+/// Everything that explanations have in common.
+struct Explainer<'a> {
+    args: &'a ExplainArgs,
+    model: &'a LoadedModel,
+    transform: Transform,
+    class: Option<usize>,
+    tap: Option<NodeId>,
+    /// The same network with random weights.
+    random: Option<Network>,
+}
+
+impl<'a> Explainer<'a> {
+    fn new(args: &'a ExplainArgs, model: &'a LoadedModel) -> Result<Self, Failure> {
+        let graph = model.network.graph();
+        let tap = match (&args.layer, args.method.cam()) {
+            (Some(_), None) => {
+                return Err(Failure::usage(
+                    "--layer goes with the methods that weigh a layer's values: gradcam, gradcam++, \
+                     layercam, eigencam",
+                ));
+            }
+            (None, None) => None,
+            (Some(name), Some(_)) => Some(names::layer(graph, name)?),
+            (None, Some(_)) => last_map(graph),
+        };
+        let class = match &args.class {
+            Some(text) => Some(class_index(&model.record, text)?),
+            None => None,
+        };
+        let random = args.sanity.then(|| {
+            let device = model.network.device();
+            Network::initialise(graph.clone(), SeedStream::new(0).child("sanity"), device)
+        });
+        Ok(Self {
+            args,
+            model,
+            transform: Transform::evaluation(&model.record.preprocessing)
+                .map_err(Failure::bad_input)?,
+            class,
+            tap,
+            random,
+        })
+    }
+
+    fn explain_all(&self, files: &[PathBuf]) -> Result<ExplainReport<'a>, Failure> {
+        let bar = image_bar("explaining", files.len() as u64, self.args.quiet);
+        let mut names = OutputNames::new(&self.args.out);
+        let mut explanations = Vec::new();
+        let mut unreadable = Vec::new();
+        for path in files {
+            match self.prepare(path) {
+                Ok(image) => explanations.push(self.explain(path, image, &mut names)?),
+                Err(reason) => {
+                    bar.suspend(|| eprintln!("warning: {reason}"));
+                    unreadable.push(Unreadable {
+                        path: path.clone(),
+                        reason,
+                    });
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let graph = self.model.network.graph();
+        Ok(ExplainReport {
+            schema: "residua.explain/1",
+            model: &self.model.record.model,
+            method: method_name(self.args.method),
+            layer: self.tap.map(|tap| graph.node(tap).name.as_str()),
+            explanations,
+            unreadable,
+        })
+    }
+
+    fn prepare(&self, path: &Path) -> Result<Vec<f32>, String> {
+        let pixels = decode_file(path).map_err(|error| error.to_string())?;
+        self.transform
+            .apply(&pixels, SeedStream::new(0))
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn explain(
+        &self,
+        path: &Path,
+        image: Vec<f32>,
+        names: &mut OutputNames,
+    ) -> Result<Explanation<'a>, Failure> {
+        let place = |error: String| Failure::failed(format!("{}: {error}", path.display()));
+        let count = self.model.record.classes.len();
+        let ranked = rank_classes(&self.model.network, image.clone(), count).swap_remove(0);
+        let ranked = ranked.map_err(|error| place(error.to_string()))?;
+        let class = self.class.unwrap_or(ranked[0].class);
+        let chosen = ranked.iter().find(|ranked| ranked.class == class);
+        let map = self.map(&self.model.network, &image, class)?;
+        let class_text = class_name(&self.model.record, class);
+        let files = names.next(path, &method_name(self.args.method), class_text);
+        let picture = overlay::draw(&image, &self.model.record.preprocessing, &map);
+        picture
+            .save(&files.overlay)
+            .map_err(|error| place(format!("{}: {error}", files.overlay.display())))?;
+        overlay::write_map(&files.map, &map)
+            .map_err(|error| place(format!("{}: {error}", files.map.display())))?;
+        let correlation_with_random = match &self.random {
+            Some(random) => {
+                sanity::rank_correlation(&map.values, &self.map(random, &image, class)?.values)
+            }
+            None => None,
+        };
+        Ok(Explanation {
+            path: path.to_owned(),
+            class: class_text,
+            probability: chosen.map_or(0.0, |ranked| ranked.probability),
+            overlay: files.overlay,
+            map: files.map,
+            correlation_with_random,
+        })
+    }
+
+    /// The map of one prepared image.
+    fn map(&self, network: &Network, image: &[f32], class: usize) -> Result<HeatMap, TrainError> {
+        let images = || image_tensor(network, image.to_vec());
+        match (self.args.method.cam(), self.tap) {
+            (Some(method), Some(tap)) => {
+                let found = attribute(network, images(), tap, Some(class))?;
+                Ok(method.maps(&found).swap_remove(0))
+            }
+            _ if self.args.method == MethodName::Occlusion => {
+                let size = network.graph().input_shape().spatial();
+                let settings = Occlusion::for_size(size);
+                Ok(occlusion(network, image, Some(class), settings))
+            }
+            _ => Ok(saliency(network, images(), Some(class)).swap_remove(0)),
+        }
+    }
+}
+
+fn method_name(method: MethodName) -> String {
+    let value = method.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn print(args: &ExplainArgs, report: &ExplainReport<'_>) -> Result<(), Failure> {
+    if args.json {
+        return output::print_json(report);
+    }
+    let rows = report.explanations.iter().map(|explanation| {
+        let mut row = vec![
+            explanation.path.display().to_string(),
+            format!("{} {}", explanation.class, percent(explanation.probability)),
+            explanation.overlay.display().to_string(),
+        ];
+        if args.sanity {
+            let correlation = explanation.correlation_with_random;
+            row.push(correlation.map_or_else(|| "–".to_owned(), |number| format!("{number:.2}")));
+        }
+        row
+    });
+    let mut columns = vec![
+        Column::Left("image"),
+        Column::Left("class"),
+        Column::Left("picture"),
+    ];
+    if args.sanity {
+        columns.push(Column::Right("random weights"));
+    }
+    output::print(&output::table(&columns, rows.collect()))?;
+    if args.sanity {
+        eprintln!("{}", sanity::MEANING);
+    }
+    Ok(())
+}
