@@ -16,8 +16,21 @@ use crate::network::{Network, host_values};
 pub struct Evaluation {
     /// All figures.
     pub summary: ClassificationSummary,
+    /// What they are made of.
+    pub outputs: SampleLogits,
     /// Seconds it took, loading included.
     pub seconds: f64,
+}
+
+/// What a network says of each sample of a split.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SampleLogits {
+    /// `[N, classes]`.
+    pub logits: Vec<f32>,
+    /// The true classes, `[N]`.
+    pub labels: Vec<u32>,
+    /// Places in the split, `[N]`.
+    pub samples: Vec<usize>,
 }
 
 /// Evaluates a network on all samples of a loader. `on_progress` is told how many images are
@@ -33,23 +46,28 @@ pub fn evaluate(
     let started = Instant::now();
     let classes = network.graph().output_shape().channels();
     let mut results = Classification::new(classes);
+    let mut outputs = SampleLogits::default();
     for batch in loader.epoch(0) {
         let batch = batch?;
         let labels = batch.labels.clone();
         let samples = batch.samples.clone();
         let logits = logits(network, batch);
-        for ((row, label), sample) in logits.chunks(classes).zip(labels).zip(samples) {
+        for ((row, label), sample) in logits.chunks(classes).zip(&labels).zip(&samples) {
             results
-                .record(row, label as usize)
+                .record(row, *label as usize)
                 .map_err(|source| TrainError::Metric {
-                    sample: loader.split().samples[sample].source.to_string(),
+                    sample: loader.split().samples[*sample].source.to_string(),
                     source,
                 })?;
         }
+        outputs.logits.extend(logits);
+        outputs.labels.extend(labels);
+        outputs.samples.extend(samples);
         on_progress(results.images());
     }
     Ok(Evaluation {
         summary: results.summary(),
+        outputs,
         seconds: started.elapsed().as_secs_f64(),
     })
 }

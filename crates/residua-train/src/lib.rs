@@ -57,7 +57,7 @@ pub use checkpoint::{
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
-pub use evaluation::{Evaluation, RankedClass, evaluate, image_tensor, rank_classes};
+pub use evaluation::{Evaluation, RankedClass, SampleLogits, evaluate, image_tensor, rank_classes};
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
 pub use loss::LossConfig;

@@ -37,6 +37,18 @@ fn evaluation_agrees_with_training() {
         assert_eq!(report[key], trained[key], "{key}");
     }
     assert_eq!(report["f1_macro"], trained["macro_average"]["f1"]);
+    let interval = &report["intervals"]["accuracy"];
+    assert_eq!(interval["estimate"], report["accuracy"]);
+    assert!(interval["lower"].as_f64() <= interval["upper"].as_f64());
+    assert_eq!(report["calibration"]["samples"], 30);
+    assert_eq!(report["ranking"]["per_class"].as_array().unwrap().len(), 3);
+    let mistakes = report["mistakes"].as_array().unwrap();
+    let wrong = 30.0 * (1.0 - report["accuracy"].as_f64().unwrap());
+    assert_eq!(mistakes.len(), (wrong.round() as usize).min(5));
+    for mistake in mistakes {
+        assert!(mistake["image"].as_str().unwrap().contains("pictures/val"));
+        assert_ne!(mistake["class"], mistake["predicted"]);
+    }
     let text = stdout(folder.path(), &["eval", "--run", "run"]);
     for expected in [
         "accuracy",
@@ -44,6 +56,8 @@ fn evaluation_agrees_with_training() {
         "precision",
         "macro average",
         "true \\ predicted",
+        "95 % confidence",
+        "expected error",
         "dots",
     ] {
         assert!(text.contains(expected), "{text}");

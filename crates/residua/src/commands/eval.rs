@@ -1,5 +1,7 @@
 //! `residua eval`: how good a trained network is.
 
+mod judgement;
+
 use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
@@ -17,6 +19,7 @@ use super::model_source::ModelArgs;
 use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output::{self, Column, grouped, percent};
+use judgement::Judgement;
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
@@ -38,6 +41,9 @@ pub(crate) struct EvalArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// How many of the most confident mistakes to list
+    #[arg(long, value_name = "K", default_value_t = 5)]
+    mistakes: usize,
     /// Show no progress
     #[arg(long, short)]
     quiet: bool,
@@ -68,11 +74,16 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let bar = image_bar("evaluating", loader.split().len() as u64, args.quiet);
     let evaluation = evaluate(&model.network, &loader, &mut |done| bar.set_position(done));
     bar.finish_and_clear();
+    let evaluation = evaluation?;
+    let classes = &model.record.classes;
+    let judgement = Judgement::new(&evaluation, loader.split(), classes, args.mistakes)
+        .map_err(Failure::failed)?;
     let report = Report {
         model: &model,
         data: chosen.spec.to_string(),
         split: chosen.name.to_string(),
-        evaluation: evaluation?,
+        evaluation,
+        judgement,
     };
     if args.json {
         output::print_json(&report.json())
@@ -158,6 +169,7 @@ struct Report<'a> {
     data: String,
     split: String,
     evaluation: Evaluation,
+    judgement: Judgement,
 }
 
 /// `residua.eval/1`; metrics are fractions.
@@ -180,6 +192,8 @@ struct EvalReport<'a> {
     per_class: Vec<ClassReport<'a>>,
     /// Rows are true classes, columns predicted ones, in the order of `per_class`.
     confusion: &'a [Vec<u64>],
+    #[serde(flatten)]
+    judgement: &'a Judgement,
 }
 
 #[derive(Serialize)]
@@ -221,6 +235,7 @@ impl Report<'_> {
                 .map(|(class, score)| ClassReport { class, score })
                 .collect(),
             confusion: &summary.confusion,
+            judgement: &self.judgement,
         }
     }
 
@@ -238,7 +253,12 @@ impl Report<'_> {
             percent(summary.top5),
             summary.loss,
         );
-        let parts = [heading, self.class_table(), self.confusion_matrix()];
+        let parts = [
+            heading,
+            self.class_table(),
+            self.confusion_matrix(),
+            format!("\n{}", self.judgement.text()),
+        ];
         parts.join("\n")
     }
 
