@@ -124,6 +124,26 @@ prop_compose! {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn depthwise_kernels_match_the_reference(
+        spec in geometries(),
+        channels in 2usize..80,
+        with_bias: bool,
+    ) {
+        let geometry = ConvolutionGeometry::new(ConvolutionSpec {
+            in_channels: channels,
+            out_channels: channels,
+            groups: channels,
+            ..spec
+        });
+        prop_assume!(geometry.is_ok());
+        check(&geometry.unwrap(), with_bias);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]

@@ -29,9 +29,14 @@ proptest! {
         dilation in prop_oneof![4 => Just(1usize), 1 => 2usize..4],
         // Usually such that input and output have the same size.
         padding in prop_oneof![3 => Just(None), 1 => (0usize..3).prop_map(Some)],
+        is_depthwise in prop::bool::weighted(0.2),
         parts: [bool; 3],
         ends: [bool; 3],
     ) {
+        let (channels, groups) = match is_depthwise {
+            true => ([1, 1], channels[0] + 1),
+            false => (channels, groups),
+        };
         let geometry = ConvolutionGeometry::new(ConvolutionSpec {
             batch,
             input: size,

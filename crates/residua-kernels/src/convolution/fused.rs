@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::ConvolutionGeometry;
 use super::correlation::Correlation;
+use super::depthwise;
 use super::direct::{DirectCorrelation, DirectSum};
 use super::pointwise::PointwiseGradients;
 use super::units::{Correlate, SumProducts, correlate, correlate_and_sum, sum_products};
@@ -89,6 +90,9 @@ pub fn forward<E: Element>(
             )));
         }
     }
+    if depthwise::suits(geometry) {
+        return depthwise::forward(geometry, pass);
+    }
     if WinogradUnits::suit(geometry) {
         let direction = Direction::Forward;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, pass.bias);
@@ -147,6 +151,9 @@ pub fn input_gradient<E: Element>(
     pass: InputGradientPass<'_, E>,
 ) -> Result<Option<GradientSums>, ShapeError> {
     pass.check(geometry)?;
+    if depthwise::suits(geometry) {
+        return depthwise::input_gradient(geometry, pass);
+    }
     if WinogradUnits::suit(geometry) {
         let direction = Direction::InputGradient;
         let winograd = WinogradCorrelation::new(geometry, direction, pass.weight, None);
@@ -270,6 +277,9 @@ pub fn weight_gradient<E: Element>(
     pass: WeightGradientPass<'_, E>,
 ) -> Result<(), ShapeError> {
     pass.check(geometry)?;
+    if depthwise::suits(geometry) {
+        return depthwise::weight_gradient(geometry, pass);
+    }
     if WinogradUnits::suit(geometry) {
         run_weight_gradient(geometry, &WinogradSum::new(geometry), pass);
         return Ok(());
@@ -324,7 +334,7 @@ pub fn gradients<E: Element>(
     };
     weight_pass.check(geometry)?;
     pass.check(geometry)?;
-    if PointwiseGradients::<E>::suit(geometry) {
+    if !depthwise::suits(geometry) && PointwiseGradients::<E>::suit(geometry) {
         let pair = PointwiseGradients::<E>::new(geometry, pass.weight);
         let (correlation, sum) = (&pair.correlation, &pair.sum);
         return Ok(run_gradients(geometry, correlation, sum, weight_pass, pass));

@@ -2,12 +2,14 @@
 //!
 //! Images are `[N, H, W, C]`, weights `[out, in / groups, kernel height, kernel width]` as PyTorch
 //! stores them. Every size is supported: any stride, padding, dilation and number of groups. No patch
-//! matrix is made: register tiles read a zero-bordered copy of the part of the image at hand, and 3×3
-//! kernels of stride 1 go through Winograd's minimal filtering.
+//! matrix is made: register tiles read a zero-bordered copy of the part of the image at hand, 3×3
+//! kernels of stride 1 go through Winograd's minimal filtering, and convolutions of every channel by
+//! itself have loops of their own.
 //!
 //! The gradient of a bias is [`crate::reduce::channel_sums`] of the output gradient.
 
 mod correlation;
+mod depthwise;
 mod direct;
 pub mod fused;
 mod geometry;
