@@ -27,5 +27,6 @@ fn rate(text: &str) -> Result<f32, String> {
 
 mod device;
 mod model_source;
+mod pictures;
 mod progress;
 mod variations;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use residua::core::seed::SeedStream;
-use residua::data::{Transform, decode_file, list_images};
+use residua::data::Transform;
 use residua::graph::NodeId;
 use residua::train::explain::{
     CamMethod, HeatMap, Occlusion, attribute, last_map, occlusion, saliency,
@@ -19,8 +19,9 @@ use serde::Serialize;
 
 use super::device::ComputeArgs;
 use super::model_source::{ModelArgs, class_name};
+use super::pictures::{self, Unreadable, prepare};
 use super::progress::image_bar;
-use crate::failure::{Failure, Status};
+use crate::failure::Failure;
 use crate::output::{self, Column, percent};
 use names::{OutputNames, class_index};
 
@@ -115,36 +116,16 @@ struct Explanation<'a> {
     correlation_with_random: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Unreadable {
-    path: PathBuf,
-    reason: String,
-}
-
 pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
     let explainer = Explainer::new(args, &model)?;
-    let mut files = Vec::new();
-    for path in &args.images {
-        files.extend(list_images(path).map_err(Failure::bad_input)?);
-    }
-    if files.is_empty() {
-        return Err(Failure::bad_input(
-            "no images found; expected JPEG, PNG, WebP, BMP or GIF files",
-        ));
-    }
+    let files = pictures::find(&args.images)?;
     fs::create_dir_all(&args.out)
         .map_err(|error| Failure::failed(format!("{}: {error}", args.out.display())))?;
     let report = explainer.explain_all(&files)?;
     print(args, &report)?;
-    match report.unreadable.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(
-            Status::BadInput,
-            format!("{count} of {} images could not be read", files.len()),
-        )),
-    }
+    pictures::ending(&report.unreadable, files.len())
 }
 
 /// Everything that explanations have in common.
@@ -197,7 +178,7 @@ impl<'a> Explainer<'a> {
         let mut explanations = Vec::new();
         let mut unreadable = Vec::new();
         for path in files {
-            match self.prepare(path) {
+            match prepare(path, &self.transform) {
                 Ok(image) => explanations.push(self.explain(path, image, &mut names)?),
                 Err(reason) => {
                     bar.suspend(|| eprintln!("warning: {reason}"));
@@ -219,13 +200,6 @@ impl<'a> Explainer<'a> {
             explanations,
             unreadable,
         })
-    }
-
-    fn prepare(&self, path: &Path) -> Result<Vec<f32>, String> {
-        let pixels = decode_file(path).map_err(|error| error.to_string())?;
-        self.transform
-            .apply(&pixels, SeedStream::new(0))
-            .map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn explain(

@@ -4,15 +4,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use residua::core::seed::SeedStream;
-use residua::data::{Transform, decode_file, list_images};
+use residua::data::Transform;
 use residua::train::{LoadedModel, RankedClass, rank_classes};
 use serde::Serialize;
 
 use super::device::ComputeArgs;
 use super::model_source::{ModelArgs, class_name};
+use super::pictures::{self, Unreadable, prepare};
 use super::progress::image_bar;
-use crate::failure::{Failure, Status};
+use crate::failure::Failure;
 use crate::output::{self, Column, percent};
 
 /// Images computed at once.
@@ -64,33 +64,13 @@ struct ClassProbability<'a> {
     probability: f64,
 }
 
-#[derive(Serialize)]
-struct Unreadable {
-    path: PathBuf,
-    reason: String,
-}
-
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
-    let mut files = Vec::new();
-    for path in &args.images {
-        files.extend(list_images(path).map_err(Failure::bad_input)?);
-    }
-    if files.is_empty() {
-        return Err(Failure::bad_input(
-            "no images found; expected JPEG, PNG, WebP, BMP or GIF files",
-        ));
-    }
+    let files = pictures::find(&args.images)?;
     let report = predict(args, &model, &files)?;
     print(args, &report)?;
-    match report.unreadable.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(
-            Status::BadInput,
-            format!("{count} of {} images could not be read", files.len()),
-        )),
-    }
+    pictures::ending(&report.unreadable, files.len())
 }
 
 fn predict<'a>(
@@ -139,13 +119,6 @@ fn predict<'a>(
         predictions,
         unreadable,
     })
-}
-
-fn prepare(path: &std::path::Path, transform: &Transform) -> Result<Vec<f32>, String> {
-    let pixels = decode_file(path).map_err(|error| error.to_string())?;
-    transform
-        .apply(&pixels, SeedStream::new(0))
-        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn name_classes<'a>(model: &'a LoadedModel, ranked: &[RankedClass]) -> Vec<ClassProbability<'a>> {
