@@ -10,6 +10,7 @@
 //! | Does a higher score mean a likelier class? | [`mod@ranking`] |
 //! | How far could the figure be off for a different sample of images? | [`bootstrap`] |
 //! | What if an image has several labels at once? | [`multilabel`] |
+//! | All of this for one set of predictions, with the worst mistakes? | [`judgement`] |
 //! | How soon was a run good, and how much do seeds differ? | [`convergence`] |
 //!
 //! The functions below these modules take [`Predictions`]: scores `[samples, classes]` that were
@@ -24,6 +25,7 @@ mod predictions;
 pub mod bootstrap;
 pub mod calibration;
 pub mod convergence;
+pub mod judgement;
 pub mod multilabel;
 pub mod probabilities;
 pub mod ranking;

@@ -5,6 +5,8 @@
 //! ├── config.toml              every setting, resolved
 //! ├── events.jsonl             one JSON object a line, appended while training goes on
 //! ├── metrics.json             the final evaluation, written at the end
+//! ├── predictions.csv          what the network says of each evaluated image
+//! ├── report.html              all of it as a page
 //! └── checkpoints/
 //!     ├── last.safetensors     weights and training state: what `--resume` continues from
 //!     └── best.safetensors     the weights with the best validation accuracy
@@ -13,16 +15,22 @@
 //! A folder may be looked at while it grows, after its process was killed, or as a copy on
 //! another machine. Only the data lie elsewhere: `config.toml` says where.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+mod environment;
+mod events;
+mod metrics;
+mod schema;
+
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::atomic_file;
-use crate::metrics::ClassificationSummary;
-use crate::precision::Precision;
+
+pub use environment::Environment;
+pub use events::{Event, EventLog, ResumePoint};
+pub use metrics::RunMetrics;
 
 /// The names of the files in a run folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +81,20 @@ pub enum RunError {
         line: usize,
         /// What is wrong with it.
         message: String,
+    },
+    /// A file of the run has a form that came later than this version.
+    #[error(
+        "'{}' was written by a newer version of Residua: it is '{found}', and this version reads \
+         up to '{understood}'; update Residua, or read the run with the version that wrote it",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The form that the file says it has.
+        found: String,
+        /// The latest form that this version reads.
+        understood: &'static str,
     },
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
@@ -172,6 +194,17 @@ impl RunFolder {
         self.root.join("metrics.json")
     }
 
+    /// `predictions.csv`: for each evaluated image its name, class, predicted class, the probability
+    /// of the predicted class and that of the true one.
+    pub fn predictions(&self) -> PathBuf {
+        self.root.join("predictions.csv")
+    }
+
+    /// `report.html`, the run as a page.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
     /// `checkpoints/last.safetensors`, from which a run is resumed.
     pub fn last_checkpoint(&self) -> PathBuf {
         self.root.join("checkpoints/last.safetensors")
@@ -182,7 +215,8 @@ impl RunFolder {
         self.root.join("checkpoints/best.safetensors")
     }
 
-    fn events_path(&self) -> PathBuf {
+    /// `events.jsonl`, one [`Event`] a line ([`RunFolder::events`]).
+    pub fn events_path(&self) -> PathBuf {
         self.root.join("events.jsonl")
     }
 
@@ -201,35 +235,40 @@ impl RunFolder {
     /// A last line without an end, which a killed process leaves, is ignored.
     ///
     /// # Errors
-    /// [`RunError::Malformed`] for any other line that is not an event.
+    /// [`RunError::Malformed`] for any other line that is not an event, and [`RunError::Newer`] when
+    /// a newer version has written them.
     pub fn events(&self) -> Result<Vec<Event>, RunError> {
         let path = self.events_path();
-        let text = fs::read_to_string(&path).map_err(RunError::io(&path))?;
+        let text = fs::read(&path).map_err(RunError::io(&path))?;
         let mut events = Vec::new();
-        for (index, line) in text.split_inclusive('\n').enumerate() {
-            if line.trim().is_empty() {
-                continue;
+        let whole_lines = text.split_inclusive(|&byte| byte == b'\n');
+        for (index, line) in whole_lines.enumerate() {
+            if !line.ends_with(b"\n") {
+                break;
             }
-            match serde_json::from_str(line) {
-                Ok(Event::Resume {
+            match Event::from_line(line, &path, index + 1)? {
+                Some(Event::Resume {
                     step,
                     finished_epochs,
                     ..
                 }) => {
-                    events.retain(|event: &Event| event.remains(step, finished_epochs));
+                    let point = ResumePoint {
+                        step,
+                        finished_epochs,
+                    };
+                    events.retain(|event| point.keeps(event));
                 }
-                Ok(event) => events.push(event),
-                Err(_) if !line.ends_with('\n') => {}
-                Err(failure) => {
-                    return Err(RunError::Malformed {
-                        path,
-                        line: index + 1,
-                        message: failure.to_string(),
-                    });
-                }
+                Some(event) => events.push(event),
+                None => {}
             }
         }
         Ok(events)
+    }
+
+    /// Whether a process is training this run at the moment. A process that ended, in whatever way,
+    /// is not. On a file system without locks the answer is always no.
+    pub fn is_being_written(&self) -> bool {
+        events::is_locked(&self.events_path())
     }
 
     /// Writes `metrics.json`.
@@ -248,228 +287,17 @@ impl RunFolder {
     /// Reads `metrics.json`.
     ///
     /// # Errors
-    /// When it is absent (the run has not ended) or malformed.
+    /// When it is absent (the run has not ended), malformed or of a newer version.
     pub fn read_metrics(&self) -> Result<RunMetrics, RunError> {
         let path = self.metrics();
-        let text = fs::read_to_string(&path).map_err(RunError::io(&path))?;
-        serde_json::from_str(&text).map_err(|failure| RunError::Malformed {
+        let text = fs::read(&path).map_err(RunError::io(&path))?;
+        schema::refuse_newer(&text, schema::METRICS, &path)?;
+        serde_json::from_slice(&text).map_err(|failure| RunError::Malformed {
             path,
             line: failure.line(),
             message: failure.to_string(),
         })
     }
-}
-
-/// One line of `events.jsonl`.
-///
-/// Steps count optimiser updates from 1; epochs count from 1. Accuracies are fractions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// Training began.
-    Start {
-        /// Form of this file: `residua.events/1`.
-        schema: String,
-        /// RFC 3339 time.
-        time: String,
-        /// Catalog name of the network.
-        model: String,
-        /// Data specification.
-        data: String,
-        /// Trainable parameters.
-        parameters: u64,
-        /// The format of feature maps in training.
-        #[serde(default)]
-        precision: Precision,
-        /// Training images.
-        train_images: u64,
-        /// Validation images.
-        validation_images: u64,
-        /// Optimiser updates planned.
-        steps: u64,
-        /// Epochs planned.
-        epochs: u64,
-        /// The seed of the run.
-        seed: u64,
-    },
-    /// An image that could not be decoded and is left out.
-    Quarantine {
-        /// Where it is.
-        path: String,
-        /// Why it cannot be read.
-        reason: String,
-    },
-    /// Progress, every few steps.
-    Step {
-        /// Step just finished.
-        step: u64,
-        /// Epoch it belongs to.
-        epoch: u64,
-        /// Loss averaged since the epoch began.
-        loss: f64,
-        /// Training accuracy averaged since the epoch began.
-        accuracy: f64,
-        /// Learning rate of the step.
-        learning_rate: f64,
-        /// Images per second since the epoch began.
-        images_per_second: f64,
-    },
-    /// An epoch ended and was validated.
-    Epoch {
-        /// Last step of the epoch.
-        step: u64,
-        /// The epoch.
-        epoch: u64,
-        /// Mean training loss.
-        train_loss: f64,
-        /// Mean training accuracy (in training mode, on augmented images).
-        train_accuracy: f64,
-        /// Validation loss.
-        validation_loss: f64,
-        /// Validation accuracy.
-        validation_accuracy: f64,
-        /// Learning rate of the last step.
-        learning_rate: f64,
-        /// Seconds spent on training steps.
-        train_seconds: f64,
-        /// Seconds spent on validation.
-        validation_seconds: f64,
-        /// Training images per second.
-        images_per_second: f64,
-    },
-    /// A checkpoint was written.
-    Checkpoint {
-        /// Step it holds.
-        step: u64,
-        /// `last` or `best`.
-        name: String,
-    },
-    /// A run was continued from a checkpoint.
-    Resume {
-        /// Step of the checkpoint.
-        step: u64,
-        /// Epochs that the checkpoint has finished.
-        finished_epochs: u64,
-        /// RFC 3339 time.
-        time: String,
-    },
-    /// Training stopped before its end, after a checkpoint.
-    Interrupted {
-        /// Last finished step.
-        step: u64,
-        /// RFC 3339 time.
-        time: String,
-    },
-    /// Training ended.
-    End {
-        /// Last step.
-        step: u64,
-        /// RFC 3339 time.
-        time: String,
-        /// Best validation accuracy.
-        best_accuracy: f64,
-        /// Seconds spent training and validating, over all processes of the run.
-        seconds: f64,
-    },
-}
-
-impl Event {
-    /// Whether the event still counts when the run goes on from this checkpoint.
-    fn remains(&self, from_step: u64, finished_epochs: u64) -> bool {
-        match self {
-            Self::Start { .. } | Self::Quarantine { .. } => true,
-            Self::Step { step, .. } | Self::Checkpoint { step, .. } => *step <= from_step,
-            Self::Epoch { epoch, .. } => *epoch <= finished_epochs,
-            Self::Resume { .. } | Self::Interrupted { .. } | Self::End { .. } => false,
-        }
-    }
-}
-
-/// `events.jsonl`, open for appending. Every event is handed to the operating system at once.
-#[derive(Debug)]
-pub struct EventLog {
-    path: PathBuf,
-    file: File,
-}
-
-impl EventLog {
-    fn open(path: PathBuf) -> Result<Self, RunError> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(RunError::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let root = path.parent().unwrap_or(&path).to_owned();
-                return Err(RunError::InUse { root });
-            }
-            // Some network file systems have no locks; the run is then as safe as its user.
-            Err(TryLockError::Error(_)) => {}
-        }
-        end_last_line(&mut file).map_err(RunError::io(&path))?;
-        Ok(Self { path, file })
-    }
-
-    /// Appends one event.
-    ///
-    /// # Errors
-    /// Any input/output error.
-    pub fn record(&mut self, event: &Event) -> Result<(), RunError> {
-        let mut line = serde_json::to_string(event)
-            .map_err(io::Error::from)
-            .map_err(RunError::io(&self.path))?;
-        line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(RunError::io(&self.path))
-    }
-}
-
-/// Cuts off the half line that a killed process leaves.
-fn end_last_line(file: &mut File) -> io::Result<()> {
-    let mut text = Vec::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_end(&mut text)?;
-    if text.last().is_some_and(|&byte| byte != b'\n') {
-        let keep = text.iter().rposition(|&byte| byte == b'\n');
-        file.set_len(keep.map_or(0, |position| position as u64 + 1))?;
-    }
-    Ok(())
-}
-
-/// `metrics.json`: how good the run's best checkpoint is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunMetrics {
-    /// Form of this file: `residua.run-metrics/1`.
-    pub schema: String,
-    /// Catalog name of the network.
-    pub model: String,
-    /// Data specification.
-    pub data: String,
-    /// Name of the split that was evaluated.
-    pub split: String,
-    /// Class names in the order of the labels.
-    pub classes: Vec<String>,
-    /// Trainable parameters.
-    pub parameters: u64,
-    /// The format of feature maps in training.
-    #[serde(default)]
-    pub precision: Precision,
-    /// Epochs trained.
-    pub epochs: u64,
-    /// Epoch of the best checkpoint.
-    pub best_epoch: u64,
-    /// Accuracy of the weights after the last epoch.
-    pub last_accuracy: f64,
-    /// Seconds spent training and validating, over all processes of the run.
-    pub seconds: f64,
-    /// Median over epochs of training images per second.
-    pub train_images_per_second: f64,
-    /// The evaluation of the best checkpoint.
-    pub evaluation: ClassificationSummary,
 }
 
 #[cfg(test)]
@@ -544,6 +372,73 @@ mod tests {
         fs::write(run.events_path(), "{}\n").unwrap();
         let error = run.events().unwrap_err().to_string();
         assert!(error.contains("events.jsonl, line 1: "), "{error}");
+    }
+
+    #[test]
+    fn a_killed_process_may_leave_half_a_letter() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
+        let mut text = b"{\"event\":\"quarantine\",\"path\":\"caf\xc3".to_vec();
+        fs::write(run.events_path(), &text).unwrap();
+        assert_eq!(run.events().unwrap(), []);
+        text.push(b'\n');
+        fs::write(run.events_path(), &text).unwrap();
+        let error = run.events().unwrap_err().to_string();
+        assert!(error.contains("events.jsonl, line 1: "), "{error}");
+    }
+
+    #[test]
+    fn files_of_a_newer_version_are_refused_whatever_else_is_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
+        let start = r#"{"event":"start","schema":"residua.events/2","networks":["resnet20"]}"#;
+        fs::write(
+            run.events_path(),
+            format!("{start}\n{{\"event\":\"new\"}}\n"),
+        )
+        .unwrap();
+        let error = run.events().unwrap_err();
+        assert!(matches!(error, RunError::Newer { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("events.jsonl' was written by a newer version"));
+        assert!(message.contains("it is 'residua.events/2'"), "{message}");
+        fs::write(run.metrics(), r#"{"schema":"residua.run-metrics/7"}"#).unwrap();
+        let message = run.read_metrics().unwrap_err().to_string();
+        assert!(
+            message.contains("up to 'residua.run-metrics/1'"),
+            "{message}"
+        );
+        fs::write(run.metrics(), r#"{"schema":"residua.run-metrics/1"}"#).unwrap();
+        let error = run.read_metrics().unwrap_err();
+        assert!(
+            matches!(error, RunError::Malformed { line: 1, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn asking_for_the_writer_does_not_disturb_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = create(&folder.path().join("run")).unwrap();
+        assert!(!run.is_being_written());
+        let log = run.append_events().unwrap();
+        assert!(run.is_being_written());
+        assert!(run.append_events().is_err());
+        drop(log);
+        assert!(!run.is_being_written());
+        // Many who ask at once do not keep a writer out.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    (0..200).for_each(|_| {
+                        run.is_being_written();
+                    })
+                });
+            }
+            for _ in 0..20 {
+                run.append_events().unwrap();
+            }
+        });
     }
 
     #[test]

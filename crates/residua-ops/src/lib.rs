@@ -51,6 +51,7 @@ pub use options::{
     AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions,
 };
 /// Functions of single numbers.
+pub use residua_kernels::InstructionSet;
 pub use residua_kernels::activation::Activation;
 /// What a dropout drops.
 pub use residua_kernels::dropout::DropRule;

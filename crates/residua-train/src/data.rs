@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use residua_core::seed::SeedStream;
 use residua_data::{
-    Dataset, DatasetOptions, Fraction, LastBatch, Loader, LoaderOptions, Progress, Purpose,
-    SplitName, Transform, UnreadableImage, quarantine_unreadable,
+    Dataset, DatasetOptions, Fraction, HostBatch, LastBatch, Loader, LoaderOptions, Progress,
+    Purpose, SplitName, Transform, UnreadableImage, quarantine_unreadable,
 };
 
 use crate::config::TrainConfig;
@@ -69,6 +69,20 @@ impl RunData {
             validation_split,
             quarantined,
         })
+    }
+
+    /// The first `count` validation images, or all if there are fewer.
+    pub(crate) fn first_of_validation(&self, count: usize) -> Result<HostBatch, TrainError> {
+        let batch_size = NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let options = LoaderOptions::evaluation(batch_size);
+        let loader = &self.validation;
+        let loader = Loader::new(loader.split().clone(), loader.transform().clone(), options);
+        match loader.epoch(0).next() {
+            Some(batch) => Ok(batch?),
+            None => Err(TrainError::Config(
+                "there are no validation images".to_owned(),
+            )),
+        }
     }
 
     /// Identifies the images that are trained and validated on.

@@ -146,7 +146,7 @@ impl TrainError {
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },
             )
-            | Self::Run(RunError::Malformed { .. })
+            | Self::Run(RunError::Malformed { .. } | RunError::Newer { .. })
             | Self::WeightsDoNotFit { .. }
             | Self::NegativeVariance { .. }
             | Self::Record { .. }

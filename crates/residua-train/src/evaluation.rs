@@ -1,15 +1,23 @@
 //! Evaluation and prediction: images in, logits out, off the tape.
 
+mod views;
+
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
+use residua_core::metrics::judgement::{JudgedImages, Judgement};
+use residua_core::metrics::probabilities::softmax;
 use residua_core::metrics::{
-    Classification, ClassificationSummary, MetricError, check_finite, log_softmax, ranking,
+    Classification, ClassificationSummary, MetricError, check_finite, ranking,
 };
-use residua_data::{HostBatch, Loader};
+use residua_data::{HostBatch, Loader, Split};
 
 use crate::error::TrainError;
 use crate::network::{Network, host_values};
+
+use views::View;
+
+pub use views::Views;
 
 /// How good a network is on a split.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +28,37 @@ pub struct Evaluation {
     pub outputs: SampleLogits,
     /// Seconds it took, loading included.
     pub seconds: f64,
+}
+
+impl Evaluation {
+    /// How far the figures can be trusted, and the most confident mistakes.
+    ///
+    /// `classes` are the names in the order of the labels, and `split` the images that were evaluated.
+    ///
+    /// # Errors
+    /// When a label names no class.
+    pub fn judge(
+        &self,
+        classes: &[String],
+        split: &Split,
+        most_mistakes: usize,
+    ) -> Result<Judgement, TrainError> {
+        let SampleLogits {
+            logits,
+            labels,
+            samples,
+        } = &self.outputs;
+        let judged = JudgedImages {
+            classes,
+            logits,
+            labels,
+        };
+        let image = |index: usize| split.samples[samples[index]].source.to_string();
+        Judgement::new(judged, image, most_mistakes).map_err(|source| TrainError::Metric {
+            sample: "the evaluated images".to_owned(),
+            source,
+        })
+    }
 }
 
 /// What a network says of each sample of a split.
@@ -33,25 +72,28 @@ pub struct SampleLogits {
     pub samples: Vec<usize>,
 }
 
-/// Evaluates a network on all samples of a loader. `on_progress` is told how many images are
-/// done.
+/// Evaluates a network on all samples of a loader; the logits of an image are the means over its
+/// views. `on_progress` is told how many images are done.
 ///
 /// # Errors
 /// When an image cannot be read or the network's output is not finite.
 pub fn evaluate(
     network: &Network,
     loader: &Loader,
+    views: Views,
     on_progress: &mut dyn FnMut(u64),
 ) -> Result<Evaluation, TrainError> {
     let started = Instant::now();
     let classes = network.graph().output_shape().channels();
     let mut results = Classification::new(classes);
     let mut outputs = SampleLogits::default();
+    let views = views.list();
     for batch in loader.epoch(0) {
         let batch = batch?;
-        let labels = batch.labels.clone();
-        let samples = batch.samples.clone();
-        let logits = logits(network, batch);
+        let logits = mean_logits(network, &batch, &views);
+        let HostBatch {
+            labels, samples, ..
+        } = batch;
         for ((row, label), sample) in logits.chunks(classes).zip(&labels).zip(&samples) {
             results
                 .record(row, *label as usize)
@@ -82,7 +124,8 @@ pub struct RankedClass {
 }
 
 /// The `top` most probable classes of each image, most probable first; an error for an image
-/// whose logits are not finite.
+/// whose logits are not finite. Logits are divided by `temperature` first (1 leaves them as they are;
+/// [`residua_core::metrics::temperature`]).
 ///
 /// # Shapes
 /// `images`: N images of `[H, W, C]`, one after the other, prepared for the network; N may be 0.
@@ -90,6 +133,7 @@ pub fn rank_classes(
     network: &Network,
     images: Vec<f32>,
     top: usize,
+    temperature: f64,
 ) -> Vec<Result<Vec<RankedClass>, MetricError>> {
     if images.is_empty() {
         return Vec::new();
@@ -98,12 +142,12 @@ pub fn rank_classes(
     let classes = network.graph().output_shape().channels();
     let rank = |row: &[f32]| {
         check_finite(row)?;
-        let probabilities = log_softmax(row);
+        let probabilities = softmax(row, temperature)?;
         let best = ranking(row).into_iter().take(top);
         Ok(best
             .map(|class| RankedClass {
                 class,
-                probability: probabilities[class].exp(),
+                probability: probabilities[class],
             })
             .collect())
     };
@@ -124,6 +168,20 @@ pub fn image_tensor(network: &Network, images: Vec<f32>) -> Tensor<4> {
 
 fn logits(network: &Network, batch: HostBatch) -> Vec<f32> {
     host_values(&network.evaluate(images(network, batch)))
+}
+
+/// The means over all views.
+fn mean_logits(network: &Network, batch: &HostBatch, views: &[View]) -> Vec<f32> {
+    let mut sums: Vec<f64> = Vec::new();
+    for view in views {
+        let seen = logits(network, view.of(batch));
+        sums.resize(seen.len(), 0.0);
+        for (sum, logit) in sums.iter_mut().zip(seen) {
+            *sum += f64::from(logit);
+        }
+    }
+    let count = views.len() as f64;
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
 }
 
 /// The images of a batch on the network's device, `[N, H, W, C]`.

@@ -26,6 +26,7 @@ mod benchmark;
 mod checkpoint;
 mod config;
 mod data;
+mod environment;
 mod error;
 mod evaluation;
 mod execution;
@@ -37,7 +38,10 @@ mod network;
 mod observer;
 mod optimiser;
 mod pieces;
+mod predictions;
+pub mod probe;
 mod quantile;
+mod recipe;
 mod run_log;
 mod schedule;
 mod starting_weights;
@@ -57,13 +61,17 @@ pub use checkpoint::{
 };
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
-pub use evaluation::{Evaluation, RankedClass, SampleLogits, evaluate, image_tensor, rank_classes};
+pub use evaluation::{
+    Evaluation, RankedClass, SampleLogits, Views, evaluate, image_tensor, rank_classes,
+};
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
 pub use loss::LossConfig;
 pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
 pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+pub use probe::Probe;
+pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;

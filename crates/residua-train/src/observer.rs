@@ -5,6 +5,8 @@ use residua_data::UnreadableImage;
 use residua_weights::LoadReport;
 use serde_json::{Map, Value};
 
+use crate::network::Network;
+
 /// What is about to be trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -22,8 +24,8 @@ pub struct Plan {
     pub validation_images: u64,
     /// Name of the split that validates.
     pub validation_split: String,
-    /// Number of classes.
-    pub classes: usize,
+    /// Class names in the order of the labels.
+    pub classes: Vec<String>,
     /// Epochs in all.
     pub epochs: u64,
     /// Optimiser updates in all.
@@ -80,6 +82,8 @@ pub trait Observer {
     fn started(&mut self, _plan: &Plan) {}
     /// An update is done.
     fn stepped(&mut self, _report: &StepReport) {}
+    /// This is the network after an update; step 0 is before the first.
+    fn network(&mut self, _step: u64, _network: &Network) {}
     /// Validation has seen this many images.
     fn validating(&mut self, _done: u64, _total: u64) {}
     /// An epoch is done.

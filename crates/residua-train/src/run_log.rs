@@ -1,7 +1,7 @@
 //! What a run writes into `events.jsonl`.
 
 use residua_core::metrics::ClassificationSummary;
-use residua_core::run::{Event, EventLog, RunFolder};
+use residua_core::run::{Environment, Event, EventLog, RunFolder};
 use residua_data::UnreadableImage;
 
 use crate::checkpoint::{EpochSums, TrainingState};
@@ -25,6 +25,7 @@ impl RunLog {
         &mut self,
         plan: &Plan,
         config: &TrainConfig,
+        environment: Environment,
         quarantined: &[UnreadableImage],
     ) -> Result<(), TrainError> {
         self.record(&Event::Start {
@@ -39,6 +40,8 @@ impl RunLog {
             steps: plan.steps,
             epochs: plan.epochs,
             seed: config.seed,
+            classes: plan.classes.clone(),
+            environment,
         })?;
         for image in quarantined {
             self.record(&Event::Quarantine {
@@ -92,6 +95,9 @@ impl RunLog {
             train_seconds: sums.seconds,
             validation_seconds,
             images_per_second: sums.speed(),
+            class_accuracies: { validation.per_class.iter() }
+                .map(|score| (score.support > 0).then_some(score.recall))
+                .collect(),
         })
     }
 

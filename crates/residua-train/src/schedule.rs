@@ -60,6 +60,23 @@ impl ScheduleConfig {
         }
     }
 
+    /// The same schedule for a run that is `factor` times as long: what is told in epochs moves along.
+    pub fn stretched(self, factor: f64) -> Self {
+        match self {
+            Self::Cosine { warmup_epochs } => Self::Cosine {
+                warmup_epochs: warmup_epochs * factor,
+            },
+            Self::MultiStep {
+                milestone_epochs,
+                factor: step,
+            } => Self::MultiStep {
+                milestone_epochs: milestone_epochs.iter().map(|at| at * factor).collect(),
+                factor: step,
+            },
+            in_shares @ (Self::Constant | Self::OneCycle { .. }) => in_shares,
+        }
+    }
+
     /// Says whether the values can be used, or which cannot and what was expected.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let refuse = |key: &str, value: f64, expected: &str| {

@@ -25,14 +25,19 @@ use crate::checkpoint::{
 };
 use crate::config::TrainConfig;
 use crate::data::RunData;
+use crate::environment::environment;
 use crate::error::TrainError;
-use crate::evaluation::{evaluate, images};
+use crate::evaluation::{Evaluation, Views, evaluate, images};
 use crate::learner::{Divergence, Learner, LearnerSettings};
 use crate::network::{Network, check_checkpointing, check_precision};
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
+use crate::predictions;
 use crate::quantile::median;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
+
+/// Mistakes that `metrics.json` lists.
+const LISTED_MISTAKES: usize = 24;
 
 /// How a run is executed; nothing here changes what it computes.
 #[derive(Debug, Clone)]
@@ -69,7 +74,8 @@ pub struct Trainer {
     record: ModelRecord,
     schedule: Schedule,
     state: TrainingState,
-    last_summary: Option<ClassificationSummary>,
+    /// Of the last epoch.
+    last_evaluation: Option<Evaluation>,
 }
 
 impl Trainer {
@@ -127,11 +133,15 @@ impl Trainer {
             learner,
             record,
             state,
-            last_summary: None,
+            last_evaluation: None,
         };
         let plan = trainer.plan();
+        let environment = environment(&trainer.options.device);
         let quarantined = &trainer.data.quarantined;
-        trainer.log.started(&plan, &trainer.config, quarantined)?;
+        let config = &trainer.config;
+        trainer
+            .log
+            .started(&plan, config, environment, quarantined)?;
         observer.started(&plan);
         Ok(trainer)
     }
@@ -198,7 +208,7 @@ impl Trainer {
             data,
             record,
             state,
-            last_summary: None,
+            last_evaluation: None,
         };
         trainer.log.resumed(&trainer.state)?;
         observer.started(&trainer.plan());
@@ -215,12 +225,28 @@ impl Trainer {
         &self.config
     }
 
+    /// Updates in an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.train.batches_per_epoch() as u64
+    }
+
+    /// The first `count` validation images, or all if there are fewer, prepared for the network.
+    ///
+    /// # Errors
+    /// When one of them can no longer be read.
+    pub fn validation_batch(&self, count: usize) -> Result<HostBatch, TrainError> {
+        self.data.first_of_validation(count)
+    }
+
     /// Trains until the end or until asked to stop.
     ///
     /// # Errors
     /// When the loss is not finite, an image vanished, or the disk is full. The last
     /// checkpoint remains.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+        if self.state.step == 0 {
+            observer.network(0, self.learner.network());
+        }
         while self.state.finished_epochs < self.config.epochs {
             if !self.train_epoch(observer)? {
                 return self.interrupted();
@@ -245,6 +271,7 @@ impl Trainer {
             waiting_since = Instant::now();
             let report = self.step_report();
             observer.stepped(&report);
+            observer.network(self.state.step, self.learner.network());
             self.log.stepped(&report)?;
             let every = self.config.checkpoint_every;
             if every.is_some_and(|every| self.state.step.is_multiple_of(every)) {
@@ -318,6 +345,7 @@ impl Trainer {
         let evaluation = evaluate(
             self.learner.network(),
             &self.data.validation,
+            Views::Single,
             &mut on_progress,
         )
         .map_err(|error| self.diverged_in_validation(error))?;
@@ -344,7 +372,7 @@ impl Trainer {
         }
         self.save_last()?;
         observer.epoch_ended(&epoch_report(epoch, &sums, &evaluation.summary, is_best));
-        self.last_summary = Some(evaluation.summary);
+        self.last_evaluation = Some(evaluation);
         Ok(())
     }
 
@@ -354,10 +382,18 @@ impl Trainer {
             epoch: self.state.finished_epochs,
             accuracy: self.state.last_accuracy,
         });
-        let evaluation = match self.last_summary.take() {
-            Some(summary) if best.epoch == self.config.epochs => summary,
+        let evaluation = match self.last_evaluation.take() {
+            Some(evaluation) if best.epoch == self.config.epochs => evaluation,
             _ => self.evaluate_best(observer)?,
         };
+        let split = self.data.validation.split();
+        let judgement = evaluation.judge(&self.data.classes, split, LISTED_MISTAKES)?;
+        predictions::write(
+            &self.folder.predictions(),
+            &evaluation.outputs,
+            &self.data.classes,
+            split,
+        )?;
         let metrics = RunMetrics {
             schema: "residua.run-metrics/1".to_owned(),
             model: self.config.model.clone(),
@@ -371,7 +407,8 @@ impl Trainer {
             last_accuracy: self.state.last_accuracy,
             seconds: self.state.seconds,
             train_images_per_second: median(&self.state.epoch_speeds),
-            evaluation,
+            evaluation: evaluation.summary,
+            judgement: Some(judgement),
         };
         self.folder.write_metrics(&metrics)?;
         self.log
@@ -379,15 +416,16 @@ impl Trainer {
         Ok(Ending::Finished(Box::new(metrics)))
     }
 
-    fn evaluate_best(
-        &self,
-        observer: &mut dyn Observer,
-    ) -> Result<ClassificationSummary, TrainError> {
+    fn evaluate_best(&self, observer: &mut dyn Observer) -> Result<Evaluation, TrainError> {
         let best = load_model(&self.folder.best_checkpoint(), &self.options.device)?;
         let total = self.data.validation.split().len() as u64;
         let mut on_progress = |done| observer.validating(done, total);
-        let evaluation = evaluate(&best.network, &self.data.validation, &mut on_progress)?;
-        Ok(evaluation.summary)
+        evaluate(
+            &best.network,
+            &self.data.validation,
+            Views::Single,
+            &mut on_progress,
+        )
     }
 
     fn interrupted(mut self) -> Result<Ending, TrainError> {
@@ -413,10 +451,6 @@ impl Trainer {
         self.options.stop.load(Ordering::Relaxed)
     }
 
-    fn steps_per_epoch(&self) -> u64 {
-        self.data.train.batches_per_epoch() as u64
-    }
-
     fn plan(&self) -> Plan {
         Plan {
             model: self.config.model.clone(),
@@ -426,7 +460,7 @@ impl Trainer {
             train_images: self.data.train.split().len() as u64,
             validation_images: self.data.validation.split().len() as u64,
             validation_split: self.data.validation_split.to_string(),
-            classes: self.data.classes.len(),
+            classes: self.data.classes.clone(),
             epochs: self.config.epochs,
             steps: self.steps_per_epoch() * self.config.epochs,
             finished_steps: self.state.step,

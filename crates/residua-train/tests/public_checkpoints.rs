@@ -70,7 +70,7 @@ fn check(model: &str, file: &str, expected: &str) -> Option<(f64, usize)> {
     let (mut correct, mut different) = (0, 0);
     for batch in loader.epoch(0) {
         let batch = batch.unwrap();
-        let ranked = rank_classes(&loaded.network, batch.images, 1);
+        let ranked = rank_classes(&loaded.network, batch.images, 1, 1.0);
         for ((ranked, label), sample) in ranked.iter().zip(&batch.labels).zip(&batch.samples) {
             let class = ranked.as_ref().unwrap()[0].class;
             correct += usize::from(class == *label as usize);

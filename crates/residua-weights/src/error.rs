@@ -38,16 +38,18 @@ pub enum WeightsError {
         /// What it seems to be.
         found: &'static str,
     },
-    /// A checkpoint asks for something that no model needs.
+    /// The pickle of a checkpoint names a function or class that is not known to be harmless.
     #[error(
-        "{}: asks for a call of {called} when it is loaded, which weights do not need. Nothing of it \
-         was run here. Do not open this file with tools that run pickles",
+        "{}: asks Python to call or make {called}, which is not known to be harmless. Nothing of it was \
+         run: Residua never executes what a checkpoint asks for, and refuses such a file since it could \
+         harm whoever opens it with other tools. If you trust it, load it where it was made and save \
+         the weights alone, with torch.save(model.state_dict(), FILE) or as safetensors",
         path.display()
     )]
     ForbiddenCall {
         /// The file.
         path: PathBuf,
-        /// The function.
+        /// The module and name of the function or class.
         called: String,
     },
     /// A tensor has a type that no network here uses.

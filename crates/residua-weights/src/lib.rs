@@ -2,7 +2,8 @@
 //!
 //! A [`TensorFile`] is a list of named tensors with metadata. It is read from safetensors files and
 //! from PyTorch checkpoints (`.pth`, `.pt`, `.th`, as saved since version 0.1.10, of which nothing is
-//! executed), and written as safetensors. [`fit`] finds the state of a network in
+//! executed; one that names something that weights do not need is refused), and written as
+//! safetensors. [`fit`] finds the state of a network in
 //! it, wherever a checkpoint nests it, and says what was applied, missing, unused or of the wrong
 //! shape.
 //!
@@ -20,11 +21,16 @@
 //! # }
 //! ```
 
+mod allowed_globals;
+mod archive_directory;
 mod catalog_fit;
 mod element_type;
 mod error;
 mod fit;
 mod legacy_names;
+mod pickle_globals;
+mod pickle_opcodes;
+mod pickle_stack;
 mod pytorch_format;
 mod report;
 mod safetensors_format;

@@ -1,19 +1,23 @@
 //! The formats of `torch.save`: a pickle that describes tensors, and their values beside it.
 //!
-//! `pytorch_reader` interprets the pickle without executing anything of it. A file with a value that
-//! Python would compute by running a program is refused all the same: it was made to harm those who
-//! open it with other tools. (Calls whose results the file throws away are not seen, and not run.)
+//! `pytorch_reader` interprets the pickle without executing anything of it. Before that, all pickles
+//! of a file are searched for what they name, and a file is refused that names anything but what
+//! checkpoints need ([`crate::allowed_globals`]): it could harm those who open it with other tools.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader};
-use zip::ZipArchive;
+use pytorch_reader::{DType, MAX_PICKLE_SIZE, PickleValue, PytorchError, PytorchReader};
+use zip::result::ZipError;
+use zip::{ZipArchive, ZipReadOptions};
 
+use crate::allowed_globals::is_allowed;
+use crate::archive_directory::directory;
 use crate::element_type::ElementType;
 use crate::error::WeightsError;
+use crate::pickle_globals::{PickleProblem, Pickles};
 use crate::tensor_file::{NamedTensor, TensorFile, is_printable, unprintable};
 
 /// Bytes that all tensors of a small file may have together.
@@ -22,70 +26,15 @@ const ALWAYS_ALLOWED: u64 = 64 << 20;
 /// can have more than the file; but a view that repeats one number has no bound.
 const ALLOWED_FOR_EACH_BYTE: u64 = 16;
 
-/// Python modules whose functions run programs, import code or reach the system. Models need none.
-const FORBIDDEN_MODULES: [&str; 35] = [
-    "_pickle",
-    "_posixsubprocess",
-    "asyncio",
-    "bdb",
-    "cloudpickle",
-    "code",
-    "codeop",
-    "concurrent",
-    "ctypes",
-    "dill",
-    "http",
-    "importlib",
-    "io",
-    "marshal",
-    "multiprocessing",
-    "nt",
-    "operator",
-    "os",
-    "pdb",
-    "pickle",
-    "pip",
-    "posix",
-    "pty",
-    "requests",
-    "runpy",
-    "shutil",
-    "signal",
-    "socket",
-    "subprocess",
-    "sys",
-    "threading",
-    "timeit",
-    "urllib",
-    "venv",
-    "webbrowser",
-];
-/// Functions of Python's builtins that do so.
-const FORBIDDEN_BUILTINS: [&str; 11] = [
-    "__import__",
-    "breakpoint",
-    "compile",
-    "delattr",
-    "eval",
-    "exec",
-    "getattr",
-    "globals",
-    "input",
-    "open",
-    "setattr",
-];
+/// Pickles at the beginning of a file of PyTorch 0.1.10 to 1.5 (`torch/serialization.py`,
+/// `_legacy_save`): magic number, version, system, the object, and the keys of its storages.
+const PICKLES_OF_LEGACY_FILE: usize = 5;
 
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> Result<TensorFile, WeightsError> {
     let malformed = |failure: PytorchError| malformed(path, failure.to_string());
-    check_description(path)?;
+    check_pickles(path)?;
     let content = PytorchReader::read_pickle_data(path, None).map_err(malformed)?;
-    if let Some(called) = forbidden_call(&content) {
-        return Err(WeightsError::ForbiddenCall {
-            path: path.to_owned(),
-            called: called.to_owned(),
-        });
-    }
     check_names(path, &content)?;
     drop(content);
     let reader = PytorchReader::new(path).map_err(malformed)?;
@@ -124,63 +73,102 @@ fn malformed(path: &Path, mut message: String) -> WeightsError {
     }
 }
 
-/// Refuses a zip archive with names that are ambiguous or lead out of it, or whose description of the
-/// tensors is larger than the file, as only a compressed one can be: `torch.save` does not compress.
-fn check_description(path: &Path) -> Result<(), WeightsError> {
+/// Refuses a file whose pickles name what no checkpoint needs, before anything interprets them.
+fn check_pickles(path: &Path) -> Result<(), WeightsError> {
     let failed = |source| WeightsError::Io {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    // What is no archive has its description as it is.
-    let Ok(mut archive) = ZipArchive::new(BufReader::new(file)) else {
-        return Ok(());
-    };
-    // The archive knows one entry of each name.
-    if announced_entries(path)?.is_some_and(|count| count != archive.len()) {
-        let message = "two of its entries have the same name";
-        return Err(malformed(path, message.to_owned()));
+    let mut input = BufReader::new(File::open(path).map_err(failed)?);
+    if input.fill_buf().map_err(failed)?.starts_with(b"PK") {
+        return check_archive(path, input);
     }
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index);
-        let entry = entry.map_err(|failure| malformed(path, failure.to_string()))?;
-        if entry.enclosed_name().is_none() {
-            let name = String::from_utf8_lossy(entry.name_raw());
-            return Err(malformed(
-                path,
-                format!("its entry {name:?} lies outside of it"),
-            ));
-        }
-        if entry.size() > length {
-            let message = "one of its entries is larger than the file";
-            return Err(malformed(path, message.to_owned()));
-        }
+    let refused = |problem| refused(path, "", problem);
+    let mut pickles = Pickles::new(input);
+    pickles.check(is_allowed).map_err(refused)?;
+    // A pickle alone, of settings for instance.
+    if pickles.is_at_end().map_err(refused)? {
+        return Ok(());
+    }
+    for _ in 1..PICKLES_OF_LEGACY_FILE {
+        pickles.check(is_allowed).map_err(refused)?;
     }
     Ok(())
 }
 
-/// How many entries a zip archive says that it has (APPNOTE.TXT 4.3.16, the end of the central
-/// directory); nothing where that is in another place.
-fn announced_entries(path: &Path) -> Result<Option<usize>, WeightsError> {
-    /// Of the record, and of the longest comment behind it.
-    const RECORD: usize = 22;
-    const LONGEST_COMMENT: u64 = 0xffff;
+/// Does so for an archive. Refuses also one of which readers could see different entries, or with names
+/// that lead out of it, or with an entry that is larger than the file, as only a compressed one can
+/// be: `torch.save` does not compress.
+fn check_archive(path: &Path, mut input: BufReader<File>) -> Result<(), WeightsError> {
+    let malformed = |message: String| malformed(path, message);
+    let invalid = |failure: ZipError| malformed(format!("zip archive error: {failure}"));
     let failed = |source| WeightsError::Io {
         path: path.to_owned(),
         source,
     };
-    let mut file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let begin = length.saturating_sub(RECORD as u64 + LONGEST_COMMENT);
-    file.seek(SeekFrom::Start(begin)).map_err(failed)?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end).map_err(failed)?;
-    let mut records = end.windows(RECORD).rev();
-    let record = records.find(|record| record.starts_with(b"PK\x05\x06"));
-    let count = record.map(|record| u16::from_le_bytes([record[10], record[11]]));
-    // The largest number refers to the record of 64-bit archives.
-    Ok(count.filter(|count| *count != u16::MAX).map(usize::from))
+    let length = input.get_ref().metadata().map_err(failed)?.len();
+    let stated = directory(&mut input).map_err(failed)?;
+    let mut archive = ZipArchive::new(input).map_err(invalid)?;
+    let start = archive.central_directory_start();
+    let Some(stated) = stated.filter(|stated| archive.offset() == 0 && stated.start == start)
+    else {
+        let message = "its end does not say clearly where the directory of the archive is";
+        return Err(malformed(message.to_owned()));
+    };
+    // The archive knows one entry of each name.
+    if stated.entries != archive.len() as u64 {
+        let message = "two of its entries have the same name";
+        return Err(malformed(message.to_owned()));
+    }
+    let mut of_pickles = 0_u64;
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index).map_err(invalid)?;
+        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        if entry.enclosed_name().is_none() {
+            return Err(malformed(format!("its entry {name:?} lies outside of it")));
+        }
+        let size = entry.size();
+        if size > length {
+            let message = "one of its entries is larger than the file";
+            return Err(malformed(message.to_owned()));
+        }
+        // Which of several pickles is loaded depends on who reads, as does the case of names.
+        let is_pickle = |name: &str| name.to_ascii_lowercase().ends_with(".pkl");
+        let is_pickle = is_pickle(&name) || entry.name().is_ok_and(|name| is_pickle(&name));
+        drop(entry);
+        if !is_pickle {
+            continue;
+        }
+        // Entries can share their bytes.
+        of_pickles = of_pickles.saturating_add(size);
+        if of_pickles > length || size > MAX_PICKLE_SIZE {
+            let message = "its pickles are together larger than the file, or one is too large";
+            return Err(malformed(message.to_owned()));
+        }
+        // Not every reader minds a wrong sum, so that it must not keep this one from looking.
+        let options = ZipReadOptions::new().ignore_crc32(true);
+        let entry = { archive.by_index_with_options(index, options) }.map_err(invalid)?;
+        Pickles::new(BufReader::new(entry.take(size)))
+            .check(is_allowed)
+            .map_err(|problem| refused(path, &format!(" {name:?}"), problem))?;
+    }
+    Ok(())
+}
+
+/// The error for a pickle that is refused.
+fn refused(path: &Path, entry: &str, problem: PickleProblem) -> WeightsError {
+    match problem {
+        PickleProblem::Global(called) => WeightsError::ForbiddenCall {
+            path: path.to_owned(),
+            called,
+        },
+        // What the operating system refuses says nothing about the file.
+        PickleProblem::Io(source) if source.raw_os_error().is_some() => WeightsError::Io {
+            path: path.to_owned(),
+            source,
+        },
+        problem => malformed(path, format!("in its pickle{entry}: {problem}")),
+    }
 }
 
 /// Refuses two tensors of one name, of which nobody could say which is meant.
@@ -229,25 +217,6 @@ fn check_size(path: &Path, reader: &PytorchReader) -> Result<(), WeightsError> {
         metadata.len()
     );
     Err(malformed(path, message))
-}
-
-/// The first function that the content asks for and that no model needs.
-fn forbidden_call(value: &PickleValue) -> Option<&str> {
-    match value {
-        PickleValue::Unsupported(name) => is_forbidden(name).then_some(name),
-        PickleValue::List(items) => items.iter().find_map(forbidden_call),
-        PickleValue::Dict(items) => items.values().find_map(forbidden_call),
-        _ => None,
-    }
-}
-
-fn is_forbidden(name: &str) -> bool {
-    // The root of the module, since everything below is as dangerous.
-    let (module, function) = name.split_once('.').unwrap_or((name, ""));
-    match module {
-        "builtins" | "__builtin__" => FORBIDDEN_BUILTINS.contains(&function),
-        _ => FORBIDDEN_MODULES.contains(&module),
-    }
 }
 
 fn element_type(dtype: DType) -> ElementType {

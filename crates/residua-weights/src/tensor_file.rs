@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use residua_core::atomic_file;
@@ -44,9 +45,12 @@ pub struct TensorFile {
     pub tensors: Vec<NamedTensor>,
 }
 
-/// Where a tar archive says that it is one, and the bytes of a file that formats are told by.
+/// The bytes of a file that formats are told by: the header of a tar archive (POSIX.1-2017, pax,
+/// "ustar Interchange Format").
+const TELLING: usize = 512;
+/// Where a tar archive says that it is one, and where its header has the sum of its bytes.
 const TAR_MARK: usize = 257;
-const TELLING: usize = TAR_MARK + 5;
+const TAR_SUM: Range<usize> = 148..156;
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +63,17 @@ impl Format {
     /// Tells a format by the beginning of a file; otherwise what it seems to be.
     fn of(beginning: &[u8]) -> Result<Self, &'static str> {
         match beginning {
-            [b'P', b'K', 3 | 5, 4 | 6, ..] => Ok(Self::PyTorch),
+            [b'P', b'K', 3, 4, ..] => Ok(Self::PyTorch),
             [0x89, b'H', b'D', b'F', ..] => Err("an HDF5 file"),
             // The length of a header in JSON, and the header.
             [_, _, _, _, _, _, _, _, b'{', ..] => Ok(Self::Safetensors),
-            [0x80, 0..=5, ..] | [b'c' | b'(' | b'L' | b'}' | b']', ..] => Ok(Self::PyTorch),
-            _ if beginning.get(TAR_MARK..TELLING) == Some(b"ustar") => {
+            // Before the pickles, since the names in a tar archive can begin like one, and PyTorch
+            // reads such a file as an archive.
+            _ if is_tar(beginning) => {
                 Err("a tar archive; a newer PyTorch (0.1.10 or later) can save it again")
             }
+            [b'P', b'K', 5, 6, ..] => Ok(Self::PyTorch),
+            [0x80, 0..=5, ..] | [b'c' | b'(' | b'L' | b'}' | b']', ..] => Ok(Self::PyTorch),
             [] => Err("an empty file"),
             [b'<', ..] => Err("a web page"),
             _ if beginning.starts_with(b"version https://git-lfs") => {
@@ -77,6 +84,33 @@ impl Format {
     }
 }
 
+/// Whether a file begins with the header of a tar archive. Old ones have no mark, only the sum of the
+/// header's bytes, in which those of the sum itself count as spaces.
+fn is_tar(beginning: &[u8]) -> bool {
+    if { beginning.get(TAR_MARK..) }.is_some_and(|rest| rest.starts_with(b"ustar")) {
+        return true;
+    }
+    let (Some(header), Some(field)) = (beginning.get(..TELLING), beginning.get(TAR_SUM)) else {
+        return false;
+    };
+    // Octal digits up to a zero, or binary behind a byte that says so, as Python reads them.
+    let number = match field {
+        [0x80, binary @ ..] => { binary.iter() }.fold(0, |sum, byte| (sum << 8) | i64::from(*byte)),
+        _ => { field.iter().take_while(|byte| **byte != 0) }
+            .filter(|byte| matches!(byte, b'0'..=b'7'))
+            .fold(0, |sum, digit| (sum << 3) | i64::from(digit - b'0')),
+    };
+    // Some archivers took bytes for signed.
+    let unsigned = |byte: u8| i64::from(byte);
+    let signed = |byte: u8| i64::from(byte.cast_signed());
+    let spaces = TAR_SUM.len() as i64 * i64::from(b' ');
+    let sum = |value: fn(u8) -> i64| {
+        let of = |bytes: &[u8]| bytes.iter().map(|byte| value(*byte)).sum::<i64>();
+        of(header) - of(field) + spaces
+    };
+    number == sum(unsigned) || number == sum(signed)
+}
+
 impl TensorFile {
     /// Reads a weight file: safetensors, or a format of `torch.save` since PyTorch 0.1.10. Which of
     /// them it is follows from its content. Nothing in a file is ever executed.
@@ -85,7 +119,8 @@ impl TensorFile {
     /// instance; [`crate::fit`] finds those of a network among them.
     ///
     /// # Errors
-    /// When it cannot be read, is of no such format, or is damaged.
+    /// When it cannot be read, is of no such format, is damaged, or is a checkpoint that names functions
+    /// or classes that are not known to be harmless.
     pub fn read(path: &Path) -> Result<Self, WeightsError> {
         let failed = |source: io::Error| WeightsError::Io {
             path: path.to_owned(),
@@ -218,6 +253,25 @@ mod tests {
         assert!(message(b"PK\x03\x04rest").contains("not a valid PyTorch checkpoint"));
         assert!(message(b"\x80\x02rest").contains("not a valid PyTorch checkpoint"));
         assert!(message(b"\x08\0\0\0\0\0\0\0{").contains("not a valid safetensors file"));
+    }
+
+    #[test]
+    fn an_archive_whose_first_name_begins_like_a_pickle_is_no_pickle() {
+        let mut archive = vec![0; TELLING];
+        archive[..7].copy_from_slice(b"\x80\x02N.pkl");
+        assert!(!is_tar(&archive));
+        archive[TAR_MARK..][..5].copy_from_slice(b"ustar");
+        assert!(message(&archive).contains("a tar archive"));
+        archive[TAR_MARK..][..5].fill(0);
+        // The bytes of the name, and eight spaces.
+        let sum: u32 = 0x80 + 2 + 0x4e + 0x2e + 0x70 + 0x6b + 0x6c + 8 * 0x20;
+        archive[TAR_SUM].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        assert!(message(&archive).contains("a tar archive"));
+        archive[TAR_SUM].copy_from_slice(&(sum as u64 | 0x80 << 56).to_be_bytes());
+        assert!(message(&archive).contains("a tar archive"));
+        let signed = sum - 0x100;
+        archive[TAR_SUM].copy_from_slice(format!("{signed:06o}\0 ").as_bytes());
+        assert!(message(&archive).contains("a tar archive"));
     }
 
     #[test]

@@ -1,11 +1,20 @@
 //! One module for each command, and what several of them share.
 
+use residua::train::{OptimiserConfig, ScheduleConfig, TrainConfig};
+
+use crate::output;
+
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod data;
+pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod models;
 pub(crate) mod predict;
+pub(crate) mod report;
+pub(crate) mod runs;
+pub(crate) mod study;
 pub(crate) mod train;
 pub(crate) mod weights;
 
@@ -25,8 +34,33 @@ fn rate(text: &str) -> Result<f32, String> {
     }
 }
 
+/// The settings of a training in half a sentence.
+fn settings_line(config: &TrainConfig) -> String {
+    let schedule = match config.schedule {
+        ScheduleConfig::Constant => "a constant rate",
+        ScheduleConfig::OneCycle { .. } => "a one-cycle schedule",
+        ScheduleConfig::Cosine { .. } => "a cosine schedule",
+        ScheduleConfig::MultiStep { .. } => "a rate that falls in steps",
+    };
+    let optimiser = match config.optimiser {
+        OptimiserConfig::Sgd { .. } => "SGD",
+        OptimiserConfig::AdamW { .. } => "AdamW",
+    };
+    format!(
+        "{} in batches of {}, {optimiser} with {schedule} up to {}, feature maps in {}, on {}",
+        output::counted(config.epochs, "epoch", "epochs"),
+        config.batch_size,
+        config.optimiser.learning_rate(),
+        config.precision,
+        config.data
+    )
+}
+
 mod device;
+mod evaluation_data;
 mod model_source;
+mod overlay;
 mod pictures;
 mod progress;
+mod run_set;
 mod variations;

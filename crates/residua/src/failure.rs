@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use residua::train::TrainError;
+use residua::watch::WatchError;
 
 /// The exit codes that scripts may rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,17 @@ impl Failure {
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.status as u8)
+    }
+}
+
+impl From<WatchError> for Failure {
+    fn from(error: WatchError) -> Self {
+        let status = match &error {
+            WatchError::NotATerminal | WatchError::TerminalInUse => Status::Usage,
+            WatchError::Run(_) | WatchError::NoFolder { .. } => Status::BadInput,
+            _ => Status::Failed,
+        };
+        Self::new(status, error)
     }
 }
 

@@ -8,6 +8,8 @@
 //! - [`engine`]: whole networks on the CPU, without Burn
 //! - [`weights`]: weight files and how they fit a network
 //! - [`ops`]: the differentiable operations
+//! - [`report`]: charts, tables and pages about runs
+//! - [`watch`]: runs while they go on: a dashboard, a list, TensorBoard files
 //! - [`core`]: metrics, preprocessing, the run folder
 //!
 //! ```
@@ -23,5 +25,7 @@ pub use residua_data as data;
 pub use residua_engine as engine;
 pub use residua_graph as graph;
 pub use residua_ops as ops;
+pub use residua_report as report;
 pub use residua_train as train;
+pub use residua_watch as watch;
 pub use residua_weights as weights;

@@ -29,10 +29,20 @@ enum Command {
     Train(Box<commands::train::TrainArgs>),
     /// Evaluate a trained network
     Eval(commands::eval::EvalArgs),
+    /// List runs, or watch one on the terminal
+    Runs(commands::runs::RunsArgs),
+    /// Write a run as one page: curves, classes, calibration, mistakes
+    Report(commands::report::ReportArgs),
+    /// Compare networks: tables of accuracy, convergence and size, and figures
+    Compare(Box<commands::compare::CompareArgs>),
+    /// Repeat the experiments that residual networks come from
+    Study(Box<commands::study::StudyArgs>),
     /// Name what is in pictures
     Predict(commands::predict::PredictArgs),
     /// Show which parts of pictures a decision comes from
     Explain(commands::explain::ExplainArgs),
+    /// Turn pictures into points: what a network knows of them before it decides
+    Embed(commands::embed::EmbedArgs),
     /// List the networks of the catalog, or show one
     Models(commands::models::ModelsArgs),
     /// Look into weight files, and convert them
@@ -47,8 +57,13 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => commands::train::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
+        Command::Runs(args) => commands::runs::run(&args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Compare(args) => commands::compare::run(&args),
+        Command::Study(args) => commands::study::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Embed(args) => commands::embed::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
         Command::Data(args) => commands::data::run(&args),

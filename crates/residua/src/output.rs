@@ -101,6 +101,25 @@ pub(crate) fn scaled(number: u64) -> String {
     number.to_string()
 }
 
+/// `75` as `1m 15s`, `7500` as `2h 05m`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m {rest:02}s"),
+        _ => format!("{hours}h {minutes:02}m"),
+    }
+}
+
+/// A title as the name of a file: lower case, words joined by hyphens.
+pub(crate) fn file_stem(title: &str) -> String {
+    let lower = title.to_lowercase();
+    let words = lower.split(|letter: char| !letter.is_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join("-")
+}
+
 /// A fraction as a percentage with two digits.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
@@ -121,6 +140,10 @@ mod tests {
         assert_eq!(scaled(269_722), "270 k");
         assert_eq!(scaled(12), "12");
         assert_eq!(percent(0.91734), "91.73 %");
+        assert_eq!(duration(59.6), "1m 00s");
+        assert_eq!(duration(9.0), "9s");
+        assert_eq!(duration(7500.0), "2h 05m");
+        assert_eq!(file_stem("Error, against depth (%)"), "error-against-depth");
     }
 
     #[test]

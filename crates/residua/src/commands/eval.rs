@@ -5,21 +5,18 @@ mod judgement;
 use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
+use residua::core::metrics::judgement::Judgement;
 use residua::core::metrics::{Average, ClassScore, ClassificationSummary};
-use residua::data::{
-    DataSpec, Dataset, DatasetOptions, Fraction, Loader, LoaderOptions, Progress, Purpose, Split,
-    SplitName, Transform, quarantine_unreadable,
-};
-use residua::train::{Evaluation, LoadedModel, TrainConfig, evaluate, read_config};
+use residua::data::{DataSpec, Loader, LoaderOptions, SplitName, Transform};
+use residua::train::{Evaluation, LoadedModel, Views, evaluate, read_config};
 use serde::Serialize;
-use std::sync::Arc;
 
 use super::device::{ComputeArgs, LoadingArgs};
+use super::evaluation_data::{EvaluationData, EvaluationDataSpec};
 use super::model_source::ModelArgs;
 use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output::{self, Column, grouped, percent};
-use judgement::Judgement;
 
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
@@ -31,6 +28,9 @@ pub(crate) struct EvalArgs {
     /// Which part of the images [default: what training validates on]
     #[arg(long, value_enum)]
     split: Option<SplitChoice>,
+    /// See each image in several ways and average what the network says
+    #[arg(long, value_enum, default_value_t = ViewsName::Single)]
+    views: ViewsName,
     /// Images that are computed at once
     #[arg(long, value_name = "N", default_value = "128")]
     batch_size: NonZeroUsize,
@@ -56,6 +56,37 @@ enum SplitChoice {
     Test,
 }
 
+impl From<SplitChoice> for SplitName {
+    fn from(choice: SplitChoice) -> Self {
+        match choice {
+            SplitChoice::Train => Self::Train,
+            SplitChoice::Validation => Self::Validation,
+            SplitChoice::Test => Self::Test,
+        }
+    }
+}
+
+/// Test-time augmentation.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ViewsName {
+    /// The image as it is
+    Single,
+    /// Also mirrored: twice the time
+    Mirrored,
+    /// Three crops a little apart, each also mirrored: six times the time
+    MirroredCrops,
+}
+
+impl From<ViewsName> for Views {
+    fn from(name: ViewsName) -> Self {
+        match name {
+            ViewsName::Single => Self::Single,
+            ViewsName::Mirrored => Self::Mirrored,
+            ViewsName::MirroredCrops => Self::MirroredCrops,
+        }
+    }
+}
+
 pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
@@ -63,7 +94,11 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         Some(run) => Some(read_config(&run)?),
         None => None,
     };
-    let chosen = open_data(args, config.as_ref(), &model)?;
+    let wanted = EvaluationDataSpec {
+        data: args.data.clone(),
+        split: args.split.map(SplitName::from),
+    };
+    let chosen = EvaluationData::open(wanted, config.as_ref(), &model.record)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let options = LoaderOptions {
@@ -72,12 +107,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     };
     let loader = Loader::new(chosen.split, transform, options);
     let bar = image_bar("evaluating", loader.split().len() as u64, args.quiet);
-    let evaluation = evaluate(&model.network, &loader, &mut |done| bar.set_position(done));
+    let views = Views::from(args.views);
+    let evaluation = evaluate(&model.network, &loader, views, &mut |done| {
+        bar.set_position(done);
+    });
     bar.finish_and_clear();
     let evaluation = evaluation?;
     let classes = &model.record.classes;
-    let judgement = Judgement::new(&evaluation, loader.split(), classes, args.mistakes)
-        .map_err(Failure::failed)?;
+    let judgement = evaluation.judge(classes, loader.split(), args.mistakes)?;
     let report = Report {
         model: &model,
         data: chosen.spec.to_string(),
@@ -89,78 +126,6 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         output::print_json(&report.json())
     } else {
         output::print(&report.text())
-    }
-}
-
-struct Chosen {
-    spec: DataSpec,
-    name: SplitName,
-    split: Arc<Split>,
-}
-
-/// The images to evaluate on, with the labels of the model.
-fn open_data(
-    args: &EvalArgs,
-    config: Option<&TrainConfig>,
-    model: &LoadedModel,
-) -> Result<Chosen, Failure> {
-    let given = args.data.clone().map(DataSpec::absolute).transpose();
-    let given = given.map_err(Failure::failed)?;
-    let own_data = config.filter(|config| given.as_ref().is_none_or(|d| *d == config.data));
-    let spec = match (given, config) {
-        (Some(spec), _) => spec,
-        (None, Some(config)) => config.data.clone(),
-        (None, None) => DataSpec::Builtin,
-    };
-    let fraction = own_data.and_then(|config| config.validation_fraction);
-    let options = DatasetOptions {
-        // Held-out images exist only where the data are opened as training opened them.
-        purpose: match own_data {
-            Some(_) => Purpose::Training,
-            None => Purpose::Evaluation,
-        },
-        validation_fraction: fraction
-            .map(Fraction::new)
-            .transpose()
-            .map_err(Failure::bad_input)?,
-        seed: own_data.map_or(0, |config| config.seed),
-    };
-    let mut dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
-    if model.record.names_classes() {
-        dataset = dataset
-            .with_classes(&model.record.classes)
-            .map_err(Failure::bad_input)?;
-    } else if dataset.classes().len() != model.record.classes.len() {
-        return Err(Failure::bad_input(format!(
-            "the network has {} classes and {spec} has {}",
-            model.record.classes.len(),
-            dataset.classes().len()
-        )));
-    }
-    let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
-        config.max_unreadable
-    });
-    let name = choose_split(args, &dataset);
-    let mut dataset = dataset.only(name).map_err(Failure::bad_input)?;
-    let ignore = |_: Progress| {};
-    let unreadable =
-        quarantine_unreadable(&mut dataset, max_unreadable, &ignore).map_err(Failure::bad_input)?;
-    for image in &unreadable {
-        eprintln!("warning: left out {}: {}", image.path, image.reason);
-    }
-    let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
-    Ok(Chosen { spec, name, split })
-}
-
-/// The split that was asked for, or what training validates on, or the test images.
-fn choose_split(args: &EvalArgs, dataset: &Dataset) -> SplitName {
-    match args.split {
-        Some(SplitChoice::Train) => SplitName::Train,
-        Some(SplitChoice::Validation) => SplitName::Validation,
-        Some(SplitChoice::Test) => SplitName::Test,
-        None => dataset
-            .evaluation()
-            .map_or(SplitName::Test, |(name, _)| name),
     }
 }
 
@@ -257,7 +222,7 @@ impl Report<'_> {
             heading,
             self.class_table(),
             self.confusion_matrix(),
-            format!("\n{}", self.judgement.text()),
+            format!("\n{}", judgement::text(&self.judgement)),
         ];
         parts.join("\n")
     }

@@ -1,7 +1,6 @@
 //! `residua explain`: the parts of pictures that a decision comes from.
 
-mod names;
-mod overlay;
+pub(crate) mod names;
 mod sanity;
 
 use std::fs;
@@ -19,6 +18,7 @@ use serde::Serialize;
 
 use super::device::ComputeArgs;
 use super::model_source::{ModelArgs, class_name};
+use super::overlay;
 use super::pictures::{self, Unreadable, prepare};
 use super::progress::image_bar;
 use crate::failure::Failure;
@@ -210,7 +210,7 @@ impl<'a> Explainer<'a> {
     ) -> Result<Explanation<'a>, Failure> {
         let place = |error: String| Failure::failed(format!("{}: {error}", path.display()));
         let count = self.model.record.classes.len();
-        let ranked = rank_classes(&self.model.network, image.clone(), count).swap_remove(0);
+        let ranked = rank_classes(&self.model.network, image.clone(), count, 1.0).swap_remove(0);
         let ranked = ranked.map_err(|error| place(error.to_string()))?;
         let class = self.class.unwrap_or(ranked[0].class);
         let chosen = ranked.iter().find(|ranked| ranked.class == class);

@@ -28,6 +28,10 @@ pub(crate) struct PredictArgs {
     /// How many classes to name for each image
     #[arg(long, value_name = "K", default_value = "5")]
     top: NonZeroUsize,
+    /// Give probabilities as the run's own validation images suggest them: logits are divided by the
+    /// temperature that fitted those best
+    #[arg(long, requires = "run")]
+    calibrated: bool,
     #[command(flatten)]
     compute: ComputeArgs,
     /// Print one JSON object
@@ -73,11 +77,35 @@ pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     pictures::ending(&report.unreadable, files.len())
 }
 
+/// The temperature that the evaluation at the end of the run found.
+fn own_temperature(args: &PredictArgs) -> Result<f64, Failure> {
+    let Some(run) = args.model.run_folder()? else {
+        return Ok(1.0);
+    };
+    let place = run.root().display();
+    if !run.metrics().is_file() {
+        return Err(Failure::bad_input(format!(
+            "'{place}' has no temperature: its training has not ended"
+        )));
+    }
+    let metrics = run.read_metrics().map_err(Failure::bad_input)?;
+    match metrics.judgement {
+        Some(judgement) => Ok(judgement.temperature_scaling.temperature),
+        None => Err(Failure::bad_input(format!(
+            "'{place}' has no temperature: it was trained by an earlier version of Residua"
+        ))),
+    }
+}
+
 fn predict<'a>(
     args: &PredictArgs,
     model: &'a LoadedModel,
     files: &[PathBuf],
 ) -> Result<PredictReport<'a>, Failure> {
+    let temperature = match args.calibrated {
+        true => own_temperature(args)?,
+        false => 1.0,
+    };
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let bar = image_bar("predicting", files.len() as u64, args.quiet);
@@ -101,7 +129,7 @@ fn predict<'a>(
                 }
             }
         }
-        let ranked = rank_classes(&model.network, images, args.top.get());
+        let ranked = rank_classes(&model.network, images, args.top.get(), temperature);
         for (path, classes) in readable.into_iter().zip(ranked) {
             let classes =
                 classes.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;

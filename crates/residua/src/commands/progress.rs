@@ -55,6 +55,13 @@ impl TrainingProgress {
         }
     }
 
+    /// Shows nothing from now on: another display has the terminal.
+    pub(crate) fn silence(&mut self) {
+        self.clear();
+        self.quiet = true;
+        self.training = ProgressBar::hidden();
+    }
+
     /// Takes the bar off the screen.
     pub(crate) fn clear(&self) {
         self.checking.finish_and_clear();
@@ -113,7 +120,7 @@ impl Observer for TrainingProgress {
             "{}{variations}: {} parameters, {}, precision {}\n{} training and {} {} images; {}, {}",
             plan.model,
             grouped(plan.parameters),
-            counted(plan.classes as u64, "class", "classes"),
+            counted(plan.classes.len() as u64, "class", "classes"),
             plan.precision,
             grouped(plan.train_images),
             grouped(plan.validation_images),

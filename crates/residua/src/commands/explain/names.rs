@@ -28,7 +28,7 @@ pub(super) fn class_index(record: &ModelRecord, text: &str) -> Result<usize, Fai
 }
 
 /// A layer, or the last one of a part such as `layer3`.
-pub(super) fn layer(graph: &Graph, name: &str) -> Result<NodeId, Failure> {
+pub(crate) fn layer(graph: &Graph, name: &str) -> Result<NodeId, Failure> {
     graph.find(name).ok_or_else(|| {
         let names = graph.nodes().iter().map(|node| node.name.as_str());
         let near = suggest::closest(name, names);

@@ -16,13 +16,9 @@ const STRONGEST: f32 = 0.6;
 
 /// The image as the network sees it, in its own colours, with the map over it. `image` is
 /// `[H, W, C]`, normalised.
-pub(super) fn draw(image: &[f32], preprocessing: &Preprocessing, map: &HeatMap) -> RgbImage {
-    let (height, width) = (preprocessing.height, preprocessing.width);
-    let scale = LEAST_SIZE.div_ceil(height.min(width)).max(1);
-    let (drawn_height, drawn_width) = (height * scale, width * scale);
-    let seen = colours(image, preprocessing);
-    let size = (drawn_width as u32, drawn_height as u32);
-    let mut picture = imageops::resize(&seen, size.0, size.1, imageops::FilterType::Nearest);
+pub(crate) fn draw(image: &[f32], preprocessing: &Preprocessing, map: &HeatMap) -> RgbImage {
+    let mut picture = enlarged(image, preprocessing, LEAST_SIZE);
+    let (drawn_width, drawn_height) = picture.dimensions();
     let map = map.normalised();
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let row = (y as f32 + 0.5) / drawn_height as f32;
@@ -37,8 +33,22 @@ pub(super) fn draw(image: &[f32], preprocessing: &Preprocessing, map: &HeatMap) 
     picture
 }
 
+/// The image as the network sees it, in its own colours, each pixel as large a square as it takes for
+/// the picture to have `least_size` pixels in height and width. `image` is `[H, W, C]`, normalised.
+pub(crate) fn enlarged(
+    image: &[f32],
+    preprocessing: &Preprocessing,
+    least_size: usize,
+) -> RgbImage {
+    let (height, width) = (preprocessing.height, preprocessing.width);
+    let scale = least_size.div_ceil(height.min(width).max(1)).max(1);
+    let size = ((width * scale) as u32, (height * scale) as u32);
+    let seen = colours(image, preprocessing);
+    imageops::resize(&seen, size.0, size.1, imageops::FilterType::Nearest)
+}
+
 /// The map as a NumPy file of 32-bit numbers, `[height, width]`.
-pub(super) fn write_map(path: &Path, map: &HeatMap) -> io::Result<()> {
+pub(crate) fn write_map(path: &Path, map: &HeatMap) -> io::Result<()> {
     let file = BufWriter::new(File::create(path)?);
     let mut writer = npyz::WriteOptions::new()
         .default_dtype()

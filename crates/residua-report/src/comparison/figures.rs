@@ -1,0 +1,132 @@
+//! The figures of a comparison.
+
+use residua_core::metrics::convergence::Summary;
+
+use super::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
+use crate::chart::{
+    Axis, Chart, LabelledPoint, LineChart, Point, Scale, ScatterChart, Series, Size, Unit,
+};
+
+/// The means over the runs of a network at an epoch that all of them have.
+struct MeanEpoch {
+    epoch: u64,
+    seconds: f64,
+    accuracy: Summary,
+}
+
+impl ComparedNetwork {
+    fn mean_epochs(&self) -> Vec<MeanEpoch> {
+        let with_epochs: Vec<&ComparedRun> = { self.runs.iter() }
+            .filter(|run| !run.epochs.is_empty())
+            .collect();
+        let Some(first) = with_epochs.first() else {
+            return Vec::new();
+        };
+        { first.epochs.iter() }
+            .filter_map(|point| {
+                let same: Option<Vec<&EpochPoint>> = { with_epochs.iter() }
+                    .map(|run| run.epochs.iter().find(|other| other.epoch == point.epoch))
+                    .collect();
+                let same = same?;
+                let summary = |figure: fn(&EpochPoint) -> f64| {
+                    let values: Vec<f64> = same.iter().map(|point| figure(point)).collect();
+                    Summary::of(&values).ok()
+                };
+                Some(MeanEpoch {
+                    epoch: point.epoch,
+                    seconds: summary(|point| point.seconds_since_start)?.mean?,
+                    accuracy: summary(|point| point.validation_accuracy)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A unit of time that gives handy numbers up to this many seconds.
+fn time_unit(longest: f64) -> (f64, &'static str) {
+    if longest >= 2.0 * 3600.0 {
+        (3600.0, "hours")
+    } else if longest >= 120.0 {
+        (60.0, "minutes")
+    } else {
+        (1.0, "seconds")
+    }
+}
+
+impl Comparison {
+    /// Figure 1: the error against the trainable parameters.
+    pub fn error_against_parameters(&self) -> Chart {
+        let points = self.networks.iter().filter_map(|network| {
+            let error = network.summary(|run| Some(run.error()));
+            Some(LabelledPoint {
+                label: network.name.clone(),
+                x: network.parameters as f64,
+                y: error.mean?,
+                spread: error.standard_deviation,
+            })
+        });
+        ScatterChart {
+            title: "Error against parameters".to_owned(),
+            horizontal: Axis::new("trainable parameters")
+                .scaled(Scale::Logarithmic)
+                .written(Unit::Compact),
+            vertical: Axis::new("error").written(Unit::Percent),
+            points: points.collect(),
+            size: Size::PAGE,
+        }
+        .into()
+    }
+
+    /// Figure 2: validation accuracy against epochs.
+    pub fn accuracy_against_epochs(&self) -> Chart {
+        let axis = Axis::new("epoch").written(Unit::Whole);
+        self.curves("Accuracy against epochs", axis, |point| point.epoch as f64)
+    }
+
+    /// Figure 3: validation accuracy against the time spent.
+    pub fn accuracy_against_time(&self) -> Chart {
+        let times = self.runs().flat_map(|(_, run)| run.epochs.iter());
+        let times = times.map(|epoch| epoch.seconds_since_start);
+        let (unit, name) = time_unit(times.filter(|t| t.is_finite()).fold(0.0, f64::max));
+        let axis = Axis::new(name).including(0.0);
+        self.curves("Accuracy against time", axis, |point| point.seconds / unit)
+    }
+
+    /// Accuracies below this are left out of the curves, so that those of trained networks can be told
+    /// apart; `None` where too much would be missing.
+    pub(super) fn lowest_shown(&self) -> Option<f64> {
+        /// This much of the scale below the best accuracy is shown.
+        const REACH: f64 = 0.25;
+        /// At least this share of the epochs must be.
+        const LEAST_SHOWN: f64 = 0.8;
+        let epochs = || self.runs().flat_map(|(_, run)| &run.epochs);
+        let accuracies = || epochs().map(|epoch| epoch.validation_accuracy);
+        let best = accuracies().filter(|a| a.is_finite()).reduce(f64::max)?;
+        let lowest = ((best - REACH) * 20.0).floor() / 20.0;
+        let shown = accuracies().filter(|&accuracy| accuracy >= lowest).count();
+        let is_enough = shown as f64 >= LEAST_SHOWN * epochs().count() as f64;
+        (is_enough && lowest > 0.0).then_some(lowest)
+    }
+
+    fn curves(&self, title: &str, horizontal: Axis, x: impl Fn(&MeanEpoch) -> f64) -> Chart {
+        let lowest = self.lowest_shown().unwrap_or(f64::NEG_INFINITY);
+        let series = self.networks.iter().map(|network| {
+            let points = network.mean_epochs();
+            let points = points.iter().map(|point| Point {
+                x: x(point),
+                y: { point.accuracy.mean }
+                    .filter(|&accuracy| accuracy >= lowest)
+                    .unwrap_or(f64::NAN),
+                spread: point.accuracy.standard_deviation,
+            });
+            Series::new(network.name.clone(), points.collect())
+        });
+        let vertical = Axis::new("validation accuracy").written(Unit::Percent);
+        let chart = LineChart::new(title, horizontal, vertical).with_series(series.collect());
+        LineChart {
+            size: Size::PAGE,
+            ..chart
+        }
+        .into()
+    }
+}

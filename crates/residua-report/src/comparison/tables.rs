@@ -1,0 +1,195 @@
+//! The tables of a comparison.
+
+use residua_core::metrics::convergence::Summary;
+
+use super::{CONVERGENCE_MARGIN, ComparedNetwork, ComparedRun, Comparison};
+use crate::number;
+use crate::table::{Column, Table};
+
+/// `94.52 ± 0.13`; the mean alone where there is one run.
+fn written(summary: Summary, write: impl Fn(f64) -> String) -> String {
+    match (summary.mean, summary.standard_deviation) {
+        (Some(mean), Some(deviation)) => {
+            format!("{}\u{a0}±\u{a0}{}", write(mean), write(deviation))
+        }
+        (Some(mean), None) => write(mean),
+        (None, _) => number::NONE.to_owned(),
+    }
+}
+
+/// The same with about three digits, of a figure that is shown in a unit of this many of its own.
+fn significant(summary: Summary, unit: f64) -> String {
+    match (summary.mean, summary.standard_deviation) {
+        (Some(mean), Some(deviation)) => number::with_deviation(mean / unit, deviation / unit),
+        (mean, _) => number::optional(mean, |mean| number::significant(mean / unit)),
+    }
+}
+
+fn points(summary: Summary) -> String {
+    written(summary, |share| number::points(share, 2))
+}
+
+/// What ± means, where it is used.
+fn deviations(networks: &[ComparedNetwork]) -> &'static str {
+    if networks.iter().any(|network| network.runs.len() > 1) {
+        " ±: standard deviation over seeds."
+    } else {
+        ""
+    }
+}
+
+impl Comparison {
+    /// The images that the runs were evaluated on, if they are the same for all.
+    fn evaluated_on(&self) -> String {
+        let mut splits = self.runs().map(|(_, run)| {
+            let metrics = &run.metrics;
+            format!(
+                "{} {} images",
+                number::grouped(metrics.evaluation.images),
+                metrics.split
+            )
+        });
+        let first = splits.next();
+        match first {
+            Some(first) if splits.all(|split| split == first) => first,
+            Some(_) => "the images that each run was evaluated on".to_owned(),
+            None => "no images".to_owned(),
+        }
+    }
+
+    fn rows(&self, row: impl Fn(&ComparedNetwork) -> Vec<String>) -> Vec<Vec<String>> {
+        let named = |network: &ComparedNetwork| {
+            let mut cells = vec![network.name.clone()];
+            cells.extend(row(network));
+            cells
+        };
+        self.networks.iter().map(named).collect()
+    }
+
+    /// Table 1: accuracy, and precision, recall and F1 averaged over classes, in percent.
+    pub fn quality(&self) -> Table {
+        let share = |network: &ComparedNetwork, figure: fn(&ComparedRun) -> f64| {
+            points(network.summary(|run| Some(figure(run))))
+        };
+        Table {
+            caption: "Table 1. Quality".to_owned(),
+            columns: vec![
+                Column::words("network"),
+                Column::figures("runs"),
+                Column::figures("accuracy %"),
+                Column::figures("precision %"),
+                Column::figures("recall %"),
+                Column::figures("F1 %"),
+            ],
+            rows: self.rows(|network| {
+                vec![
+                    network.runs.len().to_string(),
+                    share(network, |run| run.metrics.evaluation.accuracy),
+                    share(network, |run| {
+                        run.metrics.evaluation.macro_average.precision
+                    }),
+                    share(network, |run| run.metrics.evaluation.macro_average.recall),
+                    share(network, |run| run.metrics.evaluation.macro_average.f1),
+                ]
+            }),
+            note: Some(format!(
+                "Best epoch of each run, on {}. Precision, recall and F1: every class counts the same \
+                 (macro). Where all classes have equally many images, recall equals accuracy.{}",
+                self.evaluated_on(),
+                deviations(&self.networks)
+            )),
+        }
+    }
+
+    /// Table 2: how soon the networks were good.
+    pub fn convergence(&self) -> Table {
+        let hours = |summary| significant(summary, 3600.0);
+        let seconds = |summary| significant(summary, 1.0);
+        Table {
+            caption: "Table 2. Convergence".to_owned(),
+            columns: vec![
+                Column::words("network"),
+                Column::figures("epochs to convergence"),
+                Column::figures("seconds per epoch"),
+                Column::figures("of these training"),
+                Column::figures("hours to convergence"),
+                Column::figures("hours in total"),
+            ],
+            rows: self.rows(|network| {
+                let epochs = network.summary(|run| Some(run.converged()?.epoch as f64));
+                let decimals = if epochs.count > 1 { 1 } else { 0 };
+                vec![
+                    written(epochs, |epochs| number::decimal(epochs, decimals)),
+                    seconds(network.summary(ComparedRun::seconds_per_epoch)),
+                    seconds(network.summary(ComparedRun::train_seconds_per_epoch)),
+                    hours(network.summary(|run| Some(run.converged()?.seconds_since_start))),
+                    hours(network.summary(|run| Some(run.metrics.seconds))),
+                ]
+            }),
+            note: Some(format!(
+                "A run has converged at the first epoch whose validation accuracy is within {} points of \
+                 its best. Seconds per epoch: median over the epochs of a run, training and validation \
+                 together. Times compare only between runs on the same machine.{}",
+                number::points(CONVERGENCE_MARGIN, 1),
+                deviations(&self.networks)
+            )),
+        }
+    }
+
+    /// Table 3: what the networks cost, and their error in percent.
+    pub fn size(&self) -> Table {
+        let millions = |count: u64| number::decimal(count as f64 / 1e6, 2);
+        Table {
+            caption: "Table 3. Size".to_owned(),
+            columns: vec![
+                Column::words("network"),
+                Column::figures("parameters, millions"),
+                Column::figures("multiply-accumulates, millions"),
+                Column::figures("error %"),
+            ],
+            rows: self.rows(|network| {
+                vec![
+                    millions(network.parameters),
+                    number::significant(network.multiply_accumulates as f64 / 1e6),
+                    points(network.summary(|run| Some(run.error()))),
+                ]
+            }),
+            note: Some(format!(
+                "Trainable parameters; multiply-accumulates for one image. Error: share of {} whose most \
+                 likely class is not the true one.{}",
+                self.evaluated_on(),
+                deviations(&self.networks)
+            )),
+        }
+    }
+
+    /// Where the figures come from.
+    pub(super) fn list_of_runs(&self) -> Table {
+        let rows = self.runs().map(|(network, run)| {
+            let metrics = &run.metrics;
+            vec![
+                network.name.clone(),
+                run.seed.to_string(),
+                number::points(metrics.evaluation.accuracy, 2),
+                format!("{} of {}", metrics.best_epoch, metrics.epochs),
+                metrics.data.clone(),
+                metrics.split.clone(),
+                run.folder.clone(),
+            ]
+        });
+        Table {
+            caption: "Where the figures come from".to_owned(),
+            columns: vec![
+                Column::words("network"),
+                Column::figures("seed"),
+                Column::figures("accuracy %"),
+                Column::figures("best epoch"),
+                Column::words("data"),
+                Column::words("split"),
+                Column::words("folder"),
+            ],
+            rows: rows.collect(),
+            note: None,
+        }
+    }
+}

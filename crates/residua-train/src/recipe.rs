@@ -1,0 +1,145 @@
+//! Settings by name: what a publication or long experience found to work.
+
+use residua_core::suggest;
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+
+/// The files of `recipes/`, by name.
+const FILES: [(&str, &str); 3] = [
+    ("quick", include_str!("../recipes/quick.toml")),
+    (
+        "onecycle-cifar",
+        include_str!("../recipes/onecycle-cifar.toml"),
+    ),
+    ("he2015-cifar", include_str!("../recipes/he2015-cifar.toml")),
+];
+
+/// Some settings of a run, and what they are good for. Network and data are the user's choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// How it is called.
+    pub name: &'static str,
+    /// What it is good for.
+    pub about: RecipeAbout,
+    /// The file that says all this.
+    pub text: &'static str,
+    settings: toml::Table,
+}
+
+/// What a recipe is good for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeAbout {
+    /// In a line.
+    pub purpose: String,
+    /// The data it is meant for.
+    pub data: String,
+    /// What it must reach.
+    pub reaches: String,
+    /// Where the settings come from.
+    pub source: String,
+}
+
+impl Recipe {
+    /// All recipes.
+    ///
+    /// # Errors
+    /// When a file of the program is not a recipe.
+    pub fn all() -> Result<Vec<Self>, TrainError> {
+        FILES.iter().map(|(name, text)| parse(name, text)).collect()
+    }
+
+    /// The recipe of that name.
+    ///
+    /// # Errors
+    /// When there is none; the message has the nearest name.
+    pub fn find(name: &str) -> Result<Self, TrainError> {
+        match FILES.iter().find(|(known, _)| *known == name) {
+            Some((known, text)) => parse(known, text),
+            None => {
+                let names: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+                let near = suggest::closest(name, names.iter().copied());
+                Err(TrainError::Config(format!(
+                    "there is no recipe named '{name}'{}; there are: {}",
+                    suggest::did_you_mean(&near),
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// The configuration with the recipe's settings. A section replaces the section of that name, so
+    /// that what a recipe says is all that counts.
+    ///
+    /// # Errors
+    /// When the result is not a configuration.
+    pub fn apply(&self, config: &TrainConfig) -> Result<TrainConfig, TrainError> {
+        let refuse = |message: String| TrainError::Config(message);
+        let mut table: toml::Table = { config.to_toml()? }
+            .parse()
+            .map_err(|failure: toml::de::Error| refuse(failure.to_string()))?;
+        table.extend(self.settings.clone());
+        let text = toml::to_string(&table).map_err(|failure| refuse(failure.to_string()))?;
+        TrainConfig::from_toml(&text, &[])
+            .map_err(|failure| refuse(format!("recipe {}: {failure}", self.name)))
+    }
+}
+
+fn parse(name: &'static str, text: &'static str) -> Result<Recipe, TrainError> {
+    let refuse = |failure: toml::de::Error| TrainError::Config(format!("recipe {name}: {failure}"));
+    let mut settings: toml::Table = text.parse().map_err(refuse)?;
+    let about = settings
+        .remove("about")
+        .unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    Ok(Recipe {
+        name,
+        about: RecipeAbout::deserialize(about).map_err(refuse)?,
+        text,
+        settings,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use residua_data::DataSpec;
+
+    use super::*;
+    use crate::schedule::ScheduleConfig;
+
+    #[test]
+    fn every_recipe_makes_a_configuration() {
+        for recipe in Recipe::all().unwrap() {
+            for data in ["builtin", "cifar10:somewhere", "folder:photos"] {
+                let data: DataSpec = data.parse().unwrap();
+                let config = recipe.apply(&TrainConfig::for_data(data.clone())).unwrap();
+                assert_eq!(config.data, data);
+                assert!(!recipe.about.reaches.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_section_replaces_the_whole_section() {
+        let config = TrainConfig::for_data(DataSpec::Builtin);
+        let recipe = Recipe::find("he2015-cifar").unwrap();
+        let config = recipe.apply(&config).unwrap();
+        assert_eq!((config.epochs, config.batch_size), (164, 128));
+        let expected = ScheduleConfig::MultiStep {
+            milestone_epochs: vec![41.0, 61.5],
+            factor: 0.1,
+        };
+        assert_eq!(config.schedule.stretched(0.5), expected);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let message = Recipe::find("onecycle").unwrap_err().to_string();
+        assert!(
+            message.starts_with("there is no recipe named 'onecycle'"),
+            "{message}"
+        );
+        assert!(message.contains("he2015-cifar"), "{message}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Loss and accuracy against epochs.
+
+use ratatui::Frame;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::symbols::Marker;
+use ratatui::text::Line;
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType};
+
+use super::screen::{TRAIN, VALIDATION, fitted};
+use crate::format::{percent, short};
+use crate::timeline::{EpochPoint, StepPoint, Timeline};
+
+/// The newest value of each curve.
+pub(super) struct Latest {
+    pub(super) train_loss: Option<f64>,
+    pub(super) train_accuracy: Option<f64>,
+    pub(super) validation_loss: Option<f64>,
+    pub(super) validation_accuracy: Option<f64>,
+}
+
+pub(super) fn latest(timeline: &Timeline) -> Latest {
+    let epoch = timeline.epochs().last();
+    let step = timeline.current_step();
+    let train = |of_step: fn(&StepPoint) -> f64, of_epoch: fn(&EpochPoint) -> f64| {
+        step.map(of_step).or(epoch.map(of_epoch))
+    };
+    Latest {
+        train_loss: train(|step| step.loss, |epoch| epoch.train_loss),
+        train_accuracy: train(|step| step.accuracy, |epoch| epoch.train_accuracy),
+        validation_loss: epoch.map(|epoch| epoch.validation_loss),
+        validation_accuracy: epoch.map(|epoch| epoch.validation_accuracy),
+    }
+}
+
+pub(super) fn draw(frame: &mut Frame, area: Rect, timeline: &Timeline) {
+    let [left, right] = Layout::horizontal([Constraint::Fill(1); 2]).areas(area);
+    let latest = latest(timeline);
+    let loss = Curves {
+        title: "loss".to_owned(),
+        train: training_curve(timeline, |epoch| epoch.train_loss, |step| step.loss),
+        validation: epoch_curve(timeline, |epoch| epoch.validation_loss),
+        latest: [latest.train_loss, latest.validation_loss],
+        label: short,
+        step: None,
+    };
+    loss.draw(frame, left);
+    let best = timeline.best_epoch().map(|best| {
+        let accuracy = percent(best.validation_accuracy);
+        format!("accuracy, best {accuracy} in epoch {}", best.epoch)
+    });
+    let accuracy = Curves {
+        title: best.unwrap_or_else(|| "accuracy".to_owned()),
+        train: training_curve(timeline, |epoch| epoch.train_accuracy, |step| step.accuracy),
+        validation: epoch_curve(timeline, |epoch| epoch.validation_accuracy),
+        latest: [latest.train_accuracy, latest.validation_accuracy],
+        label: |fraction| format!("{:.0} %", 100.0 * fraction),
+        step: Some(0.1),
+    };
+    accuracy.draw(frame, right);
+}
+
+type Point = (f64, f64);
+
+/// The steps of the first epoch, finished epochs, and the steps of the one that is going on.
+///
+/// Steps are means since their epoch began, so that those of the first lead to its own mean; those
+/// of later epochs would draw a saw.
+fn training_curve(
+    timeline: &Timeline,
+    of_epoch: fn(&EpochPoint) -> f64,
+    of_step: fn(&StepPoint) -> f64,
+) -> Vec<Point> {
+    let Some(per_epoch) = timeline.steps_per_epoch() else {
+        return epoch_curve(timeline, of_epoch);
+    };
+    let finished = timeline.finished_epochs();
+    let point = |step: &StepPoint| (step.step as f64 / per_epoch, of_step(step));
+    let steps = timeline.steps();
+    let first = steps.partition_point(|step| step.epoch <= 1);
+    let current = steps.partition_point(|step| step.epoch <= finished);
+    let mut curve: Vec<Point> = steps[..first].iter().map(point).collect();
+    curve.extend(epoch_curve(timeline, of_epoch));
+    curve.extend(steps[current.max(first)..].iter().map(point));
+    curve.retain(is_finite);
+    curve
+}
+
+fn epoch_curve(timeline: &Timeline, of_epoch: fn(&EpochPoint) -> f64) -> Vec<Point> {
+    let epochs = timeline.epochs().iter();
+    let points = epochs.map(|epoch| (epoch.epoch as f64, of_epoch(epoch)));
+    points.filter(is_finite).collect()
+}
+
+fn is_finite(point: &Point) -> bool {
+    point.0.is_finite() && point.1.is_finite()
+}
+
+/// One chart.
+struct Curves {
+    title: String,
+    train: Vec<Point>,
+    validation: Vec<Point>,
+    latest: [Option<f64>; 2],
+    label: fn(f64) -> String,
+    /// The axis ends at multiples of this.
+    step: Option<f64>,
+}
+
+impl Curves {
+    fn draw(&self, frame: &mut Frame, area: Rect) {
+        // Markers differ as well as colours, for those who see no colours.
+        let curve = |points, marker, color: Color| {
+            Dataset::default()
+                .data(points)
+                .marker(marker)
+                .graph_type(GraphType::Line)
+                .style(Style::new().fg(color))
+        };
+        let curves = vec![
+            curve(&self.validation, Marker::Dot, VALIDATION),
+            curve(&self.train, Marker::Braille, TRAIN),
+        ];
+        let points = || self.train.iter().chain(&self.validation);
+        let end = points().map(|point| point.0).fold(1.0, f64::max).ceil();
+        let (low, high) = self.range(points().map(|point| point.1));
+        let middle = low + (high - low) / 2.0;
+        let labels = [low, middle, high].map(|value| Line::from((self.label)(value)));
+        let chart = Chart::new(curves)
+            .block(self.block(area.width.saturating_sub(2).into()))
+            .legend_position(None)
+            .x_axis(
+                Axis::default()
+                    .bounds([0.0, end])
+                    .labels([Line::from("0"), Line::from(format!("epoch {end}"))])
+                    .style(Style::new().fg(Color::DarkGray)),
+            )
+            .y_axis(
+                Axis::default()
+                    .bounds([low, high])
+                    .labels(labels)
+                    .labels_alignment(Alignment::Right)
+                    .style(Style::new().fg(Color::DarkGray)),
+            );
+        frame.render_widget(chart, area);
+    }
+
+    /// The frame, whose lower edge is the legend, in as many words as fit.
+    fn block(&self, width: usize) -> Block<'_> {
+        let [train, validation] = self.latest.map(|value| match value {
+            Some(value) => (self.label)(value),
+            None => "–".to_owned(),
+        });
+        let legend = |train_word: &str, validation_word: &str| {
+            Line::from(vec![
+                format!(" ⠤ {train_word}{train} ").fg(TRAIN),
+                format!(" • {validation_word}{validation} ").fg(VALIDATION),
+            ])
+        };
+        let mut line = legend("train ", "validation ");
+        if line.width() > width {
+            line = legend("", "");
+        }
+        Block::bordered()
+            .title(fitted(&format!(" {} ", self.title), width))
+            .title_bottom(line)
+            .border_style(Style::new().fg(Color::DarkGray))
+    }
+
+    /// The ends of the axis of values.
+    fn range(&self, values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        if low > high {
+            return (0.0, 1.0);
+        }
+        let (low, high) = match self.step {
+            Some(step) => ((low / step).floor() * step, (high / step).ceil() * step),
+            None => (low, high),
+        };
+        if high - low < 1e-9 {
+            (low - 0.5, high + 0.5)
+        } else {
+            (low, high)
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Numbers as people read them.
+
+/// A whole number with commas between thousands.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A number of things.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    let word = if number == 1 { one } else { many };
+    format!("{} {word}", grouped(number))
+}
+
+/// A fraction as a percentage.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
+/// A duration as `0:07`, `12:34` or `1:02:03`; days are counted in hours.
+pub(crate) fn clock(seconds: f64) -> String {
+    // The conversion saturates: what is not a number becomes zero.
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+/// A loss or a rate in few places, whatever its size.
+pub(crate) fn short(number: f64) -> String {
+    let size = number.abs();
+    if size == 0.0 {
+        "0".to_owned()
+    } else if (0.01..1000.0).contains(&size) {
+        format!("{number:.3}")
+    } else {
+        format!("{number:.1e}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_readable() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(269_722), "269,722");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(counted(1, "image", "images"), "1 image");
+        assert_eq!(counted(2_000, "image", "images"), "2,000 images");
+        assert_eq!(percent(0.8674), "86.74 %");
+        assert_eq!(clock(7.4), "0:07");
+        assert_eq!(clock(59.6), "1:00");
+        assert_eq!(clock(3723.0), "1:02:03");
+        assert_eq!(clock(f64::NAN), "0:00");
+        assert_eq!(short(0.1483), "0.148");
+        assert_eq!(short(1.6e-6), "1.6e-6");
+        assert_eq!(short(0.0), "0");
+    }
+}

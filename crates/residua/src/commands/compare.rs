@@ -1,0 +1,289 @@
+//! `residua compare`: networks side by side, as tables and figures.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use residua::core::atomic_file;
+use residua::core::run::{Event, RunFolder};
+use residua::graph::catalog;
+use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
+use residua::report::table::Table;
+use residua::train::{RunOptions, TrainConfig, read_config};
+use serde::Serialize;
+
+use super::device::{ComputeArgs, LoadingArgs};
+use super::run_set::{PlannedRun, RunSet};
+use super::settings_line;
+use super::study::write_figure;
+use super::train::{PlanArgs, stop_on_signals};
+use crate::failure::Failure;
+use crate::output;
+
+// The last of repeated options counts, as in `train`.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct CompareArgs {
+    /// Runs to compare; those that differ in nothing but the seed count as one network
+    #[arg(value_name = "RUN", required_unless_present = "models")]
+    runs: Vec<PathBuf>,
+    /// Networks to train and compare
+    #[arg(
+        long,
+        value_name = "NAME,NAME,…",
+        value_delimiter = ',',
+        conflicts_with = "runs"
+    )]
+    models: Vec<String>,
+    /// How many times each network is trained, with the seeds 0, 1, 2, …
+    #[arg(long, value_name = "N", requires = "models", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Folder of the tables, the figures and what is trained; runs that it holds are not trained again
+    #[arg(long, value_name = "DIR", default_value = "comparison")]
+    out: PathBuf,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    loading: LoadingArgs,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// `residua.compare/1`
+#[derive(Serialize)]
+struct CompareReport<'a> {
+    schema: &'static str,
+    page: &'a Path,
+    /// What makes the comparison less than fair.
+    warnings: Vec<String>,
+    tables: Vec<TableReport>,
+}
+
+/// A table as it is printed.
+#[derive(Serialize)]
+struct TableReport {
+    caption: String,
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
+    let folders = if args.models.is_empty() {
+        let open = |path: &PathBuf| RunFolder::open(path).map_err(Failure::bad_input);
+        args.runs.iter().map(open).collect::<Result<Vec<_>, _>>()?
+    } else {
+        train_missing(args)?
+    };
+    let comparison = gather(&folders)?;
+    let page = write(&args.out, &comparison)?;
+    let warnings = comparison.warnings();
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    let tables = comparison.tables();
+    if args.json {
+        return output::print_json(&CompareReport {
+            schema: "residua.compare/1",
+            page: &page,
+            warnings,
+            tables: tables.into_iter().map(TableReport::from).collect(),
+        });
+    }
+    let shown: Vec<String> = tables.iter().map(Table::markdown).collect();
+    output::print(&format!("{}\nPage: {}", shown.join("\n"), page.display()))
+}
+
+impl From<Table> for TableReport {
+    fn from(table: Table) -> Self {
+        Self {
+            caption: table.caption,
+            columns: table
+                .columns
+                .into_iter()
+                .map(|column| column.title)
+                .collect(),
+            rows: table.rows,
+        }
+    }
+}
+
+fn train_missing(args: &CompareArgs) -> Result<Vec<RunFolder>, Failure> {
+    let base = args.plan.begin()?;
+    let mut planned = Vec::new();
+    for model in &args.models {
+        catalog::find(model).map_err(Failure::bad_input)?;
+        for seed in 0..args.seeds {
+            let mut config = base.clone();
+            config.model.clone_from(model);
+            let mut config = args.plan.finish(config)?;
+            config.seed += seed;
+            let name = format!("{model}-seed{}", config.seed);
+            planned.push(PlannedRun { name, config });
+        }
+    }
+    let set = RunSet {
+        parent: args.out.join("runs"),
+        options: RunOptions {
+            device: args.compute.device()?,
+            workers: args.loading.workers,
+            stop: stop_on_signals()?,
+        },
+        quiet: args.quiet,
+        again: "the same command",
+    };
+    set.complete(&planned, &mut |_, _| Ok(None))
+}
+
+/// Everything but network and seed, and what names a run's network: equal for runs that are repetitions
+/// of each other.
+fn identity(config: &TrainConfig) -> Result<String, Failure> {
+    let mut same = config.clone();
+    same.seed = 0;
+    Ok(same.to_toml()?)
+}
+
+/// Everything but the network and the seed.
+fn recipe(config: &TrainConfig) -> Result<String, Failure> {
+    let mut same = config.clone();
+    same.seed = 0;
+    same.model = String::new();
+    same.variations = residua::graph::catalog::VariationOptions::default();
+    Ok(same.to_toml()?)
+}
+
+fn gather(folders: &[RunFolder]) -> Result<Comparison, Failure> {
+    let mut order = Vec::new();
+    let mut networks: BTreeMap<String, ComparedNetwork> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for folder in folders {
+        let config = read_config(folder)?;
+        let run = compared_run(folder, &config)?;
+        let key = identity(&config)?;
+        let line = settings_line(&config);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+        if !networks.contains_key(&key) {
+            order.push(key.clone());
+            let graph = config.graph(run.metrics.classes.len())?;
+            networks.insert(
+                key.clone(),
+                ComparedNetwork {
+                    name: config.model.clone(),
+                    parameters: graph.trainable_parameters(),
+                    multiply_accumulates: graph.macs(),
+                    runs: Vec::new(),
+                },
+            );
+        }
+        if let Some(network) = networks.get_mut(&key) {
+            network.runs.push(run);
+        }
+    }
+    let mut found: Vec<ComparedNetwork> = { order.iter() }
+        .filter_map(|key| networks.remove(key))
+        .collect();
+    tell_apart(&mut found);
+    Ok(Comparison {
+        title: "Networks compared".to_owned(),
+        recipe: format!("Trained with {}.", lines.join("; or with ")),
+        networks: found,
+    })
+}
+
+/// Networks of the same name differ in their settings: the run folder says which is which.
+fn tell_apart(networks: &mut [ComparedNetwork]) {
+    let names: Vec<String> = networks
+        .iter()
+        .map(|network| network.name.clone())
+        .collect();
+    for network in networks {
+        let count = names.iter().filter(|name| **name == network.name).count();
+        if let (true, Some(run)) = (count > 1, network.runs.first()) {
+            let folder = Path::new(&run.folder).file_name().unwrap_or_default();
+            network.name = format!("{} ({})", network.name, folder.to_string_lossy());
+        }
+    }
+}
+
+fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun, Failure> {
+    if !folder.metrics().is_file() {
+        return Err(Failure::bad_input(format!(
+            "{} has not ended, so that it cannot be compared; continue it with `residua train \
+             --resume '{}'`",
+            folder.root().display(),
+            folder.root().display()
+        )));
+    }
+    let metrics = folder.read_metrics().map_err(Failure::bad_input)?;
+    let mut seconds = 0.0;
+    let events = folder.events().map_err(Failure::bad_input)?;
+    let epochs = events.into_iter().filter_map(|event| match event {
+        Event::Epoch {
+            epoch,
+            train_loss,
+            train_accuracy,
+            validation_loss,
+            validation_accuracy,
+            train_seconds,
+            validation_seconds,
+            ..
+        } => {
+            seconds += train_seconds + validation_seconds;
+            Some(EpochPoint {
+                epoch,
+                seconds_since_start: seconds,
+                train_loss,
+                train_accuracy,
+                validation_loss,
+                validation_accuracy,
+                train_seconds,
+            })
+        }
+        _ => None,
+    });
+    Ok(ComparedRun {
+        folder: folder.root().display().to_string(),
+        seed: config.seed,
+        recipe: recipe(config)?,
+        epochs: epochs.collect(),
+        metrics,
+    })
+}
+
+/// The page, the tables in four forms and the figures in two.
+fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
+    let write = |path: &Path, bytes: &[u8]| {
+        atomic_file::replace_with(path, bytes)
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+    };
+    let (tables, figures) = (out.join("tables"), out.join("figures"));
+    for folder in [&tables, &figures] {
+        fs::create_dir_all(folder)
+            .map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))?;
+    }
+    for (number, table) in (1..).zip(comparison.tables()) {
+        for (extension, text) in [
+            ("md", table.markdown()),
+            ("csv", table.csv()),
+            ("tex", table.latex()),
+            ("html", table.html()),
+        ] {
+            let name = format!("table-{number}.{extension}");
+            write(&tables.join(name), text.as_bytes())?;
+        }
+    }
+    for chart in comparison.figures() {
+        write_figure(&figures, &chart, &write)?;
+    }
+    let page = out.join("index.html");
+    write(&page, comparison.html().as_bytes())?;
+    Ok(page)
+}

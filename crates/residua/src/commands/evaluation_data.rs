@@ -1,0 +1,120 @@
+//! The images that a trained network is judged by.
+
+use std::sync::Arc;
+
+use residua::core::model_record::ModelRecord;
+use residua::data::{
+    DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, Split, SplitName,
+    quarantine_unreadable,
+};
+use residua::train::TrainConfig;
+
+use crate::failure::Failure;
+
+/// What the user asks for.
+#[derive(Debug, Default)]
+pub(crate) struct EvaluationDataSpec {
+    /// Or else those of the run, or the builtin ones.
+    pub(crate) data: Option<DataSpec>,
+    /// Or else what training validates on, or the test images.
+    pub(crate) split: Option<SplitName>,
+}
+
+/// Images with the labels of a network.
+pub(crate) struct EvaluationData {
+    pub(crate) spec: DataSpec,
+    pub(crate) name: SplitName,
+    pub(crate) split: Arc<Split>,
+}
+
+impl EvaluationData {
+    /// Opens them, and leaves out what cannot be read, with a warning.
+    pub(crate) fn open(
+        wanted: EvaluationDataSpec,
+        config: Option<&TrainConfig>,
+        record: &ModelRecord,
+    ) -> Result<Self, Failure> {
+        let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
+            config.max_unreadable
+        });
+        let (spec, name, mut dataset) = open_split(wanted, config, record)?;
+        let ignore = |_: Progress| {};
+        let unreadable = quarantine_unreadable(&mut dataset, max_unreadable, &ignore)
+            .map_err(Failure::bad_input)?;
+        for image in &unreadable {
+            eprintln!("warning: left out {}: {}", image.path, image.reason);
+        }
+        let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
+        Ok(Self { spec, name, split })
+    }
+}
+
+/// Images with the labels of a network, as they are listed: some may turn out to be unreadable.
+pub(crate) fn open_listed(
+    wanted: EvaluationDataSpec,
+    config: Option<&TrainConfig>,
+    record: &ModelRecord,
+) -> Result<EvaluationData, Failure> {
+    let (spec, name, dataset) = open_split(wanted, config, record)?;
+    let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
+    Ok(EvaluationData { spec, name, split })
+}
+
+/// The data set without any other split.
+fn open_split(
+    wanted: EvaluationDataSpec,
+    config: Option<&TrainConfig>,
+    record: &ModelRecord,
+) -> Result<(DataSpec, SplitName, Dataset), Failure> {
+    let (spec, dataset) = open_dataset(wanted.data, config, record)?;
+    let name = wanted.split.unwrap_or_else(|| {
+        let usual = dataset.evaluation();
+        usual.map_or(SplitName::Test, |(name, _)| name)
+    });
+    let dataset = dataset.only(name).map_err(Failure::bad_input)?;
+    Ok((spec, name, dataset))
+}
+
+/// The data set, with the labels of the network.
+fn open_dataset(
+    data: Option<DataSpec>,
+    config: Option<&TrainConfig>,
+    record: &ModelRecord,
+) -> Result<(DataSpec, Dataset), Failure> {
+    let given = data.map(DataSpec::absolute).transpose();
+    let given = given.map_err(Failure::failed)?;
+    let own_data = config.filter(|config| given.as_ref().is_none_or(|d| *d == config.data));
+    let spec = match (given, config) {
+        (Some(spec), _) => spec,
+        (None, Some(config)) => config.data.clone(),
+        (None, None) => DataSpec::Builtin,
+    };
+    let fraction = own_data.and_then(|config| config.validation_fraction);
+    let options = DatasetOptions {
+        // Held-out images exist only where the data are opened as training opened them.
+        purpose: match own_data {
+            Some(_) => Purpose::Training,
+            None => Purpose::Evaluation,
+        },
+        validation_fraction: fraction
+            .map(Fraction::new)
+            .transpose()
+            .map_err(Failure::bad_input)?,
+        seed: own_data.map_or(0, |config| config.seed),
+    };
+    let dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
+    if record.names_classes() {
+        let dataset = dataset
+            .with_classes(&record.classes)
+            .map_err(Failure::bad_input)?;
+        return Ok((spec, dataset));
+    }
+    if dataset.classes().len() != record.classes.len() {
+        return Err(Failure::bad_input(format!(
+            "the network has {} classes and {spec} has {}",
+            record.classes.len(),
+            dataset.classes().len()
+        )));
+    }
+    Ok((spec, dataset))
+}

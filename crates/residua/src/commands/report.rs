@@ -1,0 +1,142 @@
+//! `residua report`: a run as one page.
+
+mod gallery;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use residua::core::atomic_file;
+use residua::core::run::{Event, RunFolder, RunMetrics};
+use residua::graph::svg;
+use residua::report::{NetworkFacts, RunReport};
+use residua::train::{Device, TrainConfig, read_config};
+
+use super::device::ComputeArgs;
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run folder of a training
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+    /// Where the page goes [default: report.html in the run folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeArgs,
+}
+
+pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
+    let device = args.compute.device()?;
+    let folder = RunFolder::open(&args.run).map_err(Failure::bad_input)?;
+    let target = args.out.clone().unwrap_or_else(|| folder.report());
+    let report = assemble(&folder, &device)?;
+    for note in &report.notes {
+        eprintln!("note: {note}");
+    }
+    write(&target, &report)?;
+    output::print(&target.display().to_string())
+}
+
+/// Writes the page of a run that has just ended. A page that cannot be made is no reason to call the
+/// training failed.
+pub(crate) fn write_after_training(folder: &RunFolder, device: &Device) {
+    let written = assemble(folder, device).and_then(|report| write(&folder.report(), &report));
+    if let Err(failure) = written {
+        eprintln!("warning: no report was written: {}", failure.message);
+    }
+}
+
+fn write(target: &std::path::Path, report: &RunReport) -> Result<(), Failure> {
+    atomic_file::replace_with(target, report.html().as_bytes())
+        .map_err(|error| Failure::failed(format!("{}: {error}", target.display())))
+}
+
+/// Everything that the page shows.
+fn assemble(folder: &RunFolder, device: &Device) -> Result<RunReport, Failure> {
+    let config = read_config(folder)?;
+    let events = folder.events().map_err(Failure::bad_input)?;
+    let metrics = match folder.metrics().is_file() {
+        true => Some(folder.read_metrics().map_err(Failure::bad_input)?),
+        false => None,
+    };
+    let mut notes = notes(metrics.as_ref());
+    let gallery = match gallery::collect(folder, &config, metrics.as_ref(), device) {
+        Ok(gallery) => gallery,
+        Err(reason) => {
+            notes.push(format!("There are no pictures of the mistakes: {reason}."));
+            Vec::new()
+        }
+    };
+    let name = std::path::absolute(folder.root()).unwrap_or_else(|_| folder.root().to_owned());
+    let name = name.file_name().map(|name| name.to_string_lossy().into());
+    Ok(RunReport {
+        name: name.unwrap_or_else(|| folder.root().display().to_string()),
+        config_toml: config.to_toml()?,
+        network: network_facts(&config, metrics.as_ref(), &events)?,
+        events,
+        metrics,
+        gallery,
+        notes,
+    })
+}
+
+/// What a reader has to know.
+fn notes(metrics: Option<&RunMetrics>) -> Vec<String> {
+    let Some(metrics) = metrics else {
+        return vec![
+            "This run has not ended: there is no final evaluation yet. What it has done so far is \
+             below; `residua train --resume` goes on with it."
+                .to_owned(),
+        ];
+    };
+    let scores = metrics.classes.iter().zip(&metrics.evaluation.per_class);
+    let missing: Vec<String> = scores
+        .filter(|(_, score)| score.support == 0)
+        .map(|(class, _)| format!("'{class}'"))
+        .collect();
+    let mut notes = Vec::new();
+    match missing.as_slice() {
+        [] => {}
+        [one] => notes.push(format!(
+            "The class {one} has no {} images: nothing is known of how well it is recognised.",
+            metrics.split
+        )),
+        several => notes.push(format!(
+            "The classes {} have no {} images: nothing is known of how well they are recognised.",
+            several.join(", "),
+            metrics.split
+        )),
+    }
+    if metrics.judgement.is_none() {
+        notes.push(
+            "This run was evaluated by an earlier version of Residua: intervals, calibration and \
+             mistakes are missing. `residua eval` computes them."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn network_facts(
+    config: &TrainConfig,
+    metrics: Option<&RunMetrics>,
+    events: &[Event],
+) -> Result<NetworkFacts, Failure> {
+    let classes = metrics.map(|metrics| metrics.classes.len());
+    let started = events.iter().find_map(|event| match event {
+        Event::Start { classes, .. } if !classes.is_empty() => Some(classes.len()),
+        _ => None,
+    });
+    let graph = config.graph(classes.or(started).unwrap_or(1))?;
+    let input = graph.input_shape();
+    let [height, width] = input.spatial();
+    Ok(NetworkFacts {
+        name: config.model.clone(),
+        parameters: graph.trainable_parameters(),
+        multiply_accumulates: graph.macs(),
+        input: [height, width, input.channels()],
+        svg: Some(svg(&graph)),
+    })
+}

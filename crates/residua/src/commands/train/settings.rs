@@ -1,0 +1,286 @@
+//! The settings of a training as options.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use residua::data::{Augmentation, DataSpec, Fraction};
+use residua::train::{
+    GradientCheckpointing, LossConfig, OptimiserConfig, Recipe, ScheduleConfig, TrainConfig,
+};
+
+use crate::commands::device::PrecisionName;
+use crate::commands::share;
+use crate::failure::Failure;
+
+/// Everything about a training but the network.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// Images: builtin, cifar10:DIR or folder:DIR [default: builtin]
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) data: Option<DataSpec>,
+    /// Settings by name: quick, onecycle-cifar or he2015-cifar
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) recipe: Option<String>,
+    /// Start from this configuration (a run's config.toml, for instance)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change any setting, optimiser.momentum=0.95 for instance (see config.toml of a run)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    settings: SettingArgs,
+}
+
+impl PlanArgs {
+    /// Defaults for the data, with a recipe, or a file.
+    pub(crate) fn begin(&self) -> Result<TrainConfig, Failure> {
+        let mut config = match &self.config {
+            Some(path) => {
+                let place = |error: String| format!("{}: {error}", path.display());
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Failure::bad_input(place(error.to_string())))?;
+                TrainConfig::from_toml(&text, &[])
+                    .map_err(|error| Failure::bad_input(place(error.to_string())))?
+            }
+            None => TrainConfig::for_data(self.data.clone().unwrap_or(DataSpec::Builtin)),
+        };
+        if let Some(data) = &self.data {
+            config.data = data.clone();
+        }
+        if let Some(name) = &self.recipe {
+            config = Recipe::find(name)?.apply(&config)?;
+        }
+        Ok(config)
+    }
+
+    /// The options and `--set` on top of that.
+    pub(crate) fn finish(&self, mut config: TrainConfig) -> Result<TrainConfig, Failure> {
+        self.settings.apply(&mut config)?;
+        let mut config = TrainConfig::from_toml(&config.to_toml()?, &self.set)?;
+        // Wherever the run is continued or evaluated from.
+        config.data = config.data.absolute().map_err(Failure::failed)?;
+        Ok(config)
+    }
+}
+
+/// The settings that people change most.
+#[derive(Debug, Args)]
+#[group(id = "settings", multiple = true)]
+pub(crate) struct SettingArgs {
+    /// Times that all training images are seen [default: 15 for builtin, otherwise 30]
+    #[arg(long, value_name = "N")]
+    epochs: Option<u32>,
+    /// Images of one optimiser update [default: 128 for cifar10, otherwise 32]
+    #[arg(long, alias = "batch", value_name = "N")]
+    batch_size: Option<u32>,
+    /// Compute each batch in this many pieces, to save memory
+    #[arg(long, value_name = "N")]
+    accumulate: Option<u32>,
+    /// Format of feature maps in training; bf16 takes half the memory, on the CPU [default: f32]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionName>,
+    /// Compute feature maps a second time in the reverse pass rather than keep them all: a third more
+    /// work, a fraction of the memory, on the CPU
+    #[arg(long)]
+    gradient_checkpointing: bool,
+    /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; 0.001 with --optimiser adamw]
+    #[arg(
+        long,
+        visible_alias = "learning-rate",
+        value_name = "RATE",
+        allow_negative_numbers = true
+    )]
+    lr: Option<f64>,
+    /// Weight decay
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+    /// Optimiser [default: sgd]
+    #[arg(long, alias = "optimizer", value_enum)]
+    optimiser: Option<OptimiserName>,
+    /// Learning rate over time [default: one-cycle]
+    #[arg(long, value_enum)]
+    schedule: Option<ScheduleName>,
+    /// Loss [default: cross-entropy]
+    #[arg(long, value_enum)]
+    loss: Option<LossName>,
+    /// Probability spread over all classes (cross entropy only)
+    #[arg(long, value_name = "X")]
+    label_smoothing: Option<f32>,
+    /// Scale gradients of a larger global norm down to this
+    #[arg(long, value_name = "NORM")]
+    clip_norm: Option<f64>,
+    /// Random changes to training images
+    #[arg(long, value_enum)]
+    augment: Option<AugmentName>,
+    /// Height and width to which images are brought
+    #[arg(long, value_name = "PIXELS")]
+    input_size: Option<usize>,
+    /// Train on the brightness alone, one channel in place of three colours
+    #[arg(long)]
+    grey: bool,
+    /// Share of the training images to hold out for validation
+    #[arg(long, value_name = "SHARE")]
+    val_fraction: Option<Fraction>,
+    /// Share of unreadable images that is tolerated [default: 0.05]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_unreadable: Option<f64>,
+    /// Steps between checkpoints, besides those at the end of each epoch
+    #[arg(long, value_name = "STEPS")]
+    checkpoint_every: Option<u32>,
+    /// All randomness derives from it; the same seed gives the same bits [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OptimiserName {
+    /// Stochastic gradient descent with Nesterov momentum
+    Sgd,
+    /// Adam with decoupled weight decay
+    Adamw,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScheduleName {
+    /// Up and down once
+    OneCycle,
+    /// Warm-up for a twentieth of the run, then half a cosine
+    Cosine,
+    /// Divided by 10 at 1/2 and 3/4 of the run (He et al. 2015)
+    MultiStep,
+    /// The same throughout
+    Constant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LossName {
+    /// Cross entropy of the softmax
+    CrossEntropy,
+    /// Squared error on one-hot targets
+    #[value(alias = "mean-squared-error")]
+    Mse,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AugmentName {
+    /// Pad by 4 pixels, crop at random, flip
+    Cifar,
+    /// Random resized crops, flip
+    Imagenet,
+    /// Nothing
+    None,
+}
+
+impl SettingArgs {
+    fn apply(&self, config: &mut TrainConfig) -> Result<(), Failure> {
+        if let Some(epochs) = self.epochs.map(u64::from) {
+            let factor = epochs as f64 / config.epochs.max(1) as f64;
+            config.schedule = config.schedule.clone().stretched(factor);
+            config.epochs = epochs;
+        }
+        set(
+            &mut config.batch_size,
+            self.batch_size.map(|size| size as usize),
+        );
+        set(
+            &mut config.accumulate,
+            self.accumulate.map(|pieces| pieces as usize),
+        );
+        set(&mut config.precision, self.precision.map(Into::into));
+        if self.gradient_checkpointing {
+            config.gradient_checkpointing = GradientCheckpointing::On;
+        }
+        set(&mut config.max_unreadable, self.max_unreadable);
+        set(&mut config.seed, self.seed);
+        set_some(&mut config.clip_norm, self.clip_norm);
+        let fraction = self.val_fraction.map(Fraction::get);
+        set_some(&mut config.validation_fraction, fraction);
+        set_some(
+            &mut config.checkpoint_every,
+            self.checkpoint_every.map(u64::from),
+        );
+        if let Some(side) = self.input_size {
+            config.preprocessing.height = side;
+            config.preprocessing.width = side;
+        }
+        if self.grey {
+            config.preprocessing.normalisation = config.preprocessing.normalisation.grey();
+        }
+        if let Some(name) = self.augment {
+            config.augmentation = match name {
+                AugmentName::Cifar => Augmentation::CIFAR,
+                AugmentName::Imagenet => Augmentation::IMAGENET,
+                AugmentName::None => Augmentation::NONE,
+            };
+        }
+        self.apply_optimiser(config);
+        if let Some(name) = self.schedule {
+            config.schedule = schedule(name, config.epochs);
+        }
+        self.apply_loss(config)
+    }
+
+    fn apply_optimiser(&self, config: &mut TrainConfig) {
+        if let Some(name) = self.optimiser {
+            config.optimiser = match name {
+                OptimiserName::Sgd => OptimiserConfig::sgd(0.1),
+                OptimiserName::Adamw => OptimiserConfig::adam_w(1e-3),
+            };
+        }
+        if let Some(rate) = self.lr {
+            config.optimiser = config.optimiser.with_learning_rate(rate);
+        }
+        if let Some(decay) = self.weight_decay {
+            config.optimiser = config.optimiser.with_weight_decay(decay);
+        }
+    }
+
+    fn apply_loss(&self, config: &mut TrainConfig) -> Result<(), Failure> {
+        match self.loss {
+            Some(LossName::Mse) => config.loss = LossConfig::MeanSquaredError,
+            Some(LossName::CrossEntropy) => {
+                config.loss = LossConfig::CrossEntropy {
+                    label_smoothing: 0.0,
+                };
+            }
+            None => {}
+        }
+        match (&mut config.loss, self.label_smoothing) {
+            (_, None) => Ok(()),
+            (LossConfig::CrossEntropy { label_smoothing }, Some(share)) => {
+                *label_smoothing = share;
+                Ok(())
+            }
+            (LossConfig::MeanSquaredError, Some(_)) => Err(Failure::usage(
+                "--label-smoothing goes with cross entropy, not with squared error",
+            )),
+        }
+    }
+}
+
+fn set<T>(setting: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *setting = value;
+    }
+}
+
+fn set_some<T>(setting: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *setting = value;
+    }
+}
+
+fn schedule(name: ScheduleName, epochs: u64) -> ScheduleConfig {
+    let epochs = epochs as f64;
+    match name {
+        ScheduleName::OneCycle => ScheduleConfig::one_cycle(),
+        ScheduleName::Cosine => ScheduleConfig::Cosine {
+            warmup_epochs: epochs / 20.0,
+        },
+        ScheduleName::MultiStep => ScheduleConfig::MultiStep {
+            milestone_epochs: vec![epochs / 2.0, epochs * 3.0 / 4.0],
+            factor: 0.1,
+        },
+        ScheduleName::Constant => ScheduleConfig::Constant,
+    }
+}
