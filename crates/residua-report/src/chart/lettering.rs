@@ -29,8 +29,10 @@ fn advance(character: char) -> f64 {
 pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
     /// No chart shows more of a name, and names may be of any length.
     const LONGEST: usize = 120;
+    /// A width that was taken from the text itself, and added to something and taken from it again.
+    const ROUNDING: f64 = 1e-6;
     let start: Vec<char> = text.chars().take(LONGEST + 1).collect();
-    if start.len() <= LONGEST && text_width(text, size) <= width {
+    if start.len() <= LONGEST && text_width(text, size) <= width + ROUNDING {
         return text.to_owned();
     }
     let characters: Vec<char> = text.chars().collect();

@@ -96,6 +96,11 @@ impl LineChart {
         Self { series, ..self }
     }
 
+    /// The same in another size.
+    pub fn sized(self, size: Size) -> Self {
+        Self { size, ..self }
+    }
+
     fn look(&self, number: usize) -> Look {
         let chosen = self.series.get(number).and_then(|series| series.look);
         chosen.unwrap_or_else(|| Look::numbered(number))

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use residua::core::run::RunFolder;
-use residua::watch::dashboard::{self, WatchOptions};
+use residua::watch::dashboard::{self, WatchOptions, restore_terminal};
 use residua::watch::listing::{RunEntry, list_runs};
 use residua::watch::tensorboard;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::output::{self, Column, percent};
 
 #[derive(Debug, Args)]
@@ -86,6 +86,12 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
 
 fn watch(run: &Path, exit: bool) -> Result<(), Failure> {
     let folder = RunFolder::open(run).map_err(Failure::bad_input)?;
+    // A signal ends the process without passing by the dashboard.
+    ctrlc::set_handler(|| {
+        restore_terminal();
+        std::process::exit(Status::Interrupted as i32);
+    })
+    .map_err(Failure::failed)?;
     let options = WatchOptions {
         stay_at_end: !exit,
         ..WatchOptions::default()

@@ -4,7 +4,7 @@
 use clap::Args;
 use residua::core::run::RunFolder;
 use residua::graph::catalog;
-use residua::report::chart::{Axis, Line, LineChart, Look, Point, Series, Unit};
+use residua::report::chart::{Axis, Line, LineChart, Look, Point, Series, Size, Unit};
 use residua::report::study::{Section, Study};
 use residua::report::table::{Column, Table};
 use serde::Serialize;
@@ -281,6 +281,7 @@ fn errors_chart(members: &[Member]) -> LineChart {
         Axis::new("error").written(Unit::Percent),
     )
     .with_series(series)
+    .sized(Size::PAGE)
 }
 
 fn curves_chart(
@@ -302,6 +303,7 @@ fn curves_chart(
         Axis::new("error").written(Unit::Percent),
     )
     .with_series(series.collect())
+    .sized(Size::PAGE)
 }
 
 fn table(members: &[Member]) -> Table {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clap::Args;
 use residua::graph::catalog;
-use residua::report::chart::{Axis, LineChart, Point, Scale, Series, Unit};
+use residua::report::chart::{Axis, LineChart, Point, Scale, Series, Size, Unit};
 use residua::report::study::{Section, Study};
 use residua::train::Probe;
 use residua::train::probe::LayerFigure;
@@ -166,6 +166,7 @@ fn page(members: &[Member], settings: &str) -> Study {
         });
         LineChart::new(title, Axis::new("layer").written(Unit::Whole), axis)
             .with_series(series.collect())
+            .sized(Size::PAGE)
     };
     let norm = || Axis::new("norm of the gradient").scaled(Scale::Logarithmic);
     let deviation = || Axis::new("standard deviation");
@@ -249,7 +250,8 @@ fn through_training(member: &Member) -> Section {
         Axis::new("step").written(Unit::Whole),
         Axis::new("norm of the gradient").scaled(Scale::Logarithmic),
     )
-    .with_series(series.collect());
+    .with_series(series.collect())
+    .sized(Size::PAGE);
     Section::new(
         format!("{} through training", member.model),
         "Some of its layers, by their numbers and names.",
