@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use residua_graph::{NodeId, Operation, Step, StepKind};
 use residua_kernels::convolution::fused;
-use residua_kernels::feature_map::{GradientSums, NormGradient, OutputGradient, finish};
+use residua_kernels::feature_map::{
+    GradientSums, MapViewMut, NormGradient, OutputGradient, finish,
+};
 use residua_kernels::{Buffer, BufferPool, Element, elementwise, reduce};
 
 use crate::engine::Gradient;
@@ -20,7 +22,8 @@ use crate::layout::{Layout, checked};
 use crate::norm::NormFactors;
 use crate::record::{SharedBuffer, Values};
 use crate::segments::Segment;
-use crate::value::{NormValue, ShortcutValue, Value};
+use crate::stored::Held;
+use crate::value::{NormValue, Reading, ShortcutValue, Value};
 use crate::vectors::VectorPool;
 
 /// A reverse pass in progress.
@@ -64,7 +67,7 @@ enum SumSoFar<E> {
 
 /// A normalisation between a value and the gradient at hand.
 struct Through<E> {
-    x: SharedBuffer<E>,
+    x: Held<E>,
     factors: Arc<NormFactors>,
 }
 
@@ -122,6 +125,11 @@ impl<'a, E: Element> Backward<'a, E> {
         if !segment.is_recomputed {
             return;
         }
+        // All readers of the last one are done, and it comes again, unless it is the images.
+        let last = self.layout.steps[segment.steps.end - 1].output;
+        if self.layout.graph.node(last).operation != Operation::Input {
+            self.values.of_node[last.index()] = None;
+        }
         let placeholder = Values::new(self.values.batch, 0, self.values.randomness);
         let values = std::mem::replace(&mut self.values, placeholder);
         let mut forward = Forward::continuing(
@@ -134,7 +142,6 @@ impl<'a, E: Element> Backward<'a, E> {
         forward.run(segment.steps.clone(), Keep::All);
         self.values = forward.values;
         // Its gradient was complete before it was known to be a normalisation.
-        let last = self.layout.steps[segment.steps.end - 1].output;
         if self.gradients[last.index()].missing == 0 {
             self.complete(last);
         }
@@ -216,7 +223,7 @@ impl<'a, E: Element> Backward<'a, E> {
         self.set_result(norm, 0, std::mem::take(&mut factors.scale_gradient));
         self.set_result(norm, 1, std::mem::take(&mut factors.shift_gradient));
         let through = Through {
-            x: Arc::clone(&value.x),
+            x: value.x.hold(),
             factors: Arc::new(factors),
         };
         let is_convolution = matches!(
@@ -230,17 +237,17 @@ impl<'a, E: Element> Backward<'a, E> {
             slot.through = Some(through);
             return;
         }
-        let channels = self.layout.channels(input);
+        let (channels, width) = (self.layout.channels(input), self.layout.width(input));
         let seen = output_gradient(gradient, Some(&through));
         let target = match self.gradients[input.index()].sum.take() {
             Some(SumSoFar::Map(sum)) => {
                 let mut sum = self.exclusive(sum);
-                checked(seen.add_to(channels, &mut sum));
+                checked(seen.add_to(channels, MapViewMut::apart(&mut sum, width)));
                 sum
             }
             _ => {
-                let mut target = self.memory.maps.take(gradient.len());
-                checked(seen.evaluate(channels, &mut target));
+                let mut target = self.memory.maps.take(gradient.len() / channels * width);
+                checked(seen.evaluate(channels, MapViewMut::apart(&mut target, width)));
                 target
             }
         };
@@ -269,7 +276,8 @@ impl<'a, E: Element> Backward<'a, E> {
         let weight = self.entry(node, 0);
         let mut weight_gradient = self.memory.vectors.take(weight.len());
         let value = self.value(input).clone();
-        let source = value.source();
+        let reading = value.read();
+        let source = reading.source();
         let seen = output_gradient(&gradient, through.as_ref());
         if self.layout.graph.node(input).operation == Operation::Input {
             let pass = fused::WeightGradientPass {
@@ -283,15 +291,15 @@ impl<'a, E: Element> Backward<'a, E> {
         }
         let (mut target, add_to_output) = match self.gradients[input.index()].sum.take() {
             Some(SumSoFar::Map(sum)) => (self.exclusive(sum), true),
-            _ => (self.memory.maps.take(value.len()), false),
+            _ => (value.alike(self.memory.maps), false),
         };
         let last = self.contribute(input);
-        let norms = match &value {
-            Value::Norm(norm) if last => norm.norms(),
+        let norms = match &reading {
+            Reading::Norm(norm) if last => norm.norms(),
             _ => Vec::new(),
         };
-        let finish = match &value {
-            Value::Norm(norm) if last => Some(norm.finish(&norms)),
+        let finish = match &reading {
+            Reading::Norm(norm) if last => Some(norm.finish(&norms)),
             _ => None,
         };
         let pass = fused::InputGradientPass {
@@ -339,9 +347,10 @@ impl<'a, E: Element> Backward<'a, E> {
             return;
         };
         let mut sum = self.exclusive(sum);
-        let norms = norm.norms();
+        let reading = norm.read();
+        let norms = reading.norms();
         let channels = self.layout.channels(node);
-        let sums = checked(finish(&norm.finish(&norms), channels, &mut sum));
+        let sums = checked(finish(&reading.finish(&norms), channels, &mut sum));
         let slot = &mut self.gradients[node.index()];
         slot.sums = Some(sums);
         slot.sum = Some(SumSoFar::Map(Arc::new(sum)));
@@ -408,7 +417,7 @@ fn output_gradient<'b, E: Element>(
     OutputGradient {
         gradient,
         norm: through.map(|through| NormGradient {
-            values: &through.x,
+            values: through.x.view(),
             gradient_factor: &through.factors.gradient_factor,
             value_factor: &through.factors.value_factor,
             constant: &through.factors.constant,

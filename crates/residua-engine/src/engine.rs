@@ -79,6 +79,12 @@ impl Engine {
         }
     }
 
+    /// Bytes of feature maps that earlier steps have left for later ones: as much as a step needs at
+    /// once, when none is in progress.
+    pub fn unused_bytes(&self) -> usize {
+        self.pool.unused_bytes()
+    }
+
     /// Gives the memory of earlier steps back to the system.
     pub fn release_memory(&self) {
         self.pool.clear();

@@ -8,13 +8,14 @@ use std::sync::{Arc, OnceLock};
 use residua_core::seed::SeedStream;
 use residua_graph::{BatchNorm, NodeId, Operation, StepKind};
 use residua_kernels::convolution::fused;
-use residua_kernels::feature_map::{BatchMoments, measure};
+use residua_kernels::feature_map::{BatchMoments, MapView, measure};
 use residua_kernels::{Buffer, BufferPool, Element};
 
 use crate::engine::NormStatistics;
 use crate::layout::{Layout, checked};
 use crate::norm::NormState;
 use crate::record::Values;
+use crate::stored::Stored;
 use crate::value::{NormValue, ShortcutValue, Value};
 
 /// Which statistics normalise.
@@ -29,6 +30,7 @@ pub(crate) enum Mode {
 /// Which values outlive their last reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
+    /// All that a reverse pass needs.
     All,
     None,
 }
@@ -92,7 +94,7 @@ impl<'a, E: Element> Forward<'a, E> {
     pub(crate) fn begin(&mut self, images: &[f32]) {
         let mut map = self.buffer(images.len());
         checked(residua_kernels::feature_map::convert(images, &mut map));
-        self.values.of_node[0] = Some(Value::Map(Arc::new(map)));
+        self.values.of_node[0] = Some(Value::whole(map));
     }
 
     /// Runs some of the steps.
@@ -122,7 +124,7 @@ impl<'a, E: Element> Forward<'a, E> {
     pub(crate) fn pin(&mut self, node: NodeId) {
         self.reads[node.index()] += 1;
         if let Value::Norm(_) = self.value(node) {
-            let stored = Value::Map(self.map(node));
+            let stored = Value::Map(self.stored(node));
             self.values.of_node[node.index()] = Some(stored);
         }
     }
@@ -150,8 +152,9 @@ impl<'a, E: Element> Forward<'a, E> {
         };
         let mut kept = keep.map(|norm| self.buffer(norm.x.len()));
         let mut output = self.buffer(geometry.output_length());
+        let reading = value.read();
         let pass = fused::ForwardPass {
-            source: value.source(),
+            source: reading.source(),
             weight: self.entry(node, 0),
             bias: bias.then(|| self.entry(node, 1)),
             output: &mut output,
@@ -162,7 +165,7 @@ impl<'a, E: Element> Forward<'a, E> {
         if let (Some(norm), Some(kept)) = (keep, kept) {
             norm.stored.get_or_init(|| Arc::new(kept));
         }
-        Value::Map(Arc::new(output))
+        Value::whole(output)
     }
 
     fn norm(
@@ -176,8 +179,8 @@ impl<'a, E: Element> Forward<'a, E> {
             unreachable!("the fusion pass calls batch normalisations norms")
         };
         let input = self.layout.graph.node(node).inputs[0];
-        let x = self.map(input);
-        let norm = self.norm_state(node, input, settings, &x);
+        let x = self.stored(input);
+        let norm = self.norm_state(node, input, settings, x.hold().view());
         let shortcut = added.map(|added| match self.value(added) {
             Value::Norm(norm) if self.is_bare_projection(added, norm) => {
                 ShortcutValue::Norm(Arc::clone(norm))
@@ -213,7 +216,7 @@ impl<'a, E: Element> Forward<'a, E> {
         node: NodeId,
         input: NodeId,
         settings: BatchNorm,
-        x: &Buffer<E>,
+        x: MapView<'_, E>,
     ) -> NormState {
         let (scale, shift) = (self.entry(node, 0), self.entry(node, 1));
         if self.mode == Mode::Infer {
@@ -232,7 +235,7 @@ impl<'a, E: Element> Forward<'a, E> {
     }
 
     /// The moments of a value, which whoever computed it may have taken.
-    fn moments_of(&mut self, node: NodeId, value: &Buffer<E>) -> BatchMoments {
+    fn moments_of(&mut self, node: NodeId, value: MapView<'_, E>) -> BatchMoments {
         let channels = self.layout.channels(node);
         let moments = &mut self.moments[node.index()];
         moments
@@ -243,6 +246,10 @@ impl<'a, E: Element> Forward<'a, E> {
     fn value(&self, node: NodeId) -> &Value<E> {
         let value = self.values.of_node[node.index()].as_ref();
         value.expect("a step reads only what earlier steps have produced")
+    }
+
+    fn stored(&self, node: NodeId) -> Stored<E> {
+        { self.value(node) }.stored(self.layout.channels(node), self.pool)
     }
 
     fn map(&self, node: NodeId) -> Arc<Buffer<E>> {
@@ -257,7 +264,7 @@ impl<'a, E: Element> Forward<'a, E> {
     fn release(&mut self, node: NodeId, keep: Keep) {
         let reads = &mut self.reads[node.index()];
         *reads -= 1;
-        if *reads == 0 && keep == Keep::None {
+        if *reads == 0 && (keep == Keep::None || self.layout.is_only_copied(node)) {
             self.values.of_node[node.index()] = None;
             self.values.notes[node.index()] = None;
         }

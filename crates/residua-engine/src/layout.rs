@@ -18,6 +18,8 @@ use residua_kernels::linear::LinearGeometry;
 use residua_kernels::pooling::{AverageGeometry, MaxGeometry, PoolingSpec};
 use residua_kernels::shortcut::ShortcutGeometry;
 
+use crate::dense_blocks::DenseBlocks;
+
 /// The tensors of a graph's state that an engine reads: all but the batch counts, node by node.
 pub fn state_entries(graph: &Graph) -> impl Iterator<Item = StateEntry> {
     let state = graph.ids().flat_map(|id| graph.state_of(id));
@@ -33,6 +35,7 @@ pub(crate) struct Layout {
     first_entry: Vec<usize>,
     /// Steps that read each node's value, in their order.
     readers: Vec<Vec<usize>>,
+    pub(crate) dense_blocks: DenseBlocks,
 }
 
 impl Layout {
@@ -55,6 +58,7 @@ impl Layout {
         }
         Self {
             graph: graph.clone(),
+            dense_blocks: DenseBlocks::new(graph, &steps, &readers),
             steps,
             first_entry,
             readers,
@@ -117,6 +121,16 @@ impl Layout {
         })
     }
 
+    /// Whether no reverse pass needs a value: a convolution's does without what it has computed, a
+    /// concatenation's without what it has copied.
+    pub(crate) fn is_only_copied(&self, node: NodeId) -> bool {
+        let operation = |node| self.graph.node(node).operation;
+        let mut readers = self.readers[node.index()].iter();
+        matches!(operation(node), Operation::Convolution(_))
+            && readers
+                .all(|&reader| matches!(operation(self.steps[reader].output), Operation::Concat(_)))
+    }
+
     fn reads_every_pixel(&self, convolution: NodeId) -> bool {
         match self.graph.node(convolution).operation {
             Operation::Convolution(settings) => {
@@ -140,6 +154,12 @@ impl Layout {
     /// Channels of a node's value.
     pub(crate) fn channels(&self, node: NodeId) -> usize {
         self.graph.shape_of(node).channels()
+    }
+
+    /// Channels of the map that holds a node's value, and of the one that holds its gradient.
+    pub(crate) fn width(&self, node: NodeId) -> usize {
+        let width = self.dense_blocks.width(node);
+        width.unwrap_or_else(|| self.channels(node))
     }
 
     pub(crate) fn convolution(&self, node: NodeId, batch: usize) -> ConvolutionGeometry {
@@ -255,7 +275,7 @@ impl Layout {
             .map(|input| {
                 let shape = self.graph.shape_of(*input);
                 let (length, pitch) = match axis {
-                    Axis::Channels => (shape.channels(), whole.channels()),
+                    Axis::Channels => (shape.channels(), self.width(node)),
                     Axis::Rows => (shape.elements(), whole.elements()),
                 };
                 let part = Part {

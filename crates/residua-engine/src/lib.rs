@@ -41,12 +41,14 @@
 //! The same call gives the same bits for any number of threads.
 
 mod backward;
+mod dense_blocks;
 mod engine;
 mod forward;
 mod layout;
 mod norm;
 mod record;
 mod segments;
+mod stored;
 mod value;
 mod vectors;
 

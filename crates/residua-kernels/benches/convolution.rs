@@ -10,7 +10,9 @@ use residua_kernels::convolution::fused::{
     weight_gradient,
 };
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
-use residua_kernels::feature_map::{Affine, Finish, NormGradient, OutputGradient, Source, convert};
+use residua_kernels::feature_map::{
+    Affine, Finish, MapView, NormGradient, OutputGradient, Source, convert,
+};
 use residua_kernels::{Buffer, BufferPool, Element};
 
 /// Name, batch, image size, input and output channels, kernel, stride.
@@ -117,7 +119,7 @@ fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
                 scale: &before_channels,
                 shift: &before_channels,
             }),
-            ..Source::stored(&values)
+            ..Source::stored(&values[..])
         };
         let source = Source {
             rectified: true,
@@ -126,13 +128,13 @@ fn convolutions<E: Element>(criterion: &mut Criterion, format: &str) {
         let gradient = OutputGradient {
             gradient: &behind,
             norm: Some(NormGradient {
-                values: &behind,
+                values: (&behind[..]).into(),
                 gradient_factor: &channels,
                 value_factor: &channels,
                 constant: &channels,
             }),
         };
-        let norms = [(&values[..], &before_channels[..])];
+        let norms = [(MapView::from(&values[..]), &before_channels[..])];
         let finish = Finish {
             mask: Some(unrectified),
             norms: &norms,

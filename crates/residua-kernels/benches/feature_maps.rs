@@ -6,8 +6,8 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use residua_kernels::feature_map::{
-    Affine, Finish, NormGradient, OutputGradient, Shortcut, Source, convert, evaluate, finish,
-    measure,
+    Affine, Finish, MapView, NormGradient, OutputGradient, Shortcut, Source, convert, evaluate,
+    finish, measure,
 };
 use residua_kernels::linear::{self, LinearGeometry};
 use residua_kernels::optimiser::{AdamW, Sgd};
@@ -46,15 +46,15 @@ fn maps<E: Element>(criterion: &mut Criterion, format: &str) {
             shift: &per_channel,
         });
         let source = Source {
-            values: &values,
+            values: (&values[..]).into(),
             affine,
             shortcut: Some(Shortcut {
-                values: &added,
+                values: (&added[..]).into(),
                 affine: None,
             }),
             rectified: true,
         };
-        let norms = [(&values[..], &per_channel[..])];
+        let norms = [(MapView::from(&values[..]), &per_channel[..])];
         let mask = Source {
             rectified: false,
             ..source
@@ -66,7 +66,7 @@ fn maps<E: Element>(criterion: &mut Criterion, format: &str) {
         let gradient = OutputGradient {
             gradient: &added,
             norm: Some(NormGradient {
-                values: &values,
+                values: (&values[..]).into(),
                 gradient_factor: &per_channel,
                 value_factor: &per_channel,
                 constant: &per_channel,
@@ -75,13 +75,13 @@ fn maps<E: Element>(criterion: &mut Criterion, format: &str) {
         let mut group = criterion.benchmark_group(format!("{name}/{format}"));
         group.throughput(Throughput::Elements(length as u64));
         group.bench_function("moments", |bencher| {
-            bencher.iter(|| measure(black_box(&values), channels));
+            bencher.iter(|| measure(black_box(&values[..]).into(), channels));
         });
         group.bench_function("norm, addition and rectifier", |bencher| {
             bencher.iter(|| evaluate(&source, channels, black_box(&mut target)));
         });
         group.bench_function("gradient of a norm", |bencher| {
-            bencher.iter(|| gradient.evaluate(channels, black_box(&mut target)));
+            bencher.iter(|| gradient.evaluate(channels, black_box(&mut target[..]).into()));
         });
         group.bench_function("mask and sums of a gradient", |bencher| {
             bencher.iter(|| finish(&last_step, channels, black_box(&mut target)));

@@ -27,7 +27,16 @@ impl BufferPool {
     /// A buffer of `length` elements with unspecified contents: what an earlier use left there, or
     /// zeros.
     pub fn take<E: Element>(&self, length: usize) -> Buffer<E> {
-        let lines = lines_for::<E>(length);
+        self.take_within(length, length)
+    }
+
+    /// The same in memory for `room` elements, which requests of different lengths share.
+    ///
+    /// # Panics
+    /// If there is less room than the length.
+    pub fn take_within<E: Element>(&self, length: usize, room: usize) -> Buffer<E> {
+        assert!(length <= room, "{length} elements need more than {room}");
+        let lines = lines_for::<E>(room);
         let mut free = self
             .0
             .lock()
@@ -44,6 +53,15 @@ impl BufferPool {
             pool: self.clone(),
             element: PhantomData,
         }
+    }
+
+    /// Bytes of unused memory: of all, when every buffer has returned.
+    pub fn unused_bytes(&self) -> usize {
+        let free = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        free.iter().map(|lines| size_of_val(&lines[..])).sum()
     }
 
     /// Gives unused memory back to the system.
@@ -115,6 +133,13 @@ mod tests {
         assert_ne!(other.as_ptr() as usize, address);
         let again: Buffer<half::bf16> = pool.take(80);
         assert_eq!((again.len(), again.as_ptr() as usize), (80, address));
+        assert_eq!(pool.unused_bytes(), 0);
+        drop(again);
+        let within: Buffer<f32> = pool.take_within(3, 40);
+        assert_eq!((within.len(), within.as_ptr() as usize), (3, address));
+        drop((other, within));
+        assert_eq!(pool.unused_bytes(), (7 + 3) * LINE);
         pool.clear();
+        assert_eq!(pool.unused_bytes(), 0);
     }
 }

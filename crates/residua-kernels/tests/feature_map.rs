@@ -6,7 +6,7 @@ mod support;
 use half::bf16;
 use proptest::prelude::*;
 use residua_kernels::feature_map::{
-    Finish, NormGradient, OutputGradient, Source, convert, evaluate, finish, measure,
+    Finish, MapView, NormGradient, OutputGradient, Source, convert, evaluate, finish, measure,
 };
 use support::maps::{Format, Parts, assert_near, in_every_set, map};
 use support::numbers;
@@ -34,7 +34,7 @@ fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
     let exact: Vec<f64> = target.iter().map(|number| number.exact()).collect();
     assert_near("converted", &wide, &exact, 0.0);
 
-    let moments = measure(&parts.values, channels).unwrap();
+    let moments = measure((&parts.values[..]).into(), channels).unwrap();
     assert_eq!(moments.count, pixels);
     for channel in 0..channels {
         let column = parts.values.iter().skip(channel).step_by(channels);
@@ -50,7 +50,7 @@ fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
     let gradient = OutputGradient {
         gradient: &parts.shortcut,
         norm: parts.has_affine.then_some(NormGradient {
-            values: &parts.values,
+            values: (&parts.values[..]).into(),
             gradient_factor: &parts.affine[0],
             value_factor: &parts.affine[1],
             constant: &parts.affine[2],
@@ -67,13 +67,15 @@ fn check_maps<E: Format>(pixels: usize, channels: usize, parts: [bool; 3]) {
             }
         })
         .collect();
-    gradient.evaluate(channels, &mut target).unwrap();
+    gradient
+        .evaluate(channels, (&mut target[..]).into())
+        .unwrap();
     assert_near("output gradient", &target, &expected, 3.0);
     let mut sums = parts.shortcut.clone();
     let expected: Vec<f64> = { expected.iter().zip(&sums) }
         .map(|(gradient, before)| gradient + before.exact())
         .collect();
-    gradient.add_to(channels, &mut sums).unwrap();
+    gradient.add_to(channels, (&mut sums[..]).into()).unwrap();
     assert_near("output gradient added", &sums, &expected, 3.0);
     check_finish(&parts, pixels);
 }
@@ -87,6 +89,9 @@ fn check_finish<E: Format>(parts: &Parts<E>, pixels: usize) {
         (&parts.shortcut[..], &mean[..]),
     ];
     let norms = &norms[..1 + usize::from(parts.has_shortcut)];
+    let views: Vec<_> = { norms.iter() }
+        .map(|(values, mean)| (MapView::from(*values), *mean))
+        .collect();
     // The mask is where the source is positive before its rectifier.
     let unrectified = Source {
         rectified: false,
@@ -94,7 +99,7 @@ fn check_finish<E: Format>(parts: &Parts<E>, pixels: usize) {
     };
     let rest = Finish {
         mask: parts.rectified.then_some(unrectified),
-        norms,
+        norms: &views,
     };
     let mut gradient = before.clone();
     let sums = finish(&rest, channels, &mut gradient).unwrap();
@@ -145,7 +150,7 @@ proptest! {
 
 #[test]
 fn parts_that_do_not_fit_are_named() {
-    let source = Source::stored(&[0.0f32; 12]);
+    let source = Source::stored(&[0.0f32; 12][..]);
     let error = evaluate(&source, 5, &mut [0.0; 12]).unwrap_err();
     assert_eq!(
         error.to_string(),

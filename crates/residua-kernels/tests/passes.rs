@@ -11,7 +11,7 @@ use residua_kernels::convolution::fused::{
     weight_gradient,
 };
 use residua_kernels::convolution::{ConvolutionGeometry, ConvolutionSpec};
-use residua_kernels::feature_map::{Finish, NormGradient, OutputGradient, Source};
+use residua_kernels::feature_map::{Finish, MapView, NormGradient, OutputGradient, Source};
 use support::maps::{Format, Parts, assert_near, in_every_set, map};
 use support::{for_each_product, numbers};
 
@@ -81,14 +81,16 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3], end
     let gradient = OutputGradient {
         gradient: &behind.shortcut,
         norm: Some(NormGradient {
-            values: &behind.values,
+            values: (&behind.values[..]).into(),
             gradient_factor: &behind.affine[0],
             value_factor: &behind.affine[1],
             constant: &behind.affine[2],
         }),
     };
     let mut stored = vec![E::default(); geometry.output_length()];
-    gradient.evaluate(outputs, &mut stored).unwrap();
+    gradient
+        .evaluate(outputs, (&mut stored[..]).into())
+        .unwrap();
     let sources = read.reference();
     let gradients: Vec<f64> = stored.iter().map(|number| number.exact()).collect();
 
@@ -157,13 +159,16 @@ fn check_passes<E: Format>(geometry: &ConvolutionGeometry, parts: [bool; 3], end
         (&read.shortcut[..], &mean[..]),
     ];
     let norms = &norms[..1 + usize::from(ends.second_norm)];
+    let views: Vec<_> = { norms.iter() }
+        .map(|(values, mean)| (MapView::from(*values), *mean))
+        .collect();
     let unrectified = Source {
         rectified: false,
         ..read.source()
     };
     let finish = Finish {
         mask: read.rectified.then_some(unrectified),
-        norms,
+        norms: &views,
     };
     let input_pass = |output| InputGradientPass {
         gradient,
@@ -238,7 +243,7 @@ fn bits_of_both<E: Format>(geometry: &ConvolutionGeometry, threads: usize) -> [V
     let behind = Parts::<E>::new(geometry.output_length() / outputs, outputs, [true; 3]);
     let weight = numbers(9, geometry.weight_length());
     let mean = numbers(8, inputs);
-    let norms = [(&read.values[..], &mean[..])];
+    let norms = [(MapView::from(&read.values[..]), &mean[..])];
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let mut output = vec![E::rounded(f32::NAN); geometry.input_length()];
     let mut weight_gradient = vec![f32::NAN; weight.len()];
@@ -329,7 +334,7 @@ fn check_large_maps<E: Format>() {
             moments: asked,
         };
         let moments = forward(geometry, pass).unwrap();
-        let norms = [(values, &mean[..])];
+        let norms = [(MapView::from(values), &mean[..])];
         let pass = InputGradientPass {
             gradient: OutputGradient::stored(values),
             weight: &weight,

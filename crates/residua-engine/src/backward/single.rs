@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use residua_graph::{Activation, NodeId, Operation, Step};
-use residua_kernels::chunks::copy_chunks;
+use residua_graph::{Activation, Axis, NodeId, Operation, Step};
+use residua_kernels::chunks::{add_chunks, copy_chunks};
 use residua_kernels::dropout::DropRule;
 use residua_kernels::{
     Buffer, Element, activation, attention, channel_convolution, channel_summary, dropout,
@@ -11,6 +11,7 @@ use residua_kernels::{
 };
 
 use super::{Backward, SumSoFar};
+use crate::dense_blocks::Position;
 use crate::layout::{Part, checked, drop_rule, kernel_activation, pixels};
 use crate::record::{Note, SharedBuffer};
 
@@ -95,12 +96,7 @@ impl<E: Element> Backward<'_, E> {
                 });
             }
             Operation::Slice(_) => self.slice(node, input(0), &gradient),
-            Operation::Concat(axis) => {
-                let parts = layout.parts(node, axis);
-                for (id, part) in step.inputs.iter().zip(parts) {
-                    self.part(*id, part, &gradient);
-                }
-            }
+            Operation::Concat(axis) => self.concatenation(node, &step.inputs, axis, gradient),
             Operation::Add => {
                 self.add_map(input(0), Arc::clone(&gradient));
                 self.add_map(input(1), gradient);
@@ -159,8 +155,7 @@ impl<E: Element> Backward<'_, E> {
 
     /// Adds what `compute` writes to the gradient of a map.
     fn pass_on(&mut self, input: NodeId, compute: impl FnOnce(&mut [E])) {
-        let length = self.value(input).len();
-        let mut target = self.memory.maps.take::<E>(length);
+        let mut target = self.value(input).alike(self.memory.maps);
         compute(&mut target);
         self.add_map(input, Arc::new(target));
     }
@@ -245,20 +240,62 @@ impl<E: Element> Backward<'_, E> {
         self.set_result(node, 1, width_gradient);
     }
 
+    fn concatenation(
+        &mut self,
+        node: NodeId,
+        inputs: &[NodeId],
+        axis: Axis,
+        gradient: SharedBuffer<E>,
+    ) {
+        let mut parts = { inputs.iter().copied() }.zip(self.layout.parts(node, axis));
+        let before = match self.layout.dense_blocks.position(node) {
+            Some(Position::Middle | Position::Last) => parts.next(),
+            Some(Position::First) | None => None,
+        };
+        for (input, part) in parts {
+            self.part(input, part, &gradient);
+        }
+        if let Some((before, part)) = before {
+            self.pass_on_prefix(before, part, gradient);
+        }
+    }
+
+    /// What the concatenation before receives: the first channels of the same map.
+    fn pass_on_prefix(&mut self, before: NodeId, part: Part, gradient: SharedBuffer<E>) {
+        self.contribute(before);
+        let sum = match self.gradients[before.index()].sum.take() {
+            Some(SumSoFar::Map(contribution)) => {
+                let mut sum = self.exclusive(gradient);
+                let (chunks, count) = (part.whole, sum.len() / part.whole.pitch);
+                checked(add_chunks(
+                    &contribution,
+                    chunks,
+                    &mut sum,
+                    chunks,
+                    part.length,
+                    count,
+                ));
+                Arc::new(sum)
+            }
+            _ => gradient,
+        };
+        self.gradients[before.index()].sum = Some(SumSoFar::Map(sum));
+    }
+
     /// The gradient of one part of a concatenation.
     fn part(&mut self, input: NodeId, part: Part, gradient: &[E]) {
-        self.pass_on(input, |target| {
-            let count = target.len() / part.length;
-            let (whole, alone) = (part.whole, part.alone());
-            checked(copy_chunks(
-                gradient,
-                whole,
-                target,
-                alone,
-                part.length,
-                count,
-            ));
-        });
+        let (whole, alone) = (part.whole, part.alone());
+        let count = gradient.len() / whole.pitch;
+        let mut target = self.memory.maps.take(count * part.length);
+        checked(copy_chunks(
+            gradient,
+            whole,
+            &mut target,
+            alone,
+            part.length,
+            count,
+        ));
+        self.add_map(input, Arc::new(target));
     }
 
     /// The gradient of what a part was taken from, which is zero elsewhere.

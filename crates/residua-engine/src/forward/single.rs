@@ -12,8 +12,10 @@ use residua_kernels::{
 };
 
 use super::{Forward, Mode};
-use crate::layout::{checked, drop_rule, kernel_activation, pixels};
+use crate::dense_blocks::Position;
+use crate::layout::{Part, checked, drop_rule, kernel_activation, pixels};
 use crate::record::Note;
+use crate::stored::{Prefix, Stored};
 use crate::value::Value;
 
 impl<E: Element> Forward<'_, E> {
@@ -33,7 +35,7 @@ impl<E: Element> Forward<'_, E> {
                 let source = self.map(input(0));
                 let mut target = self.buffer(geometry.output_length());
                 checked(pooling::average_forward(&geometry, &source, &mut target));
-                Value::Map(Arc::new(target))
+                Value::whole(target)
             }
             Operation::GlobalAveragePool => {
                 let geometry = self.layout.average_pool(node, self.values.batch);
@@ -55,7 +57,7 @@ impl<E: Element> Forward<'_, E> {
                 let source = self.map(input(0));
                 let mut target = self.buffer(source.len() / channels * 2);
                 checked(channel_summary::forward(channels, &source, &mut target));
-                Value::Map(Arc::new(target))
+                Value::whole(target)
             }
             Operation::ChannelConvolution(_) => {
                 let (channels, weight) = (self.layout.channels(node), self.entry(node, 0));
@@ -83,14 +85,14 @@ impl<E: Element> Forward<'_, E> {
                     width,
                     &mut target,
                 ));
-                Value::Map(Arc::new(target))
+                Value::whole(target)
             }
             Operation::ZeroPadShortcut(_) => {
                 let geometry = self.layout.zero_pad(node, self.values.batch);
                 let source = self.map(input(0));
                 let mut target = self.buffer(geometry.output_length());
                 checked(shortcut::forward(&geometry, &source, &mut target));
-                Value::Map(Arc::new(target))
+                Value::whole(target)
             }
             Operation::Slice(_) => self.slice(node, input(0)),
             Operation::Concat(axis) => self.concatenate(node, &step.inputs, axis),
@@ -100,7 +102,7 @@ impl<E: Element> Forward<'_, E> {
                 let (map, numbers) = (self.map(input(0)), self.map(input(1)));
                 let mut target = self.buffer(map.len());
                 checked(gate::forward(&geometry, &map, &numbers, &mut target));
-                Value::Map(Arc::new(target))
+                Value::whole(target)
             }
             Operation::Linear(_) => self.linear(node, input(0)),
         }
@@ -111,7 +113,7 @@ impl<E: Element> Forward<'_, E> {
         let source = self.map(input);
         let mut target = self.buffer(source.len());
         compute(&source, &mut target);
-        Value::Map(Arc::new(target))
+        Value::whole(target)
     }
 
     /// A vector or a map of the same size.
@@ -169,7 +171,7 @@ impl<E: Element> Forward<'_, E> {
             &mut target,
         ));
         self.values.notes[node.index()] = Some(Note::Groups(statistics));
-        Value::Map(Arc::new(target))
+        Value::whole(target)
     }
 
     fn max_pool(&mut self, node: NodeId, input: NodeId) -> Value<E> {
@@ -184,7 +186,7 @@ impl<E: Element> Forward<'_, E> {
             &mut positions,
         ));
         self.values.notes[node.index()] = Some(Note::Positions(positions));
-        Value::Map(Arc::new(target))
+        Value::whole(target)
     }
 
     fn slice(&self, node: NodeId, input: NodeId) -> Value<E> {
@@ -200,27 +202,53 @@ impl<E: Element> Forward<'_, E> {
             part.length,
             length / part.length,
         ));
-        Value::Map(Arc::new(target))
+        Value::whole(target)
     }
 
     fn concatenate(&mut self, node: NodeId, inputs: &[NodeId], axis: Axis) -> Value<E> {
-        let length = self.layout.graph.shape_of(node).elements() * self.values.batch;
-        let mut target = self.buffer(length);
-        for (input, part) in inputs.iter().zip(self.layout.parts(node, axis)) {
+        let parts: Vec<(NodeId, Part)> = { inputs.iter().copied() }
+            .zip(self.layout.parts(node, axis))
+            .collect();
+        let (width, channels) = (self.layout.width(node), self.layout.channels(node));
+        let whole = || {
+            let shape = self.layout.graph.shape_of(node);
+            let mut target = self.buffer(shape.elements() / channels * width * self.values.batch);
+            self.copy_parts(&parts, &mut target);
+            target
+        };
+        let extended = || match self.value(inputs[0]) {
+            Value::Map(Stored::Prefix(before)) => before.extended(channels, self.pool, |map| {
+                self.copy_parts(&parts[1..], map);
+            }),
+            _ => unreachable!("the concatenation before has left a prefix"),
+        };
+        let value = match self.layout.dense_blocks.position(node) {
+            None => Value::whole(whole()),
+            Some(Position::First) => {
+                Value::Map(Stored::Prefix(Prefix::new(whole(), width, channels)))
+            }
+            Some(Position::Middle) => Value::Map(Stored::Prefix(extended())),
+            Some(Position::Last) => Value::Map(Stored::Whole(extended().share())),
+        };
+        if axis == Axis::Channels && self.mode == Mode::Train && self.layout.needs_moments(node) {
+            self.moments[node.index()] = Some(self.joined_moments(inputs));
+        }
+        value
+    }
+
+    /// Copies the inputs of a concatenation to their places.
+    fn copy_parts(&self, parts: &[(NodeId, Part)], target: &mut [E]) {
+        for (input, part) in parts {
             let source = self.map(*input);
             checked(copy_chunks(
                 &source,
                 part.alone(),
-                &mut target,
+                target,
                 part.whole,
                 part.length,
                 source.len() / part.length,
             ));
         }
-        if axis == Axis::Channels && self.mode == Mode::Train && self.layout.needs_moments(node) {
-            self.moments[node.index()] = Some(self.joined_moments(inputs));
-        }
-        Value::Map(Arc::new(target))
     }
 
     /// The moments of a concatenation: those of its parts, which are known or serve again.
@@ -231,8 +259,8 @@ impl<E: Element> Forward<'_, E> {
             variance: Vec::new(),
         };
         for input in inputs {
-            let value = self.map(*input);
-            let moments = self.moments_of(*input, &value);
+            let value = self.stored(*input).hold();
+            let moments = self.moments_of(*input, value.view());
             joined.count = moments.count;
             joined.mean.extend(moments.mean);
             joined.variance.extend(moments.variance);

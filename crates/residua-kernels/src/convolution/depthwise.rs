@@ -32,13 +32,13 @@ pub(super) fn forward<E: Element>(
             evaluate(&pass.source, channels, keep)?;
             &*keep
         }
-        None => stored(&pass.source, channels, &mut own)?,
+        None => stored(geometry, &pass.source, &mut own)?,
     };
     let weights = by_tap(geometry, pass.weight);
     let walk = Walk::new(geometry, Direction::Forward);
     walk.run(values, &weights, pass.bias, pass.output);
     match pass.moments {
-        true => measure(pass.output, channels).map(Some),
+        true => measure((&*pass.output).into(), channels).map(Some),
         false => Ok(None),
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn weight_gradient<E: Element>(
 ) -> Result<(), ShapeError> {
     let (channels, taps) = (geometry.spec().groups, geometry.taps());
     let (mut own_values, mut own_gradient) = (Vec::new(), Vec::new());
-    let values = stored(&pass.source, channels, &mut own_values)?;
+    let values = stored(geometry, &pass.source, &mut own_values)?;
     let gradient = stored_gradient(&pass.gradient, channels, &mut own_gradient)?;
     let walk = Walk::new(geometry, Direction::Forward);
     let set = InstructionSet::current();
@@ -109,16 +109,18 @@ pub(super) fn weight_gradient<E: Element>(
 /// Output rows in one task's work.
 const ROWS_PER_PART: usize = 8;
 
-/// The source, evaluated into `own` unless it is stored already.
+/// The source, evaluated into `own` unless its numbers are stored already, without others between
+/// them.
 fn stored<'a, E: Element>(
+    geometry: &ConvolutionGeometry,
     source: &Source<'a, E>,
-    channels: usize,
     own: &'a mut Vec<E>,
 ) -> Result<&'a [E], ShapeError> {
-    if source.affine.is_none() && source.shortcut.is_none() && !source.rectified {
-        return Ok(source.values);
+    let channels = geometry.spec().groups;
+    if let Some(numbers) = source.stored_numbers(channels) {
+        return Ok(numbers);
     }
-    own.resize(source.values.len(), E::default());
+    own.resize(geometry.input_length(), E::default());
     evaluate(source, channels, own)?;
     Ok(own)
 }
@@ -133,7 +135,7 @@ fn stored_gradient<'a, E: Element>(
         return Ok(gradient.gradient);
     }
     own.resize(gradient.gradient.len(), E::default());
-    gradient.evaluate(channels, own)?;
+    gradient.evaluate(channels, (&mut own[..]).into())?;
     Ok(own)
 }
 

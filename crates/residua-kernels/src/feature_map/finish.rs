@@ -3,7 +3,9 @@
 
 use rayon::prelude::*;
 
-use super::{Lines, MapWriter, Source, Stores, run_lines};
+use super::source::SourcePixels;
+use super::view::Pixels;
+use super::{Lines, MapView, MapWriter, Source, Stores, run_lines};
 use crate::Element;
 use crate::reduce::check_channels;
 use crate::simd::{Kernel, Simd};
@@ -20,7 +22,7 @@ pub struct Finish<'a, E> {
     pub mask: Option<Source<'a, E>>,
     /// What the normalisations that receive this gradient read, with the means of their channels; at
     /// most two.
-    pub norms: &'a [(&'a [E], &'a [f32])],
+    pub norms: &'a [(MapView<'a, E>, &'a [f32])],
 }
 
 /// Sums over a gradient for each channel.
@@ -52,7 +54,7 @@ impl<E: Element> Finish<'_, E> {
             )));
         }
         for (values, mean) in self.norms {
-            ShapeError::check_length("values of the norm", values.len(), length)?;
+            values.check("values of the norm", length, channels)?;
             ShapeError::check_length("mean", mean.len(), channels)?;
         }
         Ok(())
@@ -153,11 +155,25 @@ pub(crate) fn finish_pixels<E: Element>(
     );
     sums.0.clear();
     sums.0.resize((1 + finish.norms.len()) * unit.channels, 0.0);
-    set.run(FinishPixels { finish, unit, sums });
+    let channels = unit.channels;
+    let pixels = unit.first_pixel..unit.first_pixel + length / channels;
+    let mut norms = [(Pixels::default(), &[] as &[f32]); MOST_NORMS];
+    for (norm, &(values, mean)) in norms.iter_mut().zip(finish.norms) {
+        *norm = (values.pixels(pixels.clone(), channels), mean);
+    }
+    set.run(FinishPixels {
+        mask: { finish.mask }.map(|mask| mask.pixels(pixels, channels)),
+        norms,
+        norm_count: finish.norms.len(),
+        unit,
+        sums,
+    });
 }
 
 struct FinishPixels<'a, 'f, E> {
-    finish: &'a Finish<'f, E>,
+    mask: Option<SourcePixels<'f, E>>,
+    norms: [(Pixels<'f, E>, &'f [f32]); MOST_NORMS],
+    norm_count: usize,
     unit: UnitGradient<'a, E>,
     sums: &'a mut PartialSums,
 }
@@ -167,53 +183,55 @@ impl<E: Element> Kernel for FinishPixels<'_, '_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let begin = self.unit.first_pixel * self.unit.channels;
-        let range = begin..begin + self.unit.target.len();
-        let mask = self.finish.mask.map(|mask| Source {
-            values: &mask.values[range.clone()],
-            shortcut: mask.shortcut.map(|shortcut| super::Shortcut {
-                values: &shortcut.values[range.clone()],
-                ..shortcut
-            }),
-            ..mask
-        });
-        let mut norms = [(&[] as &[E], &[] as &[f32]); MOST_NORMS];
-        for (norm, &(values, mean)) in norms.iter_mut().zip(self.finish.norms) {
-            *norm = (&values[range.clone()], mean);
-        }
-        let (pixels, channels) = (
-            self.unit.target.len() / self.unit.channels,
-            self.unit.channels,
-        );
+        let channels = self.unit.channels;
+        let pixels = self.unit.target.len() / channels;
         let mut pass = FinishPass {
             channels,
             result: self.unit.result,
             add_to_target: self.unit.add_to_target,
             target: MapWriter::new(self.unit.target, channels, self.unit.stores),
-            mask,
-            norms,
-            norm_count: self.finish.norms.len(),
+            mask: self.mask,
+            norms: self.norms,
+            norm_count: self.norm_count,
             sums: &mut self.sums.0,
         };
-        // SAFETY: every slice was cut to these pixels, or compared with them by `finish_pixels`;
+        // SAFETY: every map was cut to these pixels, or compared with them by `finish_pixels`;
         // mean and sums have all channels (`Finish::check` and `finish_pixels`).
         unsafe { run_lines(simd, &mut pass, pixels, channels) };
         pass.target.end(simd);
     }
 }
 
-struct FinishPass<'a, E: Element> {
+struct FinishPass<'a, 'f, E: Element> {
     channels: usize,
     result: Option<&'a [f32]>,
     add_to_target: bool,
     target: MapWriter<'a, E>,
-    mask: Option<Source<'a, E>>,
-    norms: [(&'a [E], &'a [f32]); MOST_NORMS],
+    mask: Option<SourcePixels<'f, E>>,
+    norms: [(Pixels<'f, E>, &'f [f32]); MOST_NORMS],
     norm_count: usize,
     sums: &'a mut [f32],
 }
 
-impl<E: Element> Lines for FinishPass<'_, E> {
+impl<E: Element> Lines for FinishPass<'_, '_, E> {
+    #[inline(always)]
+    fn has_gaps(&self) -> bool {
+        let mut norms = self.norms.iter();
+        let mask = self.mask.as_ref();
+        mask.is_some_and(SourcePixels::has_gaps) || norms.any(|(values, _)| values.has_gaps())
+    }
+
+    #[inline(always)]
+    fn prefetch<S: Simd, const COUNT: usize>(&self, simd: S, pixel: usize, channel: usize) {
+        // The mask usually reads what the normalisations do.
+        for (values, _) in &self.norms {
+            values.prefetch::<S, COUNT>(simd, pixel, channel);
+        }
+        if let Some(mask) = self.mask.as_ref().filter(|_| self.norm_count == 0) {
+            mask.prefetch::<S, COUNT>(simd, pixel, channel);
+        }
+    }
+
     #[inline(always)]
     unsafe fn vectors<S: Simd, const COUNT: usize>(
         &mut self,
@@ -241,7 +259,7 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             }
             if let Some(mask) = &self.mask {
                 for (index, number) in numbers.iter_mut().enumerate() {
-                    let before = mask.before_rectifier(simd, offset(index), channel);
+                    let [before] = mask.vectors(simd, pixel + index, channel);
                     *number = simd.where_positive(before, *number);
                 }
             }
@@ -253,12 +271,12 @@ impl<E: Element> Lines for FinishPass<'_, E> {
             self.target.vectors(simd, pixel, channel, &numbers);
             simd.store(sums, sum);
             for norm in 0..self.norm_count {
-                let (values, mean) = self.norms[norm];
+                let (values, mean) = &self.norms[norm];
                 let mean = simd.load(mean.as_ptr().add(channel));
                 let sums = sums.add((1 + norm) * self.channels);
                 let mut sum = simd.load(sums);
                 for (index, &number) in numbers.iter().enumerate() {
-                    let value = E::load(simd, values.as_ptr().add(offset(index)));
+                    let value = E::load(simd, values.at(pixel + index, channel));
                     sum = simd.mul_add(number, simd.subtract(value, mean), sum);
                 }
                 simd.store(sums, sum);
@@ -283,14 +301,17 @@ impl<E: Element> Lines for FinishPass<'_, E> {
         };
         if let Some(mask) = &self.mask {
             // Of what is not a number nothing passes, as in the vectors.
-            let passes = mask.number_before_rectifier(index, channel) > 0.0;
+            // SAFETY: the caller of `run_lines` promised the pixels and channels in all maps.
+            let passes = unsafe { mask.number(pixel, channel) } > 0.0;
             number = if passes { number } else { 0.0 };
         }
         self.target.number(index, number);
         self.sums[channel] += number;
         for norm in 0..self.norm_count {
-            let (values, mean) = self.norms[norm];
-            let difference = values[index].to_f32() - mean[channel];
+            let (values, mean) = &self.norms[norm];
+            // SAFETY: as above.
+            let value = unsafe { *values.at(pixel, channel) }.to_f32();
+            let difference = value - mean[channel];
             self.sums[(1 + norm) * self.channels + channel] += number * difference;
         }
     }

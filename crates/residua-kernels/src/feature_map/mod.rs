@@ -6,6 +6,9 @@
 //! pass an [`OutputGradient`] does the same for the gradient behind a normalisation, and a
 //! [`Finish`] masks a new gradient and takes the sums that the normalisation before it needs, while
 //! the gradient is still in cache.
+//!
+//! What is stored may be the first channels of a wider map ([`MapView`]): a dense block keeps the
+//! maps of all its layers in one.
 
 mod finish;
 mod lines;
@@ -13,6 +16,7 @@ mod moments;
 mod output_gradient;
 mod source;
 mod stores;
+mod view;
 
 pub use finish::{Finish, GradientSums, finish};
 pub(crate) use finish::{PartialSums, UnitGradient, finish_pixels};
@@ -23,3 +27,4 @@ pub use output_gradient::{NormGradient, OutputGradient};
 pub(crate) use source::copy_pixels;
 pub use source::{Affine, Shortcut, Source, convert, evaluate};
 pub(crate) use stores::{MapWriter, Stores};
+pub use view::{MapView, MapViewMut};

@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::source::load_block;
-use super::{Lines, MapWriter, Source, Stores, run_lines};
+use super::view::Pixels;
+use super::{Lines, MapView, MapWriter, Source, Stores, run_lines};
 use crate::Element;
 use crate::element::copy_numbers;
-use crate::reduce::check_channels;
 use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
@@ -66,10 +66,13 @@ impl BatchMoments {
 /// Mean and variance of each channel of a stored map, `[pixels, channels]`.
 ///
 /// # Errors
-/// If the length is zero or not a multiple of `channels`.
-pub fn measure<E: Element>(values: &[E], channels: usize) -> Result<BatchMoments, ShapeError> {
-    check_channels("values", values.len(), channels)?;
-    if values.is_empty() {
+/// If there are no pixels or not only whole ones.
+pub fn measure<E: Element>(
+    values: MapView<'_, E>,
+    channels: usize,
+) -> Result<BatchMoments, ShapeError> {
+    let pixels = values.count("values", channels)?;
+    if pixels == 0 {
         return Err(ShapeError::new(
             "values are empty, and the mean of nothing is undefined",
         ));
@@ -77,7 +80,6 @@ pub fn measure<E: Element>(values: &[E], channels: usize) -> Result<BatchMoments
     let set = InstructionSet::current();
     let source = Source::stored(values);
     let pixels_per_part = (PART_NUMBERS / channels).max(1);
-    let pixels = values.len() / channels;
     let parts: Vec<PartialMoments> = (0..pixels.div_ceil(pixels_per_part))
         .into_par_iter()
         .map(|part| {
@@ -133,9 +135,10 @@ pub(crate) fn store_pixels<E: Element>(
     if let Some(first) = result.get(..channels) {
         moments.numbers[..channels].copy_from_slice(first);
     }
+    let pixels = 0..moments.count;
     set.run(StoreMoments {
         channels,
-        result,
+        result: MapView::from(result).pixels(pixels, channels),
         target,
         stores,
         numbers: &mut moments.numbers,
@@ -158,7 +161,7 @@ impl<E: Element> Kernel for Store<'_, E> {
 
 struct StoreMoments<'a, E> {
     channels: usize,
-    result: &'a [f32],
+    result: Pixels<'a, f32>,
     target: &'a mut [E],
     stores: Stores,
     numbers: &'a mut [f32],
@@ -169,14 +172,14 @@ impl<E: Element> Kernel for StoreMoments<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let pixels = self.result.len() / self.channels;
+        let pixels = self.target.len() / self.channels;
         let mut pass = StoreMomentsPass {
             channels: self.channels,
             result: self.result,
             target: MapWriter::new(self.target, self.channels, self.stores),
             numbers: self.numbers,
         };
-        // SAFETY: both slices hold `pixels * channels` numbers and `numbers` three lines of
+        // SAFETY: result and target hold `pixels * channels` numbers and `numbers` three lines of
         // channels (`store_pixels`).
         unsafe { run_lines(simd, &mut pass, pixels, self.channels) };
         pass.target.end(simd);
@@ -185,7 +188,7 @@ impl<E: Element> Kernel for StoreMoments<'_, E> {
 
 struct StoreMomentsPass<'a, E: Element> {
     channels: usize,
-    result: &'a [f32],
+    result: Pixels<'a, f32>,
     target: MapWriter<'a, E>,
     numbers: &'a mut [f32],
 }
@@ -204,9 +207,7 @@ impl<E: Element> Lines for StoreMomentsPass<'_, E> {
             let pivot = simd.load(numbers);
             let mut sum = simd.load(numbers.add(self.channels));
             let mut square = simd.load(numbers.add(2 * self.channels));
-            let mut results = [pivot; COUNT];
-            let result = self.result.as_ptr();
-            load_block(simd, result, self.channels, pixel, channel, &mut results);
+            let results: [_; COUNT] = load_block(simd, &self.result, pixel, channel);
             self.target.vectors(simd, pixel, channel, &results);
             for number in results {
                 let difference = simd.subtract(number, pivot);
@@ -227,7 +228,8 @@ impl<E: Element> Lines for StoreMomentsPass<'_, E> {
     #[inline(always)]
     unsafe fn number(&mut self, pixel: usize, channel: usize) {
         let index = pixel * self.channels + channel;
-        let number = self.result[index];
+        // SAFETY: the caller of `run_lines` promised the pixel and the channel.
+        let number = unsafe { *self.result.at(pixel, channel) };
         self.target.number(index, number);
         let difference = number - self.numbers[channel];
         self.numbers[self.channels + channel] += difference;

@@ -5,7 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::source::load_block;
-use super::{Lines, run_lines};
+use super::view::{Pixels, prefetch_pixels};
+use super::{Lines, MapView, MapViewMut, run_lines};
 use crate::Element;
 use crate::element::{VectorElement, copy_numbers};
 use crate::reduce::check_channels;
@@ -17,7 +18,7 @@ use crate::{InstructionSet, ShapeError};
 #[derive(Clone, Copy, Debug)]
 pub struct NormGradient<'a, E> {
     /// What the normalisation read, `[..., C]`.
-    pub values: &'a [E],
+    pub values: MapView<'a, E>,
     /// `gamma · inverse deviation`.
     pub gradient_factor: &'a [f32],
     /// Factor of the values.
@@ -52,7 +53,13 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     pub(crate) fn check(&self, length: usize, channels: usize) -> Result<(), ShapeError> {
         ShapeError::check_length("output gradient", self.gradient.len(), length)?;
         if let Some(norm) = &self.norm {
-            ShapeError::check_length("values of the norm", norm.values.len(), length)?;
+            norm.values.check("values of the norm", length, channels)?;
+        }
+        self.check_factors(channels)
+    }
+
+    fn check_factors(&self, channels: usize) -> Result<(), ShapeError> {
+        if let Some(norm) = &self.norm {
             for factors in [norm.gradient_factor, norm.value_factor, norm.constant] {
                 ShapeError::check_length("factors of the norm", factors.len(), channels)?;
             }
@@ -64,7 +71,7 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     ///
     /// # Errors
     /// If lengths do not fit.
-    pub fn evaluate(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+    pub fn evaluate(&self, channels: usize, target: MapViewMut<'_, E>) -> Result<(), ShapeError> {
         self.write(channels, target, Write::Replace)
     }
 
@@ -72,29 +79,31 @@ impl<'a, E: Element> OutputGradient<'a, E> {
     ///
     /// # Errors
     /// If lengths do not fit.
-    pub fn add_to(&self, channels: usize, target: &mut [E]) -> Result<(), ShapeError> {
+    pub fn add_to(&self, channels: usize, target: MapViewMut<'_, E>) -> Result<(), ShapeError> {
         self.write(channels, target, Write::Add)
     }
 
-    fn write(&self, channels: usize, target: &mut [E], write: Write) -> Result<(), ShapeError> {
-        check_channels("target", target.len(), channels)?;
-        self.check(target.len(), channels)?;
+    fn write(
+        &self,
+        channels: usize,
+        target: MapViewMut<'_, E>,
+        write: Write,
+    ) -> Result<(), ShapeError> {
+        let length = self.gradient.len();
+        check_channels("output gradient", length, channels)?;
+        self.check(length, channels)?;
+        target.check("target", length, channels)?;
         let set = InstructionSet::current();
+        let pixels = length / channels;
+        let (target, stride) = target.into_pixels(pixels, channels);
         let pixels_per_part = (PART_NUMBERS / channels).max(1);
         target
-            .par_chunks_mut(pixels_per_part * channels)
+            .par_chunks_mut(pixels_per_part * stride)
             .enumerate()
             .for_each(|(part, target)| {
                 let first = part * pixels_per_part;
-                let pixels = first..first + target.len() / channels;
-                set.run(Load {
-                    source: self,
-                    channels,
-                    pixels,
-                    target,
-                    stride: channels,
-                    write,
-                });
+                let part = first..(first + pixels_per_part).min(pixels);
+                self.write_pixels(set, channels, part, target, stride, write);
             });
         Ok(())
     }
@@ -111,27 +120,35 @@ impl<'a, E: Element> OutputGradient<'a, E> {
         target: &mut [P],
         stride: usize,
     ) {
+        self.write_pixels(set, channels, pixels, target, stride, Write::Replace);
+    }
+
+    fn write_pixels<P: VectorElement>(
+        &self,
+        set: InstructionSet,
+        channels: usize,
+        pixels: Range<usize>,
+        target: &mut [P],
+        stride: usize,
+        write: Write,
+    ) {
         let count = pixels.len();
         if count == 0 {
             return;
         }
         assert!(
-            pixels.end * channels <= self.gradient.len(),
-            "pixels outside of the gradient"
-        );
-        assert!(
             stride >= channels && (count - 1) * stride + channels <= target.len(),
             "pixels outside of the target"
         );
-        self.check(self.gradient.len(), channels)
+        self.check_factors(channels)
             .expect("a gradient was checked before it is read");
         set.run(Load {
-            source: self,
-            channels,
+            gradient: self,
             pixels,
+            channels,
             target,
             stride,
-            write: Write::Replace,
+            write,
         });
     }
 }
@@ -147,9 +164,9 @@ enum Write {
 const PART_NUMBERS: usize = 32 * 1024;
 
 struct Load<'a, 's, E, P> {
-    source: &'a OutputGradient<'s, E>,
-    channels: usize,
+    gradient: &'a OutputGradient<'s, E>,
     pixels: Range<usize>,
+    channels: usize,
     target: &'a mut [P],
     stride: usize,
     write: Write,
@@ -160,41 +177,58 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let begin = self.pixels.start * self.channels;
-        let length = self.pixels.len() * self.channels;
-        let gradient = &self.source.gradient[begin..begin + length];
-        let replaces = self.write == Write::Replace;
-        if replaces && self.source.norm.is_none() && self.stride == self.channels {
-            return copy_numbers(simd, gradient, self.target);
+        let (count, channels) = (self.pixels.len(), self.channels);
+        let OutputGradient { gradient, norm } = *self.gradient;
+        let gradient = MapView::from(gradient).pixels(self.pixels.clone(), channels);
+        if let Some(numbers) = gradient.contiguous()
+            && self.write == Write::Replace
+            && norm.is_none()
+            && self.stride == channels
+        {
+            return copy_numbers(simd, numbers, self.target);
         }
-        let (pixels, channels) = (self.pixels.len(), self.channels);
         let mut pass = LoadPass::<E, P> {
-            gradient: gradient.as_ptr(),
-            norm: self.source.norm.map(|norm| NormGradient {
-                values: &norm.values[begin..begin + length],
-                ..norm
-            }),
+            gradient,
+            norm: norm.map(|norm| (norm.values.pixels(self.pixels, channels), norm)),
             target: self.target.as_mut_ptr(),
-            channels,
             stride: self.stride,
+            adds_to_gaps: self.write == Write::Add && self.stride > channels,
             write: self.write,
         };
-        // SAFETY: the slices were cut to these pixels, the factors have all channels (checked by
-        // `load`), and the target has room for the pixels at that stride (also checked there).
-        unsafe { run_lines(simd, &mut pass, pixels, channels) };
+        // SAFETY: the maps were cut to these pixels, the factors have all channels, and the target
+        // has room for the pixels at that stride (all in `write_pixels`).
+        unsafe { run_lines(simd, &mut pass, count, channels) };
     }
 }
 
 struct LoadPass<'a, E, P> {
-    gradient: *const E,
-    norm: Option<NormGradient<'a, E>>,
+    gradient: Pixels<'a, E>,
+    norm: Option<(Pixels<'a, E>, NormGradient<'a, E>)>,
     target: *mut P,
-    channels: usize,
     stride: usize,
+    /// Whether the target is read too, and numbers of others lie between its pixels.
+    adds_to_gaps: bool,
     write: Write,
 }
 
 impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
+    #[inline(always)]
+    fn has_gaps(&self) -> bool {
+        let norm = self.norm.as_ref();
+        self.adds_to_gaps || norm.is_some_and(|(values, _)| values.has_gaps())
+    }
+
+    #[inline(always)]
+    fn prefetch<S: Simd, const COUNT: usize>(&self, simd: S, pixel: usize, channel: usize) {
+        if let Some((values, _)) = &self.norm {
+            values.prefetch::<S, COUNT>(simd, pixel, channel);
+        }
+        if self.adds_to_gaps {
+            let target = self.target.cast_const();
+            prefetch_pixels::<S, P, COUNT>(simd, target, self.stride, pixel, channel);
+        }
+    }
+
     #[inline(always)]
     unsafe fn vectors<S: Simd, const COUNT: usize>(
         &mut self,
@@ -204,19 +238,9 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     ) {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
-            let mut numbers = [simd.splat(0.0); COUNT];
-            load_block(
-                simd,
-                self.gradient,
-                self.channels,
-                pixel,
-                channel,
-                &mut numbers,
-            );
-            if let Some(norm) = &self.norm {
-                let mut values = [simd.splat(0.0); COUNT];
-                let source = norm.values.as_ptr();
-                load_block(simd, source, self.channels, pixel, channel, &mut values);
+            let mut numbers: [_; COUNT] = load_block(simd, &self.gradient, pixel, channel);
+            if let Some((values, norm)) = &self.norm {
+                let values: [_; COUNT] = load_block(simd, values, pixel, channel);
                 let gradient_factor = simd.load(norm.gradient_factor.as_ptr().add(channel));
                 let value_factor = simd.load(norm.value_factor.as_ptr().add(channel));
                 let constant = simd.load(norm.constant.as_ptr().add(channel));
@@ -226,7 +250,8 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
                 }
             }
             for (index, mut number) in numbers.into_iter().enumerate() {
-                let target = self.target.add((pixel + index) * self.stride + channel);
+                let offset = (pixel + index) * self.stride + channel;
+                let target = self.target.add(offset);
                 if self.write == Write::Add {
                     number = simd.add(P::load(simd, target), number);
                 }
@@ -239,11 +264,10 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     unsafe fn number(&mut self, pixel: usize, channel: usize) {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
-            let index = pixel * self.channels + channel;
-            let mut number = (*self.gradient.add(index)).to_f32();
-            if let Some(norm) = &self.norm {
-                let rest = norm.values[index].to_f32() * norm.value_factor[channel]
-                    + norm.constant[channel];
+            let mut number = (*self.gradient.at(pixel, channel)).to_f32();
+            if let Some((values, norm)) = &self.norm {
+                let value = (*values.at(pixel, channel)).to_f32();
+                let rest = value * norm.value_factor[channel] + norm.constant[channel];
                 number = number * norm.gradient_factor[channel] + rest;
             }
             let target = self.target.add(pixel * self.stride + channel);

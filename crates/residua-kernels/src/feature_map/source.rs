@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Lines, run_lines};
+use super::view::Pixels;
+use super::{Lines, MapView, run_lines};
 use crate::Element;
 use crate::element::{VectorElement, copy_numbers};
 use crate::reduce::check_channels;
@@ -25,7 +26,7 @@ pub struct Affine<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Shortcut<'a, E> {
     /// `[..., C]`.
-    pub values: &'a [E],
+    pub values: MapView<'a, E>,
     /// The shortcut's own normalisation.
     pub affine: Option<Affine<'a>>,
 }
@@ -35,7 +36,7 @@ pub struct Shortcut<'a, E> {
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a, E> {
     /// `[..., C]`.
-    pub values: &'a [E],
+    pub values: MapView<'a, E>,
     /// The normalisation.
     pub affine: Option<Affine<'a>>,
     /// What is added to it.
@@ -46,13 +47,19 @@ pub struct Source<'a, E> {
 
 impl<'a, E: Element> Source<'a, E> {
     /// The stored numbers themselves.
-    pub fn stored(values: &'a [E]) -> Self {
+    pub fn stored(values: impl Into<MapView<'a, E>>) -> Self {
         Self {
-            values,
+            values: values.into(),
             affine: None,
             shortcut: None,
             rectified: false,
         }
+    }
+
+    /// The map as it is stored, if it is and its pixels follow each other.
+    pub(crate) fn stored_numbers(&self, channels: usize) -> Option<&'a [E]> {
+        let is_stored = self.affine.is_none() && self.shortcut.is_none() && !self.rectified;
+        { self.values.contiguous(channels) }.filter(|_| is_stored)
     }
 
     /// Checks that all parts fit a map of `length` numbers in `channels` channels.
@@ -60,14 +67,17 @@ impl<'a, E: Element> Source<'a, E> {
     /// # Errors
     /// If one does not.
     pub(crate) fn check(&self, length: usize, channels: usize) -> Result<(), ShapeError> {
-        ShapeError::check_length("source", self.values.len(), length)?;
-        let affine = self.affine.iter();
-        let mut affines: Vec<_> = affine.collect();
+        self.values.check("source", length, channels)?;
         if let Some(shortcut) = &self.shortcut {
-            ShapeError::check_length("shortcut", shortcut.values.len(), length)?;
-            affines.extend(shortcut.affine.iter());
+            shortcut.values.check("shortcut", length, channels)?;
         }
-        for affine in affines {
+        self.check_affines(channels)
+    }
+
+    fn check_affines(&self, channels: usize) -> Result<(), ShapeError> {
+        let shortcut = self.shortcut.as_ref();
+        let affines = [self.affine, shortcut.and_then(|shortcut| shortcut.affine)];
+        for affine in affines.into_iter().flatten() {
             ShapeError::check_length("scale", affine.scale.len(), channels)?;
             ShapeError::check_length("shift", affine.shift.len(), channels)?;
         }
@@ -91,61 +101,119 @@ impl<'a, E: Element> Source<'a, E> {
             return;
         }
         assert!(
-            pixels.end * channels <= self.values.len(),
-            "pixels outside of the source"
-        );
-        assert!(
             stride >= channels && (count - 1) * stride + channels <= target.len(),
             "pixels outside of the target"
         );
-        self.check(self.values.len(), channels)
+        self.check_affines(channels)
             .expect("a source was checked before it is read");
         set.run(Load {
             source: self,
-            channels,
             pixels,
+            channels,
             target,
             stride,
         });
     }
+
+    /// Some of the pixels.
+    ///
+    /// # Panics
+    /// If one does not exist.
+    #[inline(always)]
+    pub(super) fn pixels(&self, pixels: Range<usize>, channels: usize) -> SourcePixels<'a, E> {
+        SourcePixels {
+            values: self.values.pixels(pixels.clone(), channels),
+            affine: self.affine,
+            shortcut: self.shortcut.map(|shortcut| {
+                let values = shortcut.values.pixels(pixels, channels);
+                (values, shortcut.affine)
+            }),
+            rectified: self.rectified,
+        }
+    }
 }
 
-impl<E: Element> Source<'_, E> {
-    /// The vector at `offset`, before the rectifier.
-    ///
-    /// # Safety
-    /// It must exist, and `channel` be its first channel.
+/// Some pixels of a source.
+pub(super) struct SourcePixels<'a, E> {
+    values: Pixels<'a, E>,
+    affine: Option<Affine<'a>>,
+    shortcut: Option<(Pixels<'a, E>, Option<Affine<'a>>)>,
+    rectified: bool,
+}
+
+impl<E: Element> SourcePixels<'_, E> {
+    /// The pixels as they are stored, if they are and follow each other.
     #[inline(always)]
-    pub(super) unsafe fn before_rectifier<S: Simd>(
+    fn stored_numbers(&self) -> Option<&[E]> {
+        let is_stored = self.affine.is_none() && self.shortcut.is_none() && !self.rectified;
+        { self.values.contiguous() }.filter(|_| is_stored)
+    }
+
+    /// Whether other numbers lie between the pixels of a map.
+    #[inline(always)]
+    pub(super) fn has_gaps(&self) -> bool {
+        let shortcut = self.shortcut.as_ref();
+        self.values.has_gaps() || shortcut.is_some_and(|(values, _)| values.has_gaps())
+    }
+
+    /// As [`Pixels::prefetch`].
+    #[inline(always)]
+    pub(super) fn prefetch<S: Simd, const COUNT: usize>(
         &self,
         simd: S,
-        offset: usize,
+        pixel: usize,
         channel: usize,
-    ) -> S::Vector {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut number = [E::load(simd, self.values.as_ptr().add(offset))];
-            apply_affine(simd, self.affine, channel, &mut number);
-            if let Some(shortcut) = &self.shortcut {
-                let mut added = [E::load(simd, shortcut.values.as_ptr().add(offset))];
-                apply_affine(simd, shortcut.affine, channel, &mut added);
-                number[0] = simd.add(number[0], added[0]);
-            }
-            number[0]
+    ) {
+        self.values.prefetch::<S, COUNT>(simd, pixel, channel);
+        if let Some((values, _)) = &self.shortcut {
+            values.prefetch::<S, COUNT>(simd, pixel, channel);
         }
     }
 
-    /// The number at `index`, before the rectifier.
+    /// The vectors at `channel` of `COUNT` pixels, before the rectifier.
+    ///
+    /// # Safety
+    /// The pixels and channels must be among those that were asked for.
     #[inline(always)]
-    pub(super) fn number_before_rectifier(&self, index: usize, channel: usize) -> f32 {
+    pub(super) unsafe fn vectors<S: Simd, const COUNT: usize>(
+        &self,
+        simd: S,
+        pixel: usize,
+        channel: usize,
+    ) -> [S::Vector; COUNT] {
+        // SAFETY: the caller's promise; scales and shifts have all channels (`Source::pixels`).
+        unsafe {
+            let mut numbers = load_block(simd, &self.values, pixel, channel);
+            apply_affine(simd, self.affine, channel, &mut numbers);
+            if let Some((values, affine)) = &self.shortcut {
+                let mut added: [_; COUNT] = load_block(simd, values, pixel, channel);
+                apply_affine(simd, *affine, channel, &mut added);
+                for (number, added) in numbers.iter_mut().zip(added) {
+                    *number = simd.add(*number, added);
+                }
+            }
+            numbers
+        }
+    }
+
+    /// One number, before the rectifier.
+    ///
+    /// # Safety
+    /// As for [`Self::vectors`].
+    #[inline(always)]
+    pub(super) unsafe fn number(&self, pixel: usize, channel: usize) -> f32 {
         let at = |affine: Option<Affine<'_>>, number: f32| match affine {
             Some(affine) => number * affine.scale[channel] + affine.shift[channel],
             None => number,
         };
-        let number = at(self.affine, self.values[index].to_f32());
-        let added =
-            |shortcut: &Shortcut<'_, E>| at(shortcut.affine, shortcut.values[index].to_f32());
-        number + self.shortcut.as_ref().map_or(0.0, added)
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut sum = at(self.affine, (*self.values.at(pixel, channel)).to_f32());
+            if let Some((values, affine)) = &self.shortcut {
+                sum += at(*affine, (*values.at(pixel, channel)).to_f32());
+            }
+            sum
+        }
     }
 }
 
@@ -239,8 +307,8 @@ const PART_NUMBERS: usize = 32 * 1024;
 
 struct Load<'a, 's, E, P> {
     source: &'a Source<'s, E>,
-    channels: usize,
     pixels: Range<usize>,
+    channels: usize,
     target: &'a mut [P],
     stride: usize,
 }
@@ -250,44 +318,41 @@ impl<E: Element, P: VectorElement> Kernel for Load<'_, '_, E, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let begin = self.pixels.start * self.channels;
-        let length = self.pixels.len() * self.channels;
-        let values = &self.source.values[begin..begin + length];
-        let source = self.source;
-        let is_stored = source.affine.is_none() && source.shortcut.is_none() && !source.rectified;
-        if is_stored && self.stride == self.channels {
-            return copy_numbers(simd, values, self.target);
+        let (count, channels) = (self.pixels.len(), self.channels);
+        let source = self.source.pixels(self.pixels, channels);
+        if let Some(numbers) = source.stored_numbers()
+            && self.stride == channels
+        {
+            return copy_numbers(simd, numbers, self.target);
         }
-        let (pixels, channels) = (self.pixels.len(), self.channels);
         let mut pass = LoadPass::<E, P> {
-            values: values.as_ptr(),
-            affine: source.affine,
-            shortcut: source.shortcut.map(|shortcut| {
-                let values = shortcut.values[begin..begin + length].as_ptr();
-                (values, shortcut.affine)
-            }),
-            rectified: source.rectified,
+            source,
             target: self.target.as_mut_ptr(),
-            channels,
             stride: self.stride,
         };
-        // SAFETY: the slices were cut to these pixels, scale and shift have all channels (checked by
-        // `load`), and the target has room for the pixels at that stride (also checked there).
-        unsafe { run_lines(simd, &mut pass, pixels, channels) };
+        // SAFETY: the source was cut to these pixels, and the target has room for them at that
+        // stride (both in `load`).
+        unsafe { run_lines(simd, &mut pass, count, channels) };
     }
 }
 
 struct LoadPass<'a, E, P> {
-    values: *const E,
-    affine: Option<Affine<'a>>,
-    shortcut: Option<(*const E, Option<Affine<'a>>)>,
-    rectified: bool,
+    source: SourcePixels<'a, E>,
     target: *mut P,
-    channels: usize,
     stride: usize,
 }
 
 impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
+    #[inline(always)]
+    fn has_gaps(&self) -> bool {
+        self.source.has_gaps()
+    }
+
+    #[inline(always)]
+    fn prefetch<S: Simd, const COUNT: usize>(&self, simd: S, pixel: usize, channel: usize) {
+        self.source.prefetch::<S, COUNT>(simd, pixel, channel);
+    }
+
     #[inline(always)]
     unsafe fn vectors<S: Simd, const COUNT: usize>(
         &mut self,
@@ -297,26 +362,9 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     ) {
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
-            let mut numbers = [simd.splat(0.0); COUNT];
-            load_block(
-                simd,
-                self.values,
-                self.channels,
-                pixel,
-                channel,
-                &mut numbers,
-            );
-            apply_affine(simd, self.affine, channel, &mut numbers);
-            if let Some((values, affine)) = self.shortcut {
-                let mut added = [simd.splat(0.0); COUNT];
-                load_block(simd, values, self.channels, pixel, channel, &mut added);
-                apply_affine(simd, affine, channel, &mut added);
-                for (number, added) in numbers.iter_mut().zip(added) {
-                    *number = simd.add(*number, added);
-                }
-            }
+            let numbers: [_; COUNT] = self.source.vectors(simd, pixel, channel);
             for (index, number) in numbers.into_iter().enumerate() {
-                let number = if self.rectified {
+                let number = if self.source.rectified {
                     simd.rectify(number)
                 } else {
                     number
@@ -329,18 +377,10 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
 
     #[inline(always)]
     unsafe fn number(&mut self, pixel: usize, channel: usize) {
-        let at = |affine: Option<Affine<'_>>, number: f32| match affine {
-            Some(affine) => number * affine.scale[channel] + affine.shift[channel],
-            None => number,
-        };
         // SAFETY: the caller of `run_lines` promised the pixels and channels in all parts.
         unsafe {
-            let index = pixel * self.channels + channel;
-            let mut number = at(self.affine, (*self.values.add(index)).to_f32());
-            if let Some((values, affine)) = self.shortcut {
-                number += at(affine, (*values.add(index)).to_f32());
-            }
-            if self.rectified && number < 0.0 {
+            let mut number = self.source.number(pixel, channel);
+            if self.source.rectified && number < 0.0 {
                 number = 0.0;
             }
             *self.target.add(pixel * self.stride + channel) = P::from_f32(number);
@@ -348,23 +388,23 @@ impl<E: Element, P: VectorElement> Lines for LoadPass<'_, E, P> {
     }
 }
 
-/// Reads a vector of `COUNT` pixels that lie `channels` numbers apart.
+/// Reads the vectors at `channel` of `COUNT` pixels.
 ///
 /// # Safety
 /// They must exist.
 #[inline(always)]
 pub(super) unsafe fn load_block<S: Simd, E: Element, const COUNT: usize>(
     simd: S,
-    values: *const E,
-    channels: usize,
+    values: &Pixels<'_, E>,
     pixel: usize,
     channel: usize,
-    numbers: &mut [S::Vector; COUNT],
-) {
+) -> [S::Vector; COUNT] {
+    let mut numbers = [simd.splat(0.0); COUNT];
     for (index, number) in numbers.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        *number = unsafe { E::load(simd, values.add((pixel + index) * channels + channel)) };
+        *number = unsafe { E::load(simd, values.at(pixel + index, channel)) };
     }
+    numbers
 }
 
 /// Applies the vector of scales and shifts at `channel`.

@@ -76,10 +76,10 @@ impl<E: Format> Parts<E> {
     pub fn source(&self) -> Source<'_, E> {
         let [scale, shift, shortcut_scale, shortcut_shift] = &self.affine;
         Source {
-            values: &self.values,
+            values: (&self.values[..]).into(),
             affine: self.has_affine.then_some(Affine { scale, shift }),
             shortcut: self.has_shortcut.then_some(Shortcut {
-                values: &self.shortcut,
+                values: (&self.shortcut[..]).into(),
                 affine: self.has_affine.then_some(Affine {
                     scale: shortcut_scale,
                     shift: shortcut_shift,
