@@ -1,9 +1,10 @@
 //! The classes and functions that the pickle of a checkpoint may name.
 //!
 //! Python looks up and calls what a pickle names, so that a file can do what these can, and no more.
-//! Residua never looks up or calls any of them; the list is about other tools that open the same file. It is a list of what is allowed and not of what is forbidden, since
-//! nobody can list all that runs a program: any module that is installed where the file is opened
-//! counts. Three kinds are on it:
+//! Residua never looks up or calls any of them; the list is about other tools that open the same
+//! file. It is a list of what is allowed and not of what is forbidden, since nobody can list all that
+//! runs a program: any module that is installed where the file is opened counts. Three kinds are on
+//! it:
 //!
 //! 1. **Functions and classes by their full names**: what PyTorch, NumPy and Python's own pickling
 //!    write for tensors, numbers, containers, dates, paths and settings. PyTorch's own restricted

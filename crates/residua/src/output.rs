@@ -1,8 +1,11 @@
 //! Results go to stdout; everything else goes to stderr.
 
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 
 use comfy_table::{CellAlignment, Table};
+use residua::core::atomic_file;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -30,6 +33,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Writes one JSON object.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::failed)?)
+}
+
+/// Writes a file, or leaves the one that is there.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    atomic_file::replace_with(path, bytes)
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Makes a folder for results, if it is not there.
+pub(crate) fn create_folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|error| {
+        Failure::failed(format!(
+            "cannot make the folder {}: {error}",
+            path.display()
+        ))
+    })
 }
 
 /// How a column is aligned.

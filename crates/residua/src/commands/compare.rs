@@ -1,11 +1,9 @@
 //! `residua compare`: networks side by side, as tables and figures.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use residua::core::atomic_file;
 use residua::core::run::{Event, RunFolder};
 use residua::graph::catalog;
 use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
@@ -19,7 +17,7 @@ use super::settings_line;
 use super::study::write_figure;
 use super::train::{PlanArgs, stop_on_signals};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, create_folder, write_file};
 
 // The last of repeated options counts, as in `train`.
 #[derive(Debug, Args)]
@@ -77,7 +75,9 @@ struct TableReport {
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let folders = if args.models.is_empty() {
         let open = |path: &PathBuf| RunFolder::open(path).map_err(Failure::bad_input);
-        args.runs.iter().map(open).collect::<Result<Vec<_>, _>>()?
+        let folders: Vec<RunFolder> = args.runs.iter().map(open).collect::<Result<_, _>>()?;
+        refuse_duplicates(&folders)?;
+        folders
     } else {
         train_missing(args)?
     };
@@ -112,6 +112,21 @@ impl From<Table> for TableReport {
             rows: table.rows,
         }
     }
+}
+
+/// A run that is named twice would count as two seeds.
+fn refuse_duplicates(folders: &[RunFolder]) -> Result<(), Failure> {
+    let mut seen = Vec::new();
+    for folder in folders {
+        let root = folder.root();
+        let place = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        if seen.contains(&place) {
+            let root = root.display();
+            return Err(Failure::usage(format!("{root} is named twice")));
+        }
+        seen.push(place);
+    }
+    Ok(())
 }
 
 fn train_missing(args: &CompareArgs) -> Result<Vec<RunFolder>, Failure> {
@@ -215,11 +230,13 @@ fn tell_apart(networks: &mut [ComparedNetwork]) {
 
 fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun, Failure> {
     if !folder.metrics().is_file() {
+        let root = folder.root().display();
+        let advice = match folder.last_checkpoint().is_file() {
+            true => format!("continue it with `residua train --resume '{root}'`"),
+            false => "and there is no checkpoint to continue it from".to_owned(),
+        };
         return Err(Failure::bad_input(format!(
-            "{} has not ended, so that it cannot be compared; continue it with `residua train \
-             --resume '{}'`",
-            folder.root().display(),
-            folder.root().display()
+            "{root} has not ended, so that it cannot be compared; {advice}"
         )));
     }
     let metrics = folder.read_metrics().map_err(Failure::bad_input)?;
@@ -260,14 +277,9 @@ fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun,
 
 /// The page, the tables in four forms and the figures in two.
 fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
-    let write = |path: &Path, bytes: &[u8]| {
-        atomic_file::replace_with(path, bytes)
-            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
-    };
     let (tables, figures) = (out.join("tables"), out.join("figures"));
     for folder in [&tables, &figures] {
-        fs::create_dir_all(folder)
-            .map_err(|error| Failure::failed(format!("{}: {error}", folder.display())))?;
+        create_folder(folder)?;
     }
     for (number, table) in (1..).zip(comparison.tables()) {
         for (extension, text) in [
@@ -277,13 +289,13 @@ fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
             ("html", table.html()),
         ] {
             let name = format!("table-{number}.{extension}");
-            write(&tables.join(name), text.as_bytes())?;
+            write_file(&tables.join(name), text.as_bytes())?;
         }
     }
     for chart in comparison.figures() {
-        write_figure(&figures, &chart, &write)?;
+        write_figure(&figures, &chart)?;
     }
     let page = out.join("index.html");
-    write(&page, comparison.html().as_bytes())?;
+    write_file(&page, comparison.html().as_bytes())?;
     Ok(page)
 }

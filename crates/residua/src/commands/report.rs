@@ -5,7 +5,6 @@ mod gallery;
 use std::path::PathBuf;
 
 use clap::Args;
-use residua::core::atomic_file;
 use residua::core::run::{Event, RunFolder, RunMetrics};
 use residua::graph::svg;
 use residua::report::{NetworkFacts, RunReport};
@@ -49,8 +48,7 @@ pub(crate) fn write_after_training(folder: &RunFolder, device: &Device) {
 }
 
 fn write(target: &std::path::Path, report: &RunReport) -> Result<(), Failure> {
-    atomic_file::replace_with(target, report.html().as_bytes())
-        .map_err(|error| Failure::failed(format!("{}: {error}", target.display())))
+    output::write_file(target, report.html().as_bytes())
 }
 
 /// Everything that the page shows.
@@ -61,7 +59,7 @@ fn assemble(folder: &RunFolder, device: &Device) -> Result<RunReport, Failure> {
         true => Some(folder.read_metrics().map_err(Failure::bad_input)?),
         false => None,
     };
-    let mut notes = notes(metrics.as_ref());
+    let mut notes = notes(folder, metrics.as_ref());
     let gallery = match gallery::collect(folder, &config, metrics.as_ref(), device) {
         Ok(gallery) => gallery,
         Err(reason) => {
@@ -83,13 +81,16 @@ fn assemble(folder: &RunFolder, device: &Device) -> Result<RunReport, Failure> {
 }
 
 /// What a reader has to know.
-fn notes(metrics: Option<&RunMetrics>) -> Vec<String> {
+fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
     let Some(metrics) = metrics else {
-        return vec![
-            "This run has not ended: there is no final evaluation yet. What it has done so far is \
-             below; `residua train --resume` goes on with it."
-                .to_owned(),
-        ];
+        let next = match folder.last_checkpoint().is_file() {
+            true => "`residua train --resume` goes on with it.",
+            false => "There is no checkpoint from which it could go on.",
+        };
+        return vec![format!(
+            "This run has not ended: there is no final evaluation. What it has done so far is below. \
+             {next}"
+        )];
     };
     let scores = metrics.classes.iter().zip(&metrics.evaluation.per_class);
     let missing: Vec<String> = scores

@@ -3,13 +3,11 @@
 mod degradation;
 mod gradients;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use residua::core::atomic_file;
 use residua::core::run::{Event, RunFolder};
 use residua::report::chart::{Chart, Palette};
 use residua::report::study::Study;
@@ -19,7 +17,7 @@ use super::device::{ComputeArgs, LoadingArgs};
 use super::run_set::RunSet;
 use super::train::{PlanArgs, stop_on_signals};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, create_folder, write_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct StudyArgs {
@@ -121,38 +119,29 @@ fn write_results(
     study: &Study,
     data: &[(&str, String)],
 ) -> Result<PathBuf, Failure> {
-    let write = |path: &Path, bytes: &[u8]| {
-        atomic_file::replace_with(path, bytes)
-            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
-    };
     let figures = folder.join("figures");
-    fs::create_dir_all(&figures)
-        .map_err(|error| Failure::failed(format!("{}: {error}", figures.display())))?;
+    create_folder(&figures)?;
     for (name, text) in data {
-        write(&folder.join(name), text.as_bytes())?;
+        write_file(&folder.join(name), text.as_bytes())?;
     }
     for section in &study.sections {
         let Some(chart) = &section.figure else {
             continue;
         };
-        write_figure(&figures, chart, &write)?;
+        write_figure(&figures, chart)?;
     }
     let page = folder.join("index.html");
-    write(&page, study.html().as_bytes())?;
+    write_file(&page, study.html().as_bytes())?;
     Ok(page)
 }
 
 /// A figure in both forms, named after its title.
-pub(crate) fn write_figure(
-    folder: &Path,
-    chart: &Chart,
-    write: &dyn Fn(&Path, &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+pub(crate) fn write_figure(folder: &Path, chart: &Chart) -> Result<(), Failure> {
     /// Enough for a page.
     const WIDTH: u32 = 1600;
     let stem = output::file_stem(chart.title());
     let svg = chart.to_svg(Palette::Light);
-    write(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
+    write_file(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
     let png = chart.to_png(WIDTH).map_err(Failure::failed)?;
-    write(&folder.join(format!("{stem}.png")), &png)
+    write_file(&folder.join(format!("{stem}.png")), &png)
 }

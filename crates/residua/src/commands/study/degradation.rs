@@ -259,7 +259,8 @@ fn answer(members: &[Member], depths: &[u32]) -> String {
 }
 
 fn errors_chart(members: &[Member]) -> LineChart {
-    let figures: [(&str, fn(&Outcome) -> f64); 2] = [
+    type Figure = fn(&Outcome) -> f64;
+    let figures: [(&str, Figure); 2] = [
         ("training", |outcome| outcome.training_error),
         ("test", |outcome| outcome.test_error),
     ];

@@ -3,7 +3,6 @@
 mod recorder;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use clap::Args;
@@ -79,8 +78,7 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
     }
     let folder = args.common.folder("gradients");
     let probes = folder.join("probes");
-    fs::create_dir_all(&probes)
-        .map_err(|error| Failure::failed(format!("{}: {error}", probes.display())))?;
+    output::create_folder(&probes)?;
     let file = |run: &PlannedRun| probes.join(format!("{}.jsonl", run.name));
     let set = args.common.run_set(&folder, "the same command")?;
     set.complete(&planned, &mut |run, trainer| {
