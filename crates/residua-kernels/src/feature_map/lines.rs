@@ -1,9 +1,14 @@
 //! The loop that all passes over feature maps share.
 
+use std::ops::Range;
+
 use crate::simd::Simd;
 
 /// Pixels that are worked on together, so that the numbers of a channel are fetched once for all.
 pub(super) const PIXELS: usize = 8;
+
+/// Pixels whose channels stay in cache until all have been worked on.
+const GROUP: usize = 4 * PIXELS;
 
 /// Pixels between the one that is worked on and the one that is fetched meanwhile.
 const AHEAD: usize = 2 * PIXELS;
@@ -58,67 +63,61 @@ pub(crate) unsafe fn run_lines<S: Simd>(
     pixels: usize,
     channels: usize,
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if pass.has_gaps() {
-            run_blocks::<S, true>(simd, pass, pixels, channels);
-        } else {
-            run_blocks::<S, false>(simd, pass, pixels, channels);
-        }
-    }
-}
-
-/// # Safety
-/// As for [`run_lines`].
-#[inline(always)]
-unsafe fn run_blocks<S: Simd, const HAS_GAPS: bool>(
-    simd: S,
-    pass: &mut impl Lines,
-    pixels: usize,
-    channels: usize,
-) {
-    let in_blocks = pixels - pixels % PIXELS;
-    for pixel in (0..in_blocks).step_by(PIXELS) {
-        // SAFETY: the caller's promise.
-        unsafe { run_block::<S, PIXELS, HAS_GAPS>(simd, pass, pixel, channels) };
-    }
-    for pixel in in_blocks..pixels {
-        // SAFETY: the caller's promise.
-        unsafe { run_block::<S, 1, HAS_GAPS>(simd, pass, pixel, channels) };
-    }
-}
-
-/// Works on all channels of `COUNT` pixels.
-///
-/// # Safety
-/// As for [`run_lines`].
-#[inline(always)]
-unsafe fn run_block<S: Simd, const COUNT: usize, const HAS_GAPS: bool>(
-    simd: S,
-    pass: &mut impl Lines,
-    pixel: usize,
-    channels: usize,
-) {
     let in_vectors = channels - channels % S::LANES;
-    for channel in (0..in_vectors).step_by(S::LANES) {
-        if HAS_GAPS {
-            pass.prefetch::<S, COUNT>(simd, pixel + AHEAD, channel);
-        }
+    // What does not fill a vector follows while the lines that the vectors have touched are in cache.
+    let group = if in_vectors < channels {
+        GROUP
+    } else {
+        pixels.max(1)
+    };
+    for first in (0..pixels).step_by(group) {
+        let group = first..(first + group).min(pixels);
         // SAFETY: the caller's promise.
-        unsafe { pass.vectors::<S, COUNT>(simd, pixel, channel) };
-    }
-    if in_vectors < channels {
-        if HAS_GAPS {
-            pass.prefetch::<S, COUNT>(simd, pixel + AHEAD, in_vectors);
+        unsafe {
+            if pass.has_gaps() {
+                run_vectors::<S, true>(simd, pass, group.clone(), in_vectors);
+            } else {
+                run_vectors::<S, false>(simd, pass, group.clone(), in_vectors);
+            }
         }
-        // What does not fill a vector, while the lines that the vectors have touched are in cache.
-        for pixel in pixel..pixel + COUNT {
+        for pixel in group {
             for channel in in_vectors..channels {
                 // SAFETY: the caller's promise.
                 unsafe { pass.number(pixel, channel) };
             }
         }
     }
-    // SAFETY: the caller's promise.
-    unsafe { pass.end_block(simd, pixel, COUNT) };
+}
+
+/// Works on the vectors of some pixels.
+///
+/// # Safety
+/// As for [`Lines::vectors`], for all of them.
+#[inline(always)]
+unsafe fn run_vectors<S: Simd, const HAS_GAPS: bool>(
+    simd: S,
+    pass: &mut impl Lines,
+    pixels: Range<usize>,
+    channels: usize,
+) {
+    let in_blocks = pixels.end - pixels.len() % PIXELS;
+    for pixel in (pixels.start..in_blocks).step_by(PIXELS) {
+        for channel in (0..channels).step_by(S::LANES) {
+            if HAS_GAPS {
+                pass.prefetch::<S, PIXELS>(simd, pixel + AHEAD, channel);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { pass.vectors::<S, PIXELS>(simd, pixel, channel) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { pass.end_block(simd, pixel, PIXELS) };
+    }
+    for pixel in in_blocks..pixels.end {
+        for channel in (0..channels).step_by(S::LANES) {
+            // SAFETY: the caller's promise.
+            unsafe { pass.vectors::<S, 1>(simd, pixel, channel) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { pass.end_block(simd, pixel, 1) };
+    }
 }
