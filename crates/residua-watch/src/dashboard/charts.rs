@@ -109,6 +109,18 @@ struct Curves {
 
 impl Curves {
     fn draw(&self, frame: &mut Frame, area: Rect) {
+        let points = || self.train.iter().chain(&self.validation);
+        let end = points().map(|point| point.0).fold(1.0, f64::max).ceil();
+        let (low, high) = self.range(points().map(|point| point.1));
+        // The chart multiplies what it is given, and what is no longer a number then makes it draw a
+        // line of 2^63 cells.
+        let shares = |points: &[Point]| -> Vec<Point> {
+            let points = points.iter();
+            points
+                .map(|(x, y)| (share(*x, 0.0, end), share(*y, low, high)))
+                .collect()
+        };
+        let (validation, train) = (shares(&self.validation), shares(&self.train));
         // Markers differ as well as colours, for those who see no colours.
         let curve = |points, marker, color: Color| {
             Dataset::default()
@@ -118,26 +130,23 @@ impl Curves {
                 .style(Style::new().fg(color))
         };
         let curves = vec![
-            curve(&self.validation, Marker::Dot, VALIDATION),
-            curve(&self.train, Marker::Braille, TRAIN),
+            curve(&validation, Marker::Dot, VALIDATION),
+            curve(&train, Marker::Braille, TRAIN),
         ];
-        let points = || self.train.iter().chain(&self.validation);
-        let end = points().map(|point| point.0).fold(1.0, f64::max).ceil();
-        let (low, high) = self.range(points().map(|point| point.1));
-        let middle = low + (high - low) / 2.0;
+        let middle = low / 2.0 + high / 2.0;
         let labels = [low, middle, high].map(|value| Line::from((self.label)(value)));
         let chart = Chart::new(curves)
             .block(self.block(area.width.saturating_sub(2).into()))
             .legend_position(None)
             .x_axis(
                 Axis::default()
-                    .bounds([0.0, end])
+                    .bounds([0.0, 1.0])
                     .labels([Line::from("0"), Line::from(format!("epoch {end}"))])
                     .style(Style::new().fg(Color::DarkGray)),
             )
             .y_axis(
                 Axis::default()
-                    .bounds([low, high])
+                    .bounds([0.0, 1.0])
                     .labels(labels)
                     .labels_alignment(Alignment::Right)
                     .style(Style::new().fg(Color::DarkGray)),
@@ -175,7 +184,10 @@ impl Curves {
             return (0.0, 1.0);
         }
         let (low, high) = match self.step {
-            Some(step) => ((low / step).floor() * step, (high / step).ceil() * step),
+            Some(step) => (
+                ((low / step).floor() * step).max(f64::MIN),
+                ((high / step).ceil() * step).min(f64::MAX),
+            ),
             None => (low, high),
         };
         if high - low < 1e-9 {
@@ -183,5 +195,15 @@ impl Curves {
         } else {
             (low, high)
         }
+    }
+}
+
+/// Where a value lies between two others: 0 to 1. Halves do not overflow where the values do not.
+fn share(value: f64, low: f64, high: f64) -> f64 {
+    let span = high / 2.0 - low / 2.0;
+    if span > 0.0 {
+        ((value / 2.0 - low / 2.0) / span).clamp(0.0, 1.0)
+    } else {
+        0.5
     }
 }

@@ -1,5 +1,5 @@
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -171,9 +171,36 @@ fn a_killed_run_is_stopped_once_it_is_quiet() {
     watcher.look().unwrap();
     assert_eq!(watcher.view().status, RunStatus::Training);
     drop(log);
+    // Whoever starts a program meanwhile shares the lock with it for a moment (other tests start
+    // cargo), so the watcher asks again.
     let mut later = Watcher::new(&run, Keys::Leave);
+    let patience = Instant::now() + Duration::from_secs(20);
     later.look().unwrap();
+    while later.view().status == RunStatus::Training && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(100));
+        later.look().unwrap();
+    }
     assert_eq!(later.view().status, RunStatus::Stopped);
+}
+
+#[test]
+fn the_largest_numbers_are_drawn_in_time() {
+    for (first, second) in [(f64::MAX, f64::MIN), (f64::MAX, f64::MAX), (0.0, f64::MAX)] {
+        let mut events = fixture::epochs(2);
+        for (event, loss) in events.iter_mut().rev().zip([first, second]) {
+            if let Event::Epoch {
+                epoch,
+                train_loss,
+                validation_accuracy,
+                ..
+            } = event
+            {
+                (*train_loss, *validation_accuracy) = (loss, loss);
+                *epoch = u64::MAX;
+            }
+        }
+        backend(120, 40, &timeline(&events), &view(RunStatus::Training));
+    }
 }
 
 /// Events that no run would write, with extreme values.
