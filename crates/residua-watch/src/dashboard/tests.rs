@@ -185,19 +185,22 @@ fn a_killed_run_is_stopped_once_it_is_quiet() {
 
 #[test]
 fn the_largest_numbers_are_drawn_in_time() {
-    for (first, second) in [(f64::MAX, f64::MIN), (f64::MAX, f64::MAX), (0.0, f64::MAX)] {
-        let mut events = fixture::epochs(2);
-        for (event, loss) in events.iter_mut().rev().zip([first, second]) {
-            if let Event::Epoch {
-                epoch,
+    for values in [
+        [0.0, f64::MAX, 0.0],
+        [f64::MIN, f64::MAX, 0.0],
+        [f64::MAX; 3],
+    ] {
+        let mut events = fixture::epochs(3);
+        let figures = events.iter_mut().filter_map(|event| match event {
+            Event::Epoch {
                 train_loss,
                 validation_accuracy,
                 ..
-            } = event
-            {
-                (*train_loss, *validation_accuracy) = (loss, loss);
-                *epoch = u64::MAX;
-            }
+            } => Some([train_loss, validation_accuracy]),
+            _ => None,
+        });
+        for (figures, value) in figures.zip(values) {
+            figures.into_iter().for_each(|figure| *figure = value);
         }
         backend(120, 40, &timeline(&events), &view(RunStatus::Training));
     }
