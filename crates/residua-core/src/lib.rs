@@ -5,8 +5,8 @@
 //! the input of a network ([`preprocessing`]), in which format it computes ([`precision`]) and what it
 //! keeps for its reverse pass ([`checkpointing`]), what travels with weights ([`model_record`]), what a
 //! run leaves on disk ([`run`]), how predictions are judged ([`metrics`]), how a misspelt name is
-//! answered ([`suggest`]), and how a file is replaced without ever losing the old one
-//! ([`atomic_file`]).
+//! answered ([`suggest`]), how numbers and markup are written ([`text`]), and how a file is replaced
+//! without ever losing the old one ([`atomic_file`]).
 //!
 //! ```
 //! use residua_core::metrics::Classification;
@@ -29,3 +29,4 @@ pub mod preprocessing;
 pub mod run;
 pub mod seed;
 pub mod suggest;
+pub mod text;

@@ -31,6 +31,7 @@ use crate::atomic_file;
 pub use environment::Environment;
 pub use events::{Event, EventLog, ResumePoint};
 pub use metrics::RunMetrics;
+pub use schema::refuse_newer_schema;
 
 /// The names of the files in a run folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,7 +296,11 @@ impl RunFolder {
         serde_json::from_slice(&text).map_err(|failure| RunError::Malformed {
             path,
             line: failure.line(),
-            message: failure.to_string(),
+            message: format!(
+                "the file is damaged ({failure}); remove it, and `residua train --resume '{}'` \
+                 evaluates the run again",
+                self.root.display()
+            ),
         })
     }
 }

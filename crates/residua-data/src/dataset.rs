@@ -332,12 +332,12 @@ impl Dataset {
     /// The same data with the labels of a model that knows these classes, found by name.
     ///
     /// # Errors
-    /// [`DataError::UnknownClass`] if the model lacks a class of the data.
+    /// [`DataError::ClassUnknownToNetwork`] if the model lacks a class of the data.
     pub fn with_classes(&self, classes: &[String]) -> Result<Self, DataError> {
         let mut labels = Vec::with_capacity(self.classes.len());
         for class in &self.classes {
             let label = classes.iter().position(|known| known == class);
-            labels.push(label.ok_or_else(|| DataError::UnknownClass {
+            labels.push(label.ok_or_else(|| DataError::ClassUnknownToNetwork {
                 path: self.root.clone(),
                 class: class.clone(),
                 known: abbreviated(classes),

@@ -143,6 +143,21 @@ pub enum DataError {
         known: String,
     },
 
+    /// A network that is to be evaluated does not know a class of the data.
+    #[error(
+        "{}: class \"{class}\" is not one of those that the network knows ({known}); give the data \
+         without it, or a network that was trained on it",
+        path.display()
+    )]
+    ClassUnknownToNetwork {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// The network's classes, abbreviated.
+        known: String,
+    },
+
     /// Nothing can be told apart.
     #[error(
         "{}: found {found} class folder{}; expected at least 2, one folder of images per class",

@@ -1,5 +1,7 @@
 //! Numbers as people read them. What is not finite is a dash.
 
+pub(crate) use residua_core::text::grouped;
+
 /// What stands for a figure that does not exist.
 pub(crate) const NONE: &str = "–";
 
@@ -76,19 +78,6 @@ fn with_decimals(value: f64, decimals: usize) -> String {
     } else {
         decimal(value, decimals)
     }
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `1` as `1 image`, `1234` as `1,234 images`.
@@ -173,7 +162,6 @@ mod tests {
         let texts = [999, 1_000, 269_722, 11_689_512, 999_999, u64::MAX].map(compact);
         let expected = ["999", "1.00 k", "269.7 k", "11.69 M", "1.00 M", "18.45 E"];
         assert_eq!(texts.map(plain), expected);
-        assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(plain(counted(1, "image", "images")), "1 image");
     }
 

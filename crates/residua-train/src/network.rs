@@ -9,7 +9,7 @@ use residua_core::seed::SeedStream;
 use residua_engine::Engine;
 use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
 use residua_ops::{HostValues, OperationSet, is_host};
-use residua_weights::{Fit, NamedTensor, TensorFile, Values, fit, fitting_models};
+use residua_weights::{Fit, LoadReport, NamedTensor, TensorFile, Values, fit, fitting_models};
 
 use crate::error::TrainError;
 use crate::execution::{Execution, Mode, Value};
@@ -63,7 +63,7 @@ impl Network {
             return Err(TrainError::WeightsDoNotFit {
                 model: graph.name().to_owned(),
                 file: file.path.clone(),
-                advice: other_networks(file),
+                advice: advice(&fit.report, file),
                 report: Box::new(fit.report.with_suggestions()),
             });
         }
@@ -396,6 +396,16 @@ impl Network {
     pub(crate) fn first_entry(&self, node: NodeId) -> usize {
         self.first_entry[node.index()]
     }
+}
+
+/// How to go on with a file that does not fit.
+fn advice(report: &LoadReport, file: &TensorFile) -> String {
+    if report.is_damaged_only() {
+        return "names and shapes fit, the numbers are useless; take an earlier checkpoint of that \
+                training, or another copy of the file"
+            .to_owned();
+    }
+    other_networks(file)
 }
 
 /// Which networks a file fits, for somebody who has tried another.

@@ -110,6 +110,14 @@ impl RunLog {
         self.record(&Event::Interrupted { step, time: now() })
     }
 
+    pub(crate) fn failed(&mut self, step: u64, reason: &TrainError) -> Result<(), TrainError> {
+        self.record(&Event::Failed {
+            step,
+            time: now(),
+            reason: reason.to_string(),
+        })
+    }
+
     pub(crate) fn ended(
         &mut self,
         step: u64,

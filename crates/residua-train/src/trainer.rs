@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use residua_core::atomic_file;
 use residua_core::metrics::ClassificationSummary;
 use residua_core::model_record::ModelRecord;
-use residua_core::run::{Destination, RunError, RunFolder, RunMetrics};
+use residua_core::run::{Destination, RunError, RunFolder, RunMetrics, refuse_newer_schema};
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 use residua_graph::catalog::VariationOptions;
@@ -242,8 +242,17 @@ impl Trainer {
     ///
     /// # Errors
     /// When the loss is not finite, an image vanished, or the disk is full. The last
-    /// checkpoint remains.
+    /// checkpoint remains, and the log of the run says what happened.
     pub fn run(mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+        let ending = self.train(observer);
+        if let Err(error) = &ending {
+            // On a full disk this fails too; what happened first is what counts.
+            let _ = self.log.failed(self.state.step, error);
+        }
+        ending
+    }
+
+    fn train(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
         if self.state.step == 0 {
             observer.network(0, self.learner.network());
         }
@@ -377,7 +386,7 @@ impl Trainer {
     }
 
     /// Writes the final evaluation.
-    fn finish(mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
+    fn finish(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
         let best = self.state.best.unwrap_or(Best {
             epoch: self.state.finished_epochs,
             accuracy: self.state.last_accuracy,
@@ -428,7 +437,7 @@ impl Trainer {
         )
     }
 
-    fn interrupted(mut self) -> Result<Ending, TrainError> {
+    fn interrupted(&mut self) -> Result<Ending, TrainError> {
         self.save_last()?;
         let step = self.state.step;
         self.log.interrupted(step)?;
@@ -490,8 +499,16 @@ pub fn read_config(folder: &RunFolder) -> Result<TrainConfig, TrainError> {
         path: path.clone(),
         source,
     })?;
-    TrainConfig::from_toml(&text, &[])
-        .map_err(|failure| TrainError::Config(format!("{}: {failure}", path.display())))
+    let table: toml::Table = text.parse().unwrap_or_default();
+    if let Some(schema) = table.get("schema").and_then(toml::Value::as_str) {
+        refuse_newer_schema(schema, TrainConfig::SCHEMA, &path)?;
+    }
+    TrainConfig::from_toml(&text, &[]).map_err(|failure| {
+        TrainError::Config(format!(
+            "{}: {failure}; a run's configuration is as training wrote it: restore the file",
+            path.display()
+        ))
+    })
 }
 
 fn open_data(

@@ -1,23 +1,6 @@
 //! Numbers as people read them.
 
-/// A whole number with commas between thousands.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number of things.
-pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
-    let word = if number == 1 { one } else { many };
-    format!("{} {word}", grouped(number))
-}
+pub(crate) use residua_core::text::{counted, grouped};
 
 /// A fraction as a percentage.
 pub(crate) fn percent(fraction: f64) -> String {
@@ -54,11 +37,6 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_readable() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(269_722), "269,722");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(counted(1, "image", "images"), "1 image");
-        assert_eq!(counted(2_000, "image", "images"), "2,000 images");
         assert_eq!(percent(0.8674), "86.74 %");
         assert_eq!(clock(7.4), "0:07");
         assert_eq!(clock(59.6), "1:00");

@@ -143,6 +143,7 @@ impl TensorBoardWriter {
             Event::Quarantine { .. }
             | Event::Checkpoint { .. }
             | Event::Interrupted { .. }
+            | Event::Failed { .. }
             | Event::End { .. } => Ok(()),
         }
     }

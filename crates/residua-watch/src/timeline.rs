@@ -35,6 +35,7 @@ pub struct Timeline {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Ending {
     Interrupted,
+    Failed,
     Finished { best_accuracy: f64, seconds: f64 },
 }
 
@@ -56,6 +57,8 @@ pub enum RunStatus {
     Stopped,
     /// It was interrupted, after a checkpoint. It can be resumed.
     Interrupted,
+    /// It could not go on: its loss was no number any more, say.
+    Failed,
     /// It has ended.
     Finished,
 }
@@ -68,13 +71,17 @@ impl RunStatus {
             Self::Training => "training",
             Self::Stopped => "stopped",
             Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
             Self::Finished => "finished",
         }
     }
 
     /// Whether nothing more is to be expected unless the run is resumed.
     pub fn is_over(self) -> bool {
-        matches!(self, Self::Stopped | Self::Interrupted | Self::Finished)
+        match self {
+            Self::Waiting | Self::Training => false,
+            Self::Stopped | Self::Interrupted | Self::Failed | Self::Finished => true,
+        }
     }
 }
 
@@ -124,6 +131,12 @@ impl Timeline {
                 self.time = time.parse().ok().or(self.time);
                 let after = counted(*step, "step", "steps");
                 self.say(LogLevel::Warning, format!("interrupted after {after}"));
+            }
+            Event::Failed { step, time, reason } => {
+                self.step = *step;
+                self.ending = Some(Ending::Failed);
+                self.time = time.parse().ok().or(self.time);
+                self.say(LogLevel::Error, format!("failed: {reason}"));
             }
             Event::End {
                 step,
@@ -311,6 +324,7 @@ impl Timeline {
         match (self.ending, &self.start) {
             (Some(Ending::Finished { .. }), _) => RunStatus::Finished,
             (Some(Ending::Interrupted), _) => RunStatus::Interrupted,
+            (Some(Ending::Failed), _) => RunStatus::Failed,
             (None, Some(_)) if being_written => RunStatus::Training,
             (None, Some(_)) => RunStatus::Stopped,
             (None, None) => RunStatus::Waiting,

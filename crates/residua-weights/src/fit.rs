@@ -450,6 +450,7 @@ mod tests {
         broken.adapt_input(&graph, &damaged);
         assert_eq!(broken.report.not_finite[0].name, "conv1.weight");
         assert!(!broken.report.is_complete());
+        assert!(broken.report.is_damaged_only());
         let mut fit = fit(&resnet20(), &file);
         fit.adapt_input(&resnet20(), &file);
         assert!(fit.report.adapted.is_empty());

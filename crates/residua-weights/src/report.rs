@@ -87,6 +87,14 @@ impl LoadReport {
             && self.wrong_shape.is_empty()
             && self.not_finite.is_empty()
     }
+
+    /// Whether all names and shapes fit, and nothing but the numbers is wrong.
+    pub fn is_damaged_only(&self) -> bool {
+        !self.not_finite.is_empty()
+            && self.missing.is_empty()
+            && self.unused.is_empty()
+            && self.wrong_shape.is_empty()
+    }
 }
 
 impl fmt::Display for LoadReport {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use comfy_table::{CellAlignment, Table};
 use residua::core::atomic_file;
+pub(crate) use residua::core::text::{counted, grouped};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -80,28 +81,6 @@ pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1` as `1 step`, `1234` as `1,234 steps`.
-pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        grouped(number),
-        if number == 1 { one } else { many }
-    )
-}
-
 /// `40551040` as `40.6 M`.
 pub(crate) fn scaled(number: u64) -> String {
     let value = number as f64;
@@ -150,10 +129,6 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(269_722), "269,722");
-        assert_eq!(grouped(1_000_000), "1,000,000");
         assert_eq!(scaled(40_551_040), "40.6 M");
         assert_eq!(scaled(1_814_073_344), "1.81 G");
         assert_eq!(scaled(269_722), "270 k");

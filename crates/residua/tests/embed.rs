@@ -57,7 +57,7 @@ fn names_and_pictures_are_checked() {
     assert!(embed(&["--plot", "points.gif"], 2).contains(".svg or .png"));
     assert!(embed(&["--layer", "layer33"], 3).contains("has no layer 'layer33'"));
     fs::write(folder.path().join("pictures/val/broken.png"), b"no picture").unwrap();
-    assert!(embed(&[], 3).contains("1 of 37 images could not be read"));
+    assert!(embed(&[], 3).contains("1 of 37 images were skipped"));
     let csv = fs::read_to_string(folder.path().join("embeddings.csv")).unwrap();
     assert_eq!(csv.lines().count(), 37);
 }

@@ -72,7 +72,17 @@ fn a_page_is_made_of_what_is_there() {
     // A run that was killed: curves so far, and how to go on.
     fs::remove_file(folder.path().join("run/metrics.json")).unwrap();
     stdout(folder.path(), &["report", "run"]);
-    assert!(page(folder.path(), "run").contains("This run has not ended"));
+    assert!(
+        page(folder.path(), "run").contains("Training ended, but there is no final evaluation")
+    );
+    let events = folder.path().join("run/events.jsonl");
+    let text = fs::read_to_string(&events).unwrap();
+    let end = text.find("{\"event\":\"end\"").unwrap();
+    fs::write(&events, &text[..end]).unwrap();
+    stdout(folder.path(), &["report", "run"]);
+    let said = page(folder.path(), "run");
+    assert!(said.contains("This run has no end"), "{said}");
+    assert!(said.contains("train --resume"), "{said}");
     // Without any checkpoint.
     fs::remove_dir_all(folder.path().join("run/checkpoints")).unwrap();
     stdout(folder.path(), &["report", "run"]);
@@ -109,7 +119,15 @@ fn what_is_no_run_or_a_newer_one_is_explained() {
     let path = folder.path().join("run/metrics.json");
     let half = fs::read_to_string(&path).unwrap();
     fs::write(&path, &half[..half.len() / 2]).unwrap();
-    assert!(report(3).contains("metrics.json, line "));
+    let message = report(3);
+    assert!(message.contains("metrics.json, line "), "{message}");
+    assert!(message.contains("train --resume 'run'"), "{message}");
+    fs::remove_file(&path).unwrap();
+    stdout(folder.path(), &["train", "--resume", "run", "--quiet"]);
+    assert_eq!(fs::read_to_string(&path).unwrap().len(), half.len());
+    change("config.toml", "residua.config/1", "residua.config/2");
+    change("config.toml", "epochs = ", "laps = ");
+    assert!(report(3).contains("newer version"));
 }
 
 #[test]

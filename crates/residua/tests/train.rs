@@ -336,12 +336,13 @@ fn a_diverging_run_stops_with_the_place_and_keeps_its_checkpoint() {
         "{message}"
     );
     assert!(message.contains("The last checkpoint is kept"), "{message}");
-    assert!(
-        folder
-            .path()
-            .join("run/checkpoints/last.safetensors")
-            .is_file()
-    );
+    let run = folder.path().join("run");
+    assert!(run.join("checkpoints/last.safetensors").is_file());
+    let page = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("This run failed"), "{page}");
+    assert!(page.contains("the loss became"), "{page}");
+    let runs = stdout(folder.path(), &["runs", "."]);
+    assert!(runs.contains("failed"), "{runs}");
 }
 
 #[test]

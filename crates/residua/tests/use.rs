@@ -266,21 +266,35 @@ fn an_unreadable_picture_does_not_stop_the_others() {
         "--run",
         "run",
         "broken.jpg",
+        "absent.png",
         "pictures/val/dots",
         "--json",
     ];
     let output = run(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("1 of 7 images could not be read"));
+    let message = text(&output.stderr);
+    assert!(message.contains("2 of 8 images were skipped"), "{message}");
+    assert!(message.contains("absent.png: No such file"), "{message}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["predictions"].as_array().unwrap().len(), 6);
-    assert_eq!(report["unreadable"][0]["path"], "broken.jpg");
+    let skipped = report["skipped"].as_array().unwrap();
+    let paths: Vec<&Value> = skipped.iter().map(|skipped| &skipped["path"]).collect();
+    assert_eq!(paths, ["absent.png", "broken.jpg"]);
+    // As an explanation, too.
+    let explain = ["explain", "--run", "run", "absent.png", "pictures/val/dots"];
+    let message = failure(folder.path(), &explain, 3);
+    assert!(message.contains("1 of 7 images were skipped"), "{message}");
+    let written = fs::read_dir(folder.path().join("explanations")).unwrap();
+    assert_eq!(written.count(), 12);
     // None that can be read.
     let message = failure(folder.path(), &["predict", "--run", "run", "broken.jpg"], 3);
-    assert!(
-        message.contains("1 of 1 images could not be read"),
-        "{message}"
-    );
+    assert!(message.contains("nothing was done"), "{message}");
+    for (command, nothing) in [("explain", "nothing"), ("embed", "nothing.csv")] {
+        let arguments = [command, "--run", "run", "broken.jpg", "--out", nothing];
+        let message = failure(folder.path(), &arguments, 3);
+        assert!(message.contains("nothing was done"), "{message}");
+        assert!(!folder.path().join(nothing).exists());
+    }
     failure(
         folder.path(),
         &["predict", "--run", "run", "broken.jpg", "--top", "0"],
@@ -313,7 +327,7 @@ fn unfinished_and_foreign_folders_are_explained() {
     fs::write(&config, newer).unwrap();
     let message = failure(folder.path(), &["eval", "--run", "run"], 3);
     assert!(
-        message.contains("'residua.config/2'; this version reads"),
+        message.contains("config.toml' was written by a newer version of Residua"),
         "{message}"
     );
 }

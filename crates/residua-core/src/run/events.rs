@@ -121,6 +121,15 @@ pub enum Event {
         /// RFC 3339 time.
         time: String,
     },
+    /// Training cannot go on: its loss is no number any more, an image vanished, or the disk is full.
+    Failed {
+        /// Last finished step.
+        step: u64,
+        /// RFC 3339 time.
+        time: String,
+        /// What happened.
+        reason: String,
+    },
     /// Training ended.
     End {
         /// Last step.
@@ -184,7 +193,10 @@ impl ResumePoint {
             Event::Start { .. } | Event::Quarantine { .. } => true,
             Event::Step { step, .. } | Event::Checkpoint { step, .. } => self.keeps_step(*step),
             Event::Epoch { epoch, .. } => self.keeps_epoch(*epoch),
-            Event::Resume { .. } | Event::Interrupted { .. } | Event::End { .. } => false,
+            Event::Resume { .. }
+            | Event::Interrupted { .. }
+            | Event::Failed { .. }
+            | Event::End { .. } => false,
         }
     }
 }

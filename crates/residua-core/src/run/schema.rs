@@ -26,13 +26,29 @@ pub(super) fn refuse_newer(
     path: &Path,
 ) -> Result<(), RunError> {
     match serde_json::from_slice::<Named>(object) {
-        Ok(Named { schema: found }) if is_newer(&found, understood) => Err(RunError::Newer {
-            path: path.to_owned(),
-            found,
-            understood,
-        }),
-        _ => Ok(()),
+        Ok(Named { schema }) => refuse_newer_schema(&schema, understood, path),
+        Err(_) => Ok(()),
     }
+}
+
+/// Refuses a file that says it has a later form than `understood`, such as `residua.config/2` where that
+/// is `residua.config/1`. To be asked before the rest of the file is read, which has other keys then.
+///
+/// # Errors
+/// [`RunError::Newer`]
+pub fn refuse_newer_schema(
+    found: &str,
+    understood: &'static str,
+    path: &Path,
+) -> Result<(), RunError> {
+    if !is_newer(found, understood) {
+        return Ok(());
+    }
+    Err(RunError::Newer {
+        path: path.to_owned(),
+        found: found.to_owned(),
+        understood,
+    })
 }
 
 /// Whether both are the same kind of file, and `found` has the greater number.

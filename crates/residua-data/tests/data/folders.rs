@@ -111,7 +111,7 @@ fn evaluation_takes_what_there_is() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("class \"dog\" is not among the training classes (ant, cat)"),
+        error.contains("class \"dog\" is not one of those that the network knows (ant, cat)"),
         "{error}"
     );
 }

@@ -1,7 +1,8 @@
 //! Writing SVG: elements, escaping, and the few shapes that drawings are made of.
 
-use std::borrow::Cow;
 use std::fmt::Display;
+
+use residua_core::text::escape_xml;
 
 use super::geometry::{Point, Rectangle};
 
@@ -101,14 +102,14 @@ impl Canvas {
     /// An element that holds text only.
     pub(super) fn leaf(&mut self, name: &str, attributes: Attributes<'_>, content: &str) {
         self.tag(name, attributes, ">");
-        self.text += &escape(content);
+        self.text += &escape_xml(content);
         self.close(name);
     }
 
     fn tag(&mut self, name: &str, attributes: Attributes<'_>, end: &str) {
         self.text += &format!("<{name}");
         for (attribute, value) in attributes {
-            self.text += &format!(" {attribute}=\"{}\"", escape(&value.to_string()));
+            self.text += &format!(" {attribute}=\"{}\"", escape_xml(&value.to_string()));
         }
         self.text += end;
     }
@@ -200,7 +201,7 @@ impl Canvas {
         for (font, content) in parts {
             let attributes: Attributes<'_> = &[("class", &font.class), ("font-size", &font.size)];
             self.tag("tspan", attributes, ">");
-            self.text += &escape(content);
+            self.text += &escape_xml(content);
             self.text += "</tspan>";
         }
         self.close("text");
@@ -247,45 +248,9 @@ fn towards(from: Point, to: Point, distance: i32) -> Point {
     from.moved(right, down)
 }
 
-/// Text as XML 1.0 can hold it. Characters that it cannot hold become U+FFFD.
-fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(|c| replacement(c).is_some()) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match replacement(character) {
-            Some(replacement) => escaped += replacement,
-            None => escaped.push(character),
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-fn replacement(character: char) -> Option<&'static str> {
-    match character {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '"' => Some("&quot;"),
-        '\n' => None,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => Some("\u{fffd}"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(escape("layer1.0"), "layer1.0");
-        assert_eq!(
-            escape("<&>\"\u{0}\u{1b}"),
-            "&lt;&amp;&gt;&quot;\u{fffd}\u{fffd}"
-        );
-    }
 
     #[test]
     fn corners_are_rounded_within_short_steps() {

@@ -1,7 +1,8 @@
 //! Writing SVG: elements, escaping, and the few shapes that charts are made of.
 
-use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
+
+use residua_core::text::escape_xml;
 
 use super::palette::{Colour, Palette};
 
@@ -267,7 +268,7 @@ impl Canvas {
     /// An element that holds text only.
     fn leaf(&mut self, name: &str, attributes: Attributes<'_>, content: &str) {
         self.tag(name, attributes, ">");
-        self.text += &escape(content);
+        self.text += &escape_xml(content);
         self.text += "</";
         self.text += name;
         self.text += ">\n";
@@ -279,7 +280,7 @@ impl Canvas {
         for (attribute, value) in attributes {
             let value = value.to_string();
             // Writing to a string cannot fail.
-            let _ = write!(self.text, " {attribute}=\"{}\"", escape(&value));
+            let _ = write!(self.text, " {attribute}=\"{}\"", escape_xml(&value));
         }
         self.text += end;
     }
@@ -313,43 +314,9 @@ pub(super) fn baseline(middle: f64, size: f64) -> f64 {
     middle + size * 0.36
 }
 
-/// Text as XML 1.0 can hold it. Characters that it cannot hold become U+FFFD.
-fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(|character| replacement(character).is_some()) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match replacement(character) {
-            Some(replacement) => escaped += replacement,
-            None => escaped.push(character),
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-fn replacement(character: char) -> Option<&'static str> {
-    match character {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        '"' => Some("&quot;"),
-        '\n' => None,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => Some("\u{fffd}"),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(escape("truck"), "truck");
-        let expected = "&lt;&amp;&gt;&quot;\u{fffd}\u{fffd}";
-        assert_eq!(escape("<&>\"\u{0}\u{1b}"), expected);
-    }
 
     #[test]
     fn numbers_are_short_and_finite() {

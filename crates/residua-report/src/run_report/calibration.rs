@@ -106,7 +106,8 @@ fn temperature_in_words(scaling: &TemperatureScaling) -> Option<String> {
             "No temperature fits: the logits say nothing about these labels.".to_owned()
         });
     }
-    if temperature == 1.0 {
+    // What three decimals cannot tell is no gain.
+    if before - after < 0.0005 {
         return Some(
             "No other temperature of the softmax would fit these images better.".to_owned(),
         );

@@ -78,7 +78,10 @@ fn by_epoch(digest: &Digest<'_>, metrics: Option<&RunMetrics>) -> Vec<Markup> {
             .collect(),
         None => line(|epoch| epoch.learning_rate),
     };
-    let rate = single("Learning rate", axis(), "learning rate", rate);
+    // From the begin of the first epoch to the end of the last, where it steps only almost.
+    let last = rate.last().map_or(0.0, |point| point.x.ceil());
+    let epochs = axis().including(0.0).including(last);
+    let rate = single("Learning rate", epochs, "learning rate", rate);
     let speed = line(|epoch| epoch.images_per_second);
     let speed = single("Speed of training", axis(), "images per second", speed);
     vec![

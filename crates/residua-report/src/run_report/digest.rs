@@ -9,7 +9,7 @@ pub(super) struct Digest<'a> {
     pub(super) start: Option<Start<'a>>,
     pub(super) epochs: Vec<Epoch>,
     pub(super) steps: Vec<Step>,
-    pub(super) ending: Ending,
+    pub(super) ending: Ending<'a>,
 }
 
 /// How training began.
@@ -55,7 +55,7 @@ pub(super) struct Step {
 
 /// How training ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) enum Ending {
+pub(super) enum Ending<'a> {
     /// Nothing says that it did: it goes on, or its process was killed.
     #[default]
     Unknown,
@@ -63,6 +63,11 @@ pub(super) enum Ending {
     Interrupted {
         /// Last finished step.
         step: u64,
+    },
+    /// It could not go on.
+    Failed {
+        /// What happened.
+        reason: &'a str,
     },
     /// It reached its end.
     Reached,
@@ -157,6 +162,7 @@ impl<'a> Digest<'a> {
             Event::Interrupted { step, .. } => {
                 self.ending = Ending::Interrupted { step: *step };
             }
+            Event::Failed { reason, .. } => self.ending = Ending::Failed { reason },
             Event::End { .. } => self.ending = Ending::Reached,
             Event::Quarantine { .. } | Event::Checkpoint { .. } => {}
         }

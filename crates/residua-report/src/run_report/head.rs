@@ -137,6 +137,10 @@ fn unfinished(digest: &Digest<'_>) -> String {
              is what it had reached by then.",
             number::grouped(step)
         ),
+        Ending::Failed { reason } => format!(
+            "This run failed and has no final evaluation: {reason}. Everything below is what it had \
+             reached by then."
+        ),
         Ending::Reached => "Training ended, but there is no final evaluation.".to_owned(),
         Ending::Unknown => "This run has no end: it is still going on, or its process was stopped \
                             before it could say so. Everything below is what it has reached so far."

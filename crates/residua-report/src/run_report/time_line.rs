@@ -129,6 +129,11 @@ fn entry(event: &Event, digest: &Digest<'_>) -> Option<Entry> {
             format!("Interrupted after step {}", number::grouped(*step)),
             moment(time),
         ),
+        Event::Failed { step, time, .. } => (
+            Kind::Stop,
+            format!("Failed after step {}", number::grouped(*step)),
+            moment(time),
+        ),
         Event::End { time, seconds, .. } => (
             Kind::Plain,
             format!(

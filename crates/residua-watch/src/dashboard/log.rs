@@ -43,6 +43,7 @@ fn text<'a>(line: &'a LogLine, view: &View) -> Line<'a> {
         LogLevel::Information => line.text.as_str().into(),
         LogLevel::Success => line.text.as_str().fg(Color::Green),
         LogLevel::Warning => line.text.as_str().fg(Color::Yellow),
+        LogLevel::Error => line.text.as_str().fg(Color::Red),
     };
     Line::from(vec![time.add_modifier(Modifier::DIM), text])
 }

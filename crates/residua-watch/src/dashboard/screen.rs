@@ -109,7 +109,7 @@ fn header_lines(timeline: &Timeline, view: &View, area: Rect) -> Vec<Line<'stati
         RunStatus::Training => Color::Green,
         RunStatus::Finished => Color::Cyan,
         RunStatus::Waiting => Color::Yellow,
-        RunStatus::Interrupted | RunStatus::Stopped => Color::Red,
+        RunStatus::Interrupted | RunStatus::Failed | RunStatus::Stopped => Color::Red,
     };
     let status = format!("● {}", view.status);
     let room = usize::from(area.width).saturating_sub(Span::raw(&status).width() + 1);

@@ -198,6 +198,8 @@ pub enum LogLevel {
     Success,
     /// It may need a look.
     Warning,
+    /// It went wrong.
+    Error,
 }
 
 /// Something that happened.

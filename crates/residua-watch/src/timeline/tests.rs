@@ -109,6 +109,25 @@ fn a_killed_run_that_was_resumed_is_as_if_it_had_not_been_killed() {
 }
 
 #[test]
+fn failed_then_resumed() {
+    let mut events = fixture::epochs(1);
+    events.push(Event::Failed {
+        step: 395,
+        time: "2026-11-25T22:57:00Z".to_owned(),
+        reason: "the loss is NaN at step 396".to_owned(),
+    });
+    let failed = timeline(&events);
+    assert_eq!(failed.status(true), RunStatus::Failed);
+    assert!(failed.status(true).is_over());
+    assert_eq!(failed.step(), 395);
+    let last = failed.log().last().unwrap();
+    assert_eq!(last.level, LogLevel::Error);
+    assert_eq!(last.text, "failed: the loss is NaN at step 396");
+    events.push(fixture::resume(391, 1, "2026-11-25T22:58:00Z"));
+    assert_eq!(timeline(&events).status(true), RunStatus::Training);
+}
+
+#[test]
 fn interrupted_then_resumed_then_finished() {
     let mut events = fixture::epochs(1);
     events.push(Event::Interrupted {

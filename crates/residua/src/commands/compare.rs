@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use residua::core::run::{Event, RunFolder};
+use residua::core::run::RunFolder;
 use residua::graph::catalog;
-use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
+use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison};
 use residua::report::table::Table;
-use residua::train::{RunOptions, TrainConfig, read_config};
+use residua::train::{TrainConfig, read_config};
 use serde::Serialize;
 
-use super::device::{ComputeArgs, LoadingArgs};
-use super::run_set::{PlannedRun, RunSet};
+use super::run_set::{CompletedRuns, PlannedRun, RunSetArgs, epoch_points};
 use super::settings_line;
 use super::study::write_figure;
-use super::train::{PlanArgs, stop_on_signals};
 use crate::failure::Failure;
 use crate::output::{self, create_folder, write_file};
 
@@ -41,17 +39,7 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_name = "DIR", default_value = "comparison")]
     out: PathBuf,
     #[command(flatten)]
-    plan: PlanArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    #[command(flatten)]
-    loading: LoadingArgs,
-    /// Print one JSON object at the end
-    #[arg(long)]
-    json: bool,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
+    common: RunSetArgs,
 }
 
 /// `residua.compare/1`
@@ -73,22 +61,29 @@ struct TableReport {
 }
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
-    let folders = if args.models.is_empty() {
+    if args.models.is_empty() {
         let open = |path: &PathBuf| RunFolder::open(path).map_err(Failure::bad_input);
         let folders: Vec<RunFolder> = args.runs.iter().map(open).collect::<Result<_, _>>()?;
         refuse_duplicates(&folders)?;
-        folders
-    } else {
-        train_missing(args)?
-    };
-    let comparison = gather(&folders)?;
+        return compare(args, &folders);
+    }
+    let completed = train_missing(args)?;
+    let finished: Vec<RunFolder> = completed.finished().cloned().collect();
+    if !finished.is_empty() {
+        compare(args, &finished)?;
+    }
+    completed.ending()
+}
+
+fn compare(args: &CompareArgs, folders: &[RunFolder]) -> Result<(), Failure> {
+    let comparison = gather(folders)?;
     let page = write(&args.out, &comparison)?;
     let warnings = comparison.warnings();
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     let tables = comparison.tables();
-    if args.json {
+    if args.common.json {
         return output::print_json(&CompareReport {
             schema: "residua.compare/1",
             page: &page,
@@ -129,30 +124,21 @@ fn refuse_duplicates(folders: &[RunFolder]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train_missing(args: &CompareArgs) -> Result<Vec<RunFolder>, Failure> {
-    let base = args.plan.begin()?;
+fn train_missing(args: &CompareArgs) -> Result<CompletedRuns, Failure> {
+    let base = args.common.plan.begin()?;
     let mut planned = Vec::new();
     for model in &args.models {
         catalog::find(model).map_err(Failure::bad_input)?;
         for seed in 0..args.seeds {
             let mut config = base.clone();
             config.model.clone_from(model);
-            let mut config = args.plan.finish(config)?;
+            let mut config = args.common.plan.finish(config)?;
             config.seed += seed;
             let name = format!("{model}-seed{}", config.seed);
             planned.push(PlannedRun { name, config });
         }
     }
-    let set = RunSet {
-        parent: args.out.join("runs"),
-        options: RunOptions {
-            device: args.compute.device()?,
-            workers: args.loading.workers,
-            stop: stop_on_signals()?,
-        },
-        quiet: args.quiet,
-        again: "the same command",
-    };
+    let set = args.common.set(&args.out)?;
     set.complete(&planned, &mut |_, _| Ok(None))
 }
 
@@ -240,37 +226,11 @@ fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun,
         )));
     }
     let metrics = folder.read_metrics().map_err(Failure::bad_input)?;
-    let mut seconds = 0.0;
-    let events = folder.events().map_err(Failure::bad_input)?;
-    let epochs = events.into_iter().filter_map(|event| match event {
-        Event::Epoch {
-            epoch,
-            train_loss,
-            train_accuracy,
-            validation_loss,
-            validation_accuracy,
-            train_seconds,
-            validation_seconds,
-            ..
-        } => {
-            seconds += train_seconds + validation_seconds;
-            Some(EpochPoint {
-                epoch,
-                seconds_since_start: seconds,
-                train_loss,
-                train_accuracy,
-                validation_loss,
-                validation_accuracy,
-                train_seconds,
-            })
-        }
-        _ => None,
-    });
     Ok(ComparedRun {
         folder: folder.root().display().to_string(),
         seed: config.seed,
         recipe: recipe(config)?,
-        epochs: epochs.collect(),
+        epochs: epoch_points(folder)?,
         metrics,
     })
 }

@@ -20,7 +20,7 @@ use zip::write::SimpleFileOptions;
 use super::device::ComputeArgs;
 use super::explain::names::layer;
 use super::model_source::{ModelArgs, class_name};
-use super::pictures::{self, Unreadable, prepare};
+use super::pictures::{self, PictureBatch, Skipped};
 use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output;
@@ -69,8 +69,8 @@ struct EmbedReport<'a> {
     plot: Option<&'a Path>,
     /// Share of the points' variance that each axis of the plot shows.
     explained: Option<[f64; 2]>,
-    /// Images that could not be read.
-    unreadable: Vec<Unreadable>,
+    /// Images that could not be read, or that the network computes no numbers for.
+    skipped: Skipped,
 }
 
 pub(crate) fn run(args: &EmbedArgs) -> Result<(), Failure> {
@@ -85,9 +85,11 @@ pub(crate) fn run(args: &EmbedArgs) -> Result<(), Failure> {
             Failure::bad_input("this network has no linear classifier; name a --layer")
         })?,
     };
-    let files = pictures::find(&args.images)?;
     let length = embedding_length(graph, tap);
-    let Embedded { points, unreadable } = embed_all(args, &model, tap, &files)?;
+    let Embedded { points, skipped } = embed_all(args, &model, tap)?;
+    if points.is_empty() {
+        return skipped.ending(0);
+    }
     let table = PointTable {
         points: &points,
         length,
@@ -121,14 +123,14 @@ pub(crate) fn run(args: &EmbedArgs) -> Result<(), Failure> {
         embeddings: &args.out,
         plot: args.plot.as_deref(),
         explained,
-        unreadable,
+        skipped,
     };
     if args.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.text())?;
     }
-    pictures::ending(&report.unreadable, files.len())
+    report.skipped.ending(report.images)
 }
 
 impl EmbedReport<'_> {
@@ -161,56 +163,37 @@ struct EmbeddedImage {
 
 struct Embedded {
     points: Vec<EmbeddedImage>,
-    unreadable: Vec<Unreadable>,
+    skipped: Skipped,
 }
 
-fn embed_all(
-    args: &EmbedArgs,
-    model: &LoadedModel,
-    tap: NodeId,
-    files: &[PathBuf],
-) -> Result<Embedded, Failure> {
+fn embed_all(args: &EmbedArgs, model: &LoadedModel, tap: NodeId) -> Result<Embedded, Failure> {
+    let (files, mut skipped) = pictures::find(&args.images)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let length = embedding_length(model.network.graph(), tap);
     let bar = image_bar("embedding", files.len() as u64, args.quiet);
     let mut points = Vec::new();
-    let mut unreadable = Vec::new();
     for files in files.chunks(args.batch_size as usize) {
-        let mut images = Vec::new();
-        let mut read = Vec::new();
-        for path in files {
-            match prepare(path, &transform) {
-                Ok(image) => {
-                    images.extend(image);
-                    read.push(path);
-                }
-                Err(reason) => {
-                    bar.suspend(|| eprintln!("warning: {reason}"));
-                    let path = path.clone();
-                    unreadable.push(Unreadable { path, reason });
-                }
-            }
-        }
-        bar.inc(files.len() as u64);
-        if read.is_empty() {
+        let PictureBatch { paths, images } =
+            PictureBatch::read(files, &transform, &bar, &mut skipped);
+        if paths.is_empty() {
             continue;
         }
         let ranked = rank_classes(&model.network, images.clone(), 1, 1.0);
         let values = embed(&model.network, image_tensor(&model.network, images), tap)?;
-        for ((path, ranked), values) in read.into_iter().zip(ranked).zip(values.chunks(length)) {
-            let place = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let best = ranked.map_err(|error| Failure::failed(place(&error)))?;
-            let class = best.first().map_or(0, |best| best.class);
-            points.push(EmbeddedImage {
-                path: path.clone(),
-                predicted: class_name(&model.record, class).to_owned(),
-                values: values.to_vec(),
-            });
+        for ((path, ranked), values) in paths.into_iter().zip(ranked).zip(values.chunks(length)) {
+            match ranked {
+                Ok(best) => points.push(EmbeddedImage {
+                    path: path.to_owned(),
+                    predicted: class_name(&model.record, best[0].class).to_owned(),
+                    values: values.to_vec(),
+                }),
+                Err(error) => skipped.add(&bar, path, format!("{}: {error}", path.display())),
+            }
         }
     }
     bar.finish_and_clear();
-    Ok(Embedded { points, unreadable })
+    Ok(Embedded { points, skipped })
 }
 
 /// The form of a file of points.

@@ -15,6 +15,7 @@ use super::device::{ComputeArgs, LoadingArgs};
 use super::evaluation_data::{EvaluationData, EvaluationDataSpec};
 use super::model_source::ModelArgs;
 use super::progress::image_bar;
+use super::report::classes_without_images;
 use crate::failure::Failure;
 use crate::output::{self, Column, grouped, percent};
 
@@ -218,12 +219,12 @@ impl Report<'_> {
             percent(summary.top5),
             summary.loss,
         );
-        let parts = [
-            heading,
-            self.class_table(),
-            self.confusion_matrix(),
-            format!("\n{}", judgement::text(&self.judgement)),
-        ];
+        let classes = &self.model.record.classes;
+        let note = classes_without_images(classes, summary, &self.split);
+        let mut parts = vec![heading, self.class_table()];
+        parts.extend(note.map(|note| note + "\n"));
+        parts.push(self.confusion_matrix());
+        parts.push(format!("\n{}", judgement::text(&self.judgement)));
         parts.join("\n")
     }
 

@@ -19,7 +19,7 @@ use serde::Serialize;
 use super::device::ComputeArgs;
 use super::model_source::{ModelArgs, class_name};
 use super::overlay;
-use super::pictures::{self, Unreadable, prepare};
+use super::pictures::{self, Skipped, prepare};
 use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output::{self, Column, percent};
@@ -97,8 +97,8 @@ struct ExplainReport<'a> {
     /// The layer that was tapped, where the method taps one.
     layer: Option<&'a str>,
     explanations: Vec<Explanation<'a>>,
-    /// Images that could not be read.
-    unreadable: Vec<Unreadable>,
+    /// Images that could not be read, or that the network computes no numbers for.
+    skipped: Skipped,
 }
 
 #[derive(Serialize)]
@@ -120,12 +120,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
     let explainer = Explainer::new(args, &model)?;
-    let files = pictures::find(&args.images)?;
-    fs::create_dir_all(&args.out)
-        .map_err(|error| Failure::failed(format!("{}: {error}", args.out.display())))?;
-    let report = explainer.explain_all(&files)?;
+    let report = explainer.explain_all()?;
     print(args, &report)?;
-    pictures::ending(&report.unreadable, files.len())
+    report.skipped.ending(report.explanations.len())
 }
 
 /// Everything that explanations have in common.
@@ -137,6 +134,15 @@ struct Explainer<'a> {
     tap: Option<NodeId>,
     /// The same network with random weights.
     random: Option<Network>,
+}
+
+/// The map of an image, before it is written.
+struct FoundMap {
+    class: usize,
+    probability: f64,
+    image: Vec<f32>,
+    map: HeatMap,
+    correlation_with_random: Option<f64>,
 }
 
 impl<'a> Explainer<'a> {
@@ -172,21 +178,16 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    fn explain_all(&self, files: &[PathBuf]) -> Result<ExplainReport<'a>, Failure> {
+    fn explain_all(&self) -> Result<ExplainReport<'a>, Failure> {
+        let (files, mut skipped) = pictures::find(&self.args.images)?;
         let bar = image_bar("explaining", files.len() as u64, self.args.quiet);
         let mut names = OutputNames::new(&self.args.out);
         let mut explanations = Vec::new();
-        let mut unreadable = Vec::new();
-        for path in files {
-            match prepare(path, &self.transform) {
-                Ok(image) => explanations.push(self.explain(path, image, &mut names)?),
-                Err(reason) => {
-                    bar.suspend(|| eprintln!("warning: {reason}"));
-                    unreadable.push(Unreadable {
-                        path: path.clone(),
-                        reason,
-                    });
-                }
+        for path in &files {
+            let found = prepare(path, &self.transform).and_then(|image| self.find_map(path, image));
+            match found {
+                Ok(found) => explanations.push(self.write(path, found, &mut names)?),
+                Err(reason) => skipped.add(&bar, path, reason),
             }
             bar.inc(1);
         }
@@ -198,44 +199,61 @@ impl<'a> Explainer<'a> {
             method: method_name(self.args.method),
             layer: self.tap.map(|tap| graph.node(tap).name.as_str()),
             explanations,
-            unreadable,
+            skipped,
         })
     }
 
-    fn explain(
-        &self,
-        path: &Path,
-        image: Vec<f32>,
-        names: &mut OutputNames,
-    ) -> Result<Explanation<'a>, Failure> {
-        let place = |error: String| Failure::failed(format!("{}: {error}", path.display()));
+    /// What an image is taken for, and why; or why that cannot be told.
+    fn find_map(&self, path: &Path, image: Vec<f32>) -> Result<FoundMap, String> {
+        let place = |error: TrainError| format!("{}: {error}", path.display());
         let count = self.model.record.classes.len();
         let ranked = rank_classes(&self.model.network, image.clone(), count, 1.0).swap_remove(0);
-        let ranked = ranked.map_err(|error| place(error.to_string()))?;
+        let ranked = ranked.map_err(|error| format!("{}: {error}", path.display()))?;
         let class = self.class.unwrap_or(ranked[0].class);
         let chosen = ranked.iter().find(|ranked| ranked.class == class);
-        let map = self.map(&self.model.network, &image, class)?;
-        let class_text = class_name(&self.model.record, class);
-        let files = names.next(path, &method_name(self.args.method), class_text);
-        let picture = overlay::draw(&image, &self.model.record.preprocessing, &map);
-        picture
-            .save(&files.overlay)
-            .map_err(|error| place(format!("{}: {error}", files.overlay.display())))?;
-        overlay::write_map(&files.map, &map)
-            .map_err(|error| place(format!("{}: {error}", files.map.display())))?;
+        let map = self
+            .map(&self.model.network, &image, class)
+            .map_err(place)?;
         let correlation_with_random = match &self.random {
             Some(random) => {
-                sanity::rank_correlation(&map.values, &self.map(random, &image, class)?.values)
+                let other = self.map(random, &image, class).map_err(place)?;
+                sanity::rank_correlation(&map.values, &other.values)
             }
             None => None,
         };
+        Ok(FoundMap {
+            class,
+            probability: chosen.map_or(0.0, |ranked| ranked.probability),
+            image,
+            map,
+            correlation_with_random,
+        })
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        found: FoundMap,
+        names: &mut OutputNames,
+    ) -> Result<Explanation<'a>, Failure> {
+        let class = class_name(&self.model.record, found.class);
+        let files = names.next(path, &method_name(self.args.method), class);
+        let out = &self.args.out;
+        fs::create_dir_all(out)
+            .map_err(|error| Failure::failed(format!("{}: {error}", out.display())))?;
+        let picture = overlay::draw(&found.image, &self.model.record.preprocessing, &found.map);
+        picture
+            .save(&files.overlay)
+            .map_err(|error| Failure::failed(format!("{}: {error}", files.overlay.display())))?;
+        overlay::write_map(&files.map, &found.map)
+            .map_err(|error| Failure::failed(format!("{}: {error}", files.map.display())))?;
         Ok(Explanation {
             path: path.to_owned(),
-            class: class_text,
-            probability: chosen.map_or(0.0, |ranked| ranked.probability),
+            class,
+            probability: found.probability,
             overlay: files.overlay,
             map: files.map,
-            correlation_with_random,
+            correlation_with_random: found.correlation_with_random,
         })
     }
 
@@ -265,6 +283,9 @@ fn method_name(method: MethodName) -> String {
 fn print(args: &ExplainArgs, report: &ExplainReport<'_>) -> Result<(), Failure> {
     if args.json {
         return output::print_json(report);
+    }
+    if report.explanations.is_empty() {
+        return Ok(());
     }
     let rows = report.explanations.iter().map(|explanation| {
         let mut row = vec![

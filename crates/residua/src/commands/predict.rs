@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::device::ComputeArgs;
 use super::model_source::{ModelArgs, class_name};
-use super::pictures::{self, Unreadable, prepare};
+use super::pictures::{self, PictureBatch, Skipped};
 use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output::{self, Column, percent};
@@ -51,8 +51,8 @@ struct PredictReport<'a> {
     schema: &'static str,
     model: &'a str,
     predictions: Vec<Prediction<'a>>,
-    /// Images that could not be read.
-    unreadable: Vec<Unreadable>,
+    /// Images that could not be read, or whose logits are not numbers.
+    skipped: Skipped,
 }
 
 #[derive(Serialize)]
@@ -71,10 +71,9 @@ struct ClassProbability<'a> {
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
-    let files = pictures::find(&args.images)?;
-    let report = predict(args, &model, &files)?;
+    let report = predict(args, &model)?;
     print(args, &report)?;
-    pictures::ending(&report.unreadable, files.len())
+    report.skipped.ending(report.predictions.len())
 }
 
 /// The temperature that the evaluation at the end of the run found.
@@ -97,55 +96,35 @@ fn own_temperature(args: &PredictArgs) -> Result<f64, Failure> {
     }
 }
 
-fn predict<'a>(
-    args: &PredictArgs,
-    model: &'a LoadedModel,
-    files: &[PathBuf],
-) -> Result<PredictReport<'a>, Failure> {
+fn predict<'a>(args: &PredictArgs, model: &'a LoadedModel) -> Result<PredictReport<'a>, Failure> {
     let temperature = match args.calibrated {
         true => own_temperature(args)?,
         false => 1.0,
     };
+    let (files, mut skipped) = pictures::find(&args.images)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let bar = image_bar("predicting", files.len() as u64, args.quiet);
     let mut predictions = Vec::new();
-    let mut unreadable = Vec::new();
     for chunk in files.chunks(BATCH) {
-        let mut readable = Vec::new();
-        let mut images = Vec::new();
-        for path in chunk {
-            match prepare(path, &transform) {
-                Ok(image) => {
-                    images.extend(image);
-                    readable.push(path);
-                }
-                Err(reason) => {
-                    bar.suspend(|| eprintln!("warning: {reason}"));
-                    unreadable.push(Unreadable {
-                        path: path.clone(),
-                        reason,
-                    });
-                }
+        let batch = PictureBatch::read(chunk, &transform, &bar, &mut skipped);
+        let ranked = rank_classes(&model.network, batch.images, args.top.get(), temperature);
+        for (path, classes) in batch.paths.into_iter().zip(ranked) {
+            match classes {
+                Ok(classes) => predictions.push(Prediction {
+                    path: path.to_owned(),
+                    classes: name_classes(model, &classes),
+                }),
+                Err(error) => skipped.add(&bar, path, format!("{}: {error}", path.display())),
             }
         }
-        let ranked = rank_classes(&model.network, images, args.top.get(), temperature);
-        for (path, classes) in readable.into_iter().zip(ranked) {
-            let classes =
-                classes.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-            predictions.push(Prediction {
-                path: path.clone(),
-                classes: name_classes(model, &classes),
-            });
-        }
-        bar.inc(chunk.len() as u64);
     }
     bar.finish_and_clear();
     Ok(PredictReport {
         schema: "residua.predict/1",
         model: &model.record.model,
         predictions,
-        unreadable,
+        skipped,
     })
 }
 
@@ -163,6 +142,9 @@ fn print(args: &PredictArgs, report: &PredictReport<'_>) -> Result<(), Failure> 
     }
     if args.csv {
         return output::print(&csv(report)?);
+    }
+    if report.predictions.is_empty() {
+        return Ok(());
     }
     let rows = report.predictions.iter().map(|prediction| {
         let classes = prediction.classes.iter();

@@ -5,6 +5,7 @@ mod gallery;
 use std::path::PathBuf;
 
 use clap::Args;
+use residua::core::metrics::ClassificationSummary;
 use residua::core::run::{Event, RunFolder, RunMetrics};
 use residua::graph::svg;
 use residua::report::{NetworkFacts, RunReport};
@@ -83,33 +84,18 @@ fn assemble(folder: &RunFolder, device: &Device) -> Result<RunReport, Failure> {
 /// What a reader has to know.
 fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
     let Some(metrics) = metrics else {
-        let next = match folder.last_checkpoint().is_file() {
-            true => "`residua train --resume` goes on with it.",
-            false => "There is no checkpoint from which it could go on.",
-        };
-        return vec![format!(
-            "This run has not ended: there is no final evaluation. What it has done so far is below. \
-             {next}"
-        )];
+        let root = folder.root().display();
+        return vec![match folder.last_checkpoint().is_file() {
+            true => format!("`residua train --resume '{root}'` goes on from its last checkpoint."),
+            false => "There is no checkpoint from which it could go on.".to_owned(),
+        }];
     };
-    let scores = metrics.classes.iter().zip(&metrics.evaluation.per_class);
-    let missing: Vec<String> = scores
-        .filter(|(_, score)| score.support == 0)
-        .map(|(class, _)| format!("'{class}'"))
-        .collect();
     let mut notes = Vec::new();
-    match missing.as_slice() {
-        [] => {}
-        [one] => notes.push(format!(
-            "The class {one} has no {} images: nothing is known of how well it is recognised.",
-            metrics.split
-        )),
-        several => notes.push(format!(
-            "The classes {} have no {} images: nothing is known of how well they are recognised.",
-            several.join(", "),
-            metrics.split
-        )),
-    }
+    notes.extend(classes_without_images(
+        &metrics.classes,
+        &metrics.evaluation,
+        &metrics.split,
+    ));
     if metrics.judgement.is_none() {
         notes.push(
             "This run was evaluated by an earlier version of Residua: intervals, calibration and \
@@ -118,6 +104,31 @@ fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
         );
     }
     notes
+}
+
+/// Says of which classes an evaluation knows nothing, if there are any.
+pub(crate) fn classes_without_images(
+    classes: &[String],
+    evaluation: &ClassificationSummary,
+    split: &str,
+) -> Option<String> {
+    let scores = classes.iter().zip(&evaluation.per_class);
+    let missing: Vec<String> = scores
+        .filter(|(_, score)| score.support == 0)
+        .map(|(class, _)| format!("'{class}'"))
+        .collect();
+    match missing.as_slice() {
+        [] => None,
+        [one] => Some(format!(
+            "The class {one} has no {split} images: nothing is known of how well it is recognised, \
+             and averages leave it out."
+        )),
+        several => Some(format!(
+            "The classes {} have no {split} images: nothing is known of how well they are \
+             recognised, and averages leave them out.",
+            several.join(", ")
+        )),
+    }
 }
 
 fn network_facts(

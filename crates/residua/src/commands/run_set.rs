@@ -2,12 +2,48 @@
 
 use std::path::{Path, PathBuf};
 
-use residua::core::run::{Destination, RunFolder};
-use residua::train::{Ending, Observer, RunOptions, TrainConfig, Trainer, read_config};
+use clap::Args;
+use residua::core::run::{Destination, Event, RunFolder};
+use residua::report::comparison::EpochPoint;
+use residua::train::{Ending, Observer, RunOptions, TrainConfig, TrainError, Trainer, read_config};
 
+use super::device::{ComputeArgs, LoadingArgs};
 use super::progress::TrainingProgress;
 use super::report;
+use super::train::{PlanArgs, stop_on_signals};
 use crate::failure::{Failure, Status};
+
+/// What commands that train several runs have in common.
+#[derive(Debug, Args)]
+pub(crate) struct RunSetArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    #[command(flatten)]
+    compute: ComputeArgs,
+    #[command(flatten)]
+    loading: LoadingArgs,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl RunSetArgs {
+    /// The set whose results go to a folder.
+    pub(crate) fn set(&self, out: &Path) -> Result<RunSet, Failure> {
+        Ok(RunSet {
+            parent: out.join("runs"),
+            options: RunOptions {
+                device: self.compute.device()?,
+                workers: self.loading.workers,
+                stop: stop_on_signals()?,
+            },
+            quiet: self.quiet,
+        })
+    }
+}
 
 /// A run of a set.
 #[derive(Debug, Clone)]
@@ -18,41 +54,70 @@ pub(crate) struct PlannedRun {
 }
 
 /// How runs of a set are executed.
-pub(crate) struct RunSet<'a> {
+pub(crate) struct RunSet {
     /// Folder of the runs.
-    pub(crate) parent: PathBuf,
-    pub(crate) options: RunOptions,
-    pub(crate) quiet: bool,
-    /// What to type to go on after an interruption.
-    pub(crate) again: &'a str,
+    parent: PathBuf,
+    options: RunOptions,
+    quiet: bool,
+}
+
+/// The runs of a set, in its order; of those that failed, nothing but that they did.
+pub(crate) struct CompletedRuns {
+    pub(crate) folders: Vec<Option<RunFolder>>,
+    failed: Vec<String>,
+}
+
+impl CompletedRuns {
+    pub(crate) fn finished(&self) -> impl Iterator<Item = &RunFolder> {
+        self.folders.iter().flatten()
+    }
+
+    /// How the command ends. It has told what happened to each run that failed.
+    pub(crate) fn ending(&self) -> Result<(), Failure> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "{} of {} runs failed, see above: {}",
+            self.failed.len(),
+            self.folders.len(),
+            self.failed.join(", ")
+        )))
+    }
 }
 
 /// Gives an observer for a run that is about to be trained.
 pub(crate) type Watch<'f, 'w> =
     dyn FnMut(&PlannedRun, &Trainer) -> Result<Option<Box<dyn Observer + 'w>>, Failure> + 'f;
 
-impl RunSet<'_> {
-    /// Trains what is missing.
+impl RunSet {
+    /// Trains what is missing. A run whose training fails does not stop the others.
     pub(crate) fn complete<'w>(
         &self,
         runs: &[PlannedRun],
         watch: &mut Watch<'_, 'w>,
-    ) -> Result<Vec<RunFolder>, Failure> {
+    ) -> Result<CompletedRuns, Failure> {
         let mut folders = Vec::new();
+        let mut failed = Vec::new();
         for (index, planned) in runs.iter().enumerate() {
             if !self.quiet {
                 eprintln!("run {} of {}: {}", index + 1, runs.len(), planned.name);
             }
-            folders.push(self.complete_one(planned, watch)?);
+            let folder = self.complete_one(planned, watch)?;
+            if folder.is_none() {
+                failed.push(planned.name.clone());
+            }
+            folders.push(folder);
         }
-        Ok(folders)
+        Ok(CompletedRuns { folders, failed })
     }
 
+    /// The folder of a run that is there in the end; none of one whose training diverged.
     fn complete_one<'w>(
         &self,
         planned: &PlannedRun,
         watch: &mut Watch<'_, 'w>,
-    ) -> Result<RunFolder, Failure> {
+    ) -> Result<Option<RunFolder>, Failure> {
         let root = self.parent.join(&planned.name);
         let mut progress = TrainingProgress::new(self.quiet);
         let options = self.options.clone();
@@ -60,7 +125,7 @@ impl RunSet<'_> {
             let folder = RunFolder::open(&root).map_err(Failure::bad_input)?;
             check_same(&folder, &planned.config)?;
             if folder.metrics().is_file() {
-                return Ok(folder);
+                return Ok(Some(folder));
             }
             match folder.last_checkpoint().is_file() {
                 true => Trainer::resume(folder, options, &mut progress),
@@ -82,16 +147,24 @@ impl RunSet<'_> {
         let ending = trainer.run(&mut both);
         drop(both);
         progress.clear();
-        match ending? {
-            Ending::Finished(_) => {
+        match ending {
+            Ok(Ending::Finished(_)) => {
                 report::write_after_training(&folder, &self.options.device);
-                Ok(folder)
+                Ok(Some(folder))
             }
-            Ending::Interrupted { step } => Err(Failure::new(
+            Err(
+                error @ (TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteParameter { .. }),
+            ) => {
+                report::write_after_training(&folder, &self.options.device);
+                eprintln!("error: {}: {error}", planned.name);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+            Ok(Ending::Interrupted { step }) => Err(Failure::new(
                 Status::Interrupted,
                 format!(
-                    "interrupted after step {step} of {}; {} goes on from there",
-                    planned.name, self.again
+                    "interrupted after step {step} of {}; the same command goes on from there",
+                    planned.name
                 ),
             )),
         }
@@ -120,6 +193,37 @@ fn check_same(folder: &RunFolder, config: &TrainConfig) -> Result<(), Failure> {
          remove that folder",
         folder.root().display()
     )))
+}
+
+/// The epochs of a run, for curves.
+pub(crate) fn epoch_points(folder: &RunFolder) -> Result<Vec<EpochPoint>, Failure> {
+    let mut seconds = 0.0;
+    let events = folder.events().map_err(Failure::bad_input)?;
+    let epochs = events.into_iter().filter_map(|event| match event {
+        Event::Epoch {
+            epoch,
+            train_loss,
+            train_accuracy,
+            validation_loss,
+            validation_accuracy,
+            train_seconds,
+            validation_seconds,
+            ..
+        } => {
+            seconds += train_seconds + validation_seconds;
+            Some(EpochPoint {
+                epoch,
+                seconds_since_start: seconds,
+                train_loss,
+                train_accuracy,
+                validation_loss,
+                validation_accuracy,
+                train_seconds,
+            })
+        }
+        _ => None,
+    });
+    Ok(epochs.collect())
 }
 
 /// Two observers of one run.

@@ -4,18 +4,11 @@ mod degradation;
 mod gradients;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use residua::core::run::{Event, RunFolder};
 use residua::report::chart::{Chart, Palette};
 use residua::report::study::Study;
-use residua::train::RunOptions;
 
-use super::device::{ComputeArgs, LoadingArgs};
-use super::run_set::RunSet;
-use super::train::{PlanArgs, stop_on_signals};
 use crate::failure::Failure;
 use crate::output::{self, create_folder, write_file};
 
@@ -33,84 +26,11 @@ enum StudyName {
     Gradients(gradients::GradientsArgs),
 }
 
-/// What all studies have in common.
-#[derive(Debug, Args)]
-pub(crate) struct StudyRunArgs {
-    /// Folder of the study; what it holds already is not done again [default: studies/<name>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    #[command(flatten)]
-    plan: PlanArgs,
-    #[command(flatten)]
-    compute: ComputeArgs,
-    #[command(flatten)]
-    loading: LoadingArgs,
-    /// Print one JSON object at the end
-    #[arg(long)]
-    json: bool,
-    /// Show no progress
-    #[arg(long, short)]
-    quiet: bool,
-}
-
 pub(crate) fn run(args: &StudyArgs) -> Result<(), Failure> {
     match &args.study {
         StudyName::Degradation(args) => degradation::run(args),
         StudyName::Gradients(args) => gradients::run(args),
     }
-}
-
-impl StudyRunArgs {
-    fn folder(&self, name: &str) -> PathBuf {
-        let usual = || Path::new("studies").join(name);
-        self.out.clone().unwrap_or_else(usual)
-    }
-
-    fn run_set<'a>(&self, folder: &Path, again: &'a str) -> Result<RunSet<'a>, Failure> {
-        let stop: Arc<AtomicBool> = stop_on_signals()?;
-        Ok(RunSet {
-            parent: folder.join("runs"),
-            options: RunOptions {
-                device: self.compute.device()?,
-                workers: self.loading.workers,
-                stop,
-            },
-            quiet: self.quiet,
-            again,
-        })
-    }
-}
-
-/// An epoch of a run, for curves.
-#[derive(Debug, Clone, Copy)]
-struct EpochFigures {
-    epoch: u64,
-    train_accuracy: f64,
-    validation_accuracy: f64,
-    train_loss: f64,
-    validation_loss: f64,
-}
-
-fn epochs(folder: &RunFolder) -> Result<Vec<EpochFigures>, Failure> {
-    let events = folder.events().map_err(Failure::bad_input)?;
-    let epochs = events.into_iter().filter_map(|event| match event {
-        Event::Epoch {
-            epoch,
-            train_accuracy,
-            validation_accuracy,
-            train_loss,
-            validation_loss,
-            ..
-        } => Some(EpochFigures {
-            epoch,
-            train_accuracy,
-            validation_accuracy,
-            train_loss,
-            validation_loss,
-        }),
-        _ => None,
-    });
-    Ok(epochs.collect())
 }
 
 /// The page, the figures as SVG and PNG, and the data of a study.

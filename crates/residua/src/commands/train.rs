@@ -112,11 +112,11 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let ending = trainer.run(&mut progress);
     progress.clear();
     side_shows.end();
-    let ending = ending?;
-    if let Ending::Finished(_) = ending {
+    // A run that failed has a page too, which says so.
+    if !matches!(ending, Ok(Ending::Interrupted { .. })) {
         report::write_after_training(&run_folder, &device);
     }
-    match ending {
+    match ending? {
         Ending::Finished(metrics) if args.json => output::print_json(&TrainReport {
             schema: "residua.train/1",
             run: &folder,

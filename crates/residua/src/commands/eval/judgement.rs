@@ -2,6 +2,7 @@
 
 use residua::core::metrics::bootstrap::{ClassificationIntervals, ConfidenceInterval};
 use residua::core::metrics::judgement::Judgement;
+use residua::core::metrics::temperature::TemperatureScaling;
 
 use crate::output::{self, Column, percent};
 
@@ -24,19 +25,33 @@ fn figures(judgement: &Judgement) -> Vec<String> {
         ));
     }
     let auc = judgement.ranking.macro_roc_auc;
-    if let (Some(auc), Some(precision)) = (auc, judgement.ranking.macro_average_precision) {
-        lines.push(format!(
-            "one against rest    ROC-AUC {auc:.4}, average precision {precision:.4} (macro)"
-        ));
-    }
+    lines.push(match (auc, judgement.ranking.macro_average_precision) {
+        (Some(auc), Some(precision)) => {
+            format!(
+                "one against rest    ROC-AUC {auc:.4}, average precision {precision:.4} (macro)"
+            )
+        }
+        _ => "one against rest    no ROC-AUC: it takes images of at least two classes".to_owned(),
+    });
     if let Some(error) = judgement.calibration.expected_calibration_error {
         lines.push(format!(
-            "calibration         expected error {}; temperature {:.2} fits these images best",
+            "calibration         expected error {}; {}",
             percent(error),
-            judgement.temperature_scaling.temperature
+            temperature(&judgement.temperature_scaling)
         ));
     }
     lines
+}
+
+fn temperature(scaling: &TemperatureScaling) -> String {
+    match (scaling.at_bound, scaling.temperature < 1.0) {
+        (false, _) => format!(
+            "temperature {:.2} fits these images best",
+            scaling.temperature
+        ),
+        (true, true) => "every image was recognised, so no temperature is the best".to_owned(),
+        (true, false) => "no temperature fits, the logits say nothing about the labels".to_owned(),
+    }
 }
 
 fn shares(interval: &ConfidenceInterval) -> Option<String> {

@@ -1,16 +1,19 @@
 //! The claim that residual learning exists for: beyond some depth plain networks get worse, on the
 //! training images already, and residual ones do not.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use residua::core::run::RunFolder;
 use residua::graph::catalog;
 use residua::report::chart::{Axis, Line, LineChart, Look, Point, Series, Size, Unit};
+use residua::report::comparison::EpochPoint;
 use residua::report::study::{Section, Study};
 use residua::report::table::{Column, Table};
 use serde::Serialize;
 
-use super::{EpochFigures, StudyRunArgs, epochs, write_results};
-use crate::commands::run_set::PlannedRun;
+use super::write_results;
+use crate::commands::run_set::{PlannedRun, RunSetArgs, epoch_points};
 use crate::failure::Failure;
 use crate::output::{self, percent};
 
@@ -25,8 +28,11 @@ pub(crate) struct DegradationArgs {
         default_value = "20,56"
     )]
     depths: Vec<u32>,
+    /// Folder of the study; runs that it holds are not trained again
+    #[arg(long, value_name = "DIR", default_value = "studies/degradation")]
+    out: PathBuf,
     #[command(flatten)]
-    common: StudyRunArgs,
+    common: RunSetArgs,
 }
 
 /// Whether blocks have shortcuts.
@@ -70,7 +76,7 @@ impl Kind {
 struct Member {
     kind: Kind,
     depth: u32,
-    epochs: Vec<EpochFigures>,
+    epochs: Vec<EpochPoint>,
     outcome: Outcome,
 }
 
@@ -109,19 +115,21 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
         for kind in Kind::BOTH {
             let mut config = base.clone();
             config.model = kind.model(*depth);
-            catalog::find(&config.model).map_err(Failure::bad_input)?;
+            check_depth(*depth, &config.model)?;
             let config = args.common.plan.finish(config)?;
             let name = format!("{}-seed{}", config.model, config.seed);
             planned.push(PlannedRun { name, config });
             kinds.push((kind, *depth));
         }
     }
-    let folder = args.common.folder("degradation");
-    let set = args.common.run_set(&folder, "the same command")?;
-    let folders = set.complete(&planned, &mut |_, _| Ok(None))?;
-    let members: Vec<Member> = { kinds.into_iter().zip(&folders) }
-        .map(|((kind, depth), folder)| member(kind, depth, folder))
+    let set = args.common.set(&args.out)?;
+    let completed = set.complete(&planned, &mut |_, _| Ok(None))?;
+    let members: Vec<Member> = { kinds.into_iter().zip(&completed.folders) }
+        .filter_map(|((kind, depth), folder)| Some(member(kind, depth, folder.as_ref()?)))
         .collect::<Result<_, _>>()?;
+    if members.is_empty() {
+        return completed.ending();
+    }
     let settings = planned
         .first()
         .map_or_else(String::new, |run| super::super::settings_line(&run.config));
@@ -130,20 +138,35 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
         ("errors.csv", errors_csv(&members)),
         ("curves.csv", curves_csv(&members)),
     ];
-    let page = write_results(&folder, &study, &data)?;
+    let page = write_results(&args.out, &study, &data)?;
     if args.common.json {
-        return output::print_json(&DegradationReport {
+        output::print_json(&DegradationReport {
             schema: "residua.study/1",
             study: "degradation",
             page: &page,
             networks: members.iter().map(|member| &member.outcome).collect(),
-        });
+        })?;
+    } else {
+        output::print(&format!("{}\nPage: {}", text(&members), page.display()))?;
     }
-    output::print(&format!("{}\nPage: {}", text(&members), page.display()))
+    completed.ending()
+}
+
+/// The study is about the CIFAR networks of He et al. 2015 (§4.2). Some of their depths name published
+/// ImageNet networks instead, which are built otherwise.
+fn check_depth(depth: u32, model: &str) -> Result<(), Failure> {
+    let found = catalog::find(model);
+    match found {
+        Ok(entry) if entry.input.spatial() == [32, 32] => Ok(()),
+        _ => Err(Failure::usage(format!(
+            "--depths {depth}: expected 6n + 2 (8, 14, 20, 26, 32, …), but not 50 or 152, which are \
+             ImageNet networks of another kind"
+        ))),
+    }
 }
 
 fn member(kind: Kind, depth: u32, folder: &RunFolder) -> Result<Member, Failure> {
-    let epochs = epochs(folder)?;
+    let epochs = epoch_points(folder)?;
     let metrics = folder.read_metrics().map_err(Failure::bad_input)?;
     let training = epochs.last().map_or(f64::NAN, |last| last.train_accuracy);
     Ok(Member {
@@ -289,7 +312,7 @@ fn curves_chart(
     title: &str,
     members: &[Member],
     depths: &[u32],
-    figure: fn(&EpochFigures) -> f64,
+    figure: fn(&EpochPoint) -> f64,
 ) -> LineChart {
     let series = members.iter().map(|member| {
         let points = member.epochs.iter();

@@ -3,7 +3,7 @@
 mod recorder;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use residua::graph::catalog;
@@ -13,8 +13,8 @@ use residua::train::Probe;
 use residua::train::probe::LayerFigure;
 use serde::Serialize;
 
-use super::{StudyRunArgs, write_results};
-use crate::commands::run_set::PlannedRun;
+use super::write_results;
+use crate::commands::run_set::{PlannedRun, RunSetArgs};
 use crate::failure::Failure;
 use crate::output;
 use recorder::{Moment, Recorder, read};
@@ -36,8 +36,11 @@ pub(crate) struct GradientsArgs {
     /// Times in each epoch at which figures are taken
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     per_epoch: u64,
+    /// Folder of the study; runs that it holds are not trained again
+    #[arg(long, value_name = "DIR", default_value = "studies/gradients")]
+    out: PathBuf,
     #[command(flatten)]
-    common: StudyRunArgs,
+    common: RunSetArgs,
 }
 
 /// A network of the study and its figures, in the order of the steps.
@@ -76,12 +79,11 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
         let name = format!("{model}-seed{}", config.seed);
         planned.push(PlannedRun { name, config });
     }
-    let folder = args.common.folder("gradients");
-    let probes = folder.join("probes");
+    let probes = args.out.join("probes");
     output::create_folder(&probes)?;
     let file = |run: &PlannedRun| probes.join(format!("{}.jsonl", run.name));
-    let set = args.common.run_set(&folder, "the same command")?;
-    set.complete(&planned, &mut |run, trainer| {
+    let set = args.common.set(&args.out)?;
+    let completed = set.complete(&planned, &mut |run, trainer| {
         let batch = trainer.validation_batch(PROBE_IMAGES)?;
         let every = (trainer.steps_per_epoch() / args.per_epoch).max(1);
         let probe = Probe::new(batch, run.config.loss);
@@ -103,17 +105,19 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
         ("gradients.csv", csv(&members, |moment| &moment.gradients)),
         ("responses.csv", csv(&members, |moment| &moment.responses)),
     ];
-    let page = write_results(&folder, &page(&members, &settings), &data)?;
+    let page = write_results(&args.out, &page(&members, &settings), &data)?;
     if args.common.json {
         let networks = members.iter().filter_map(NetworkFigures::of);
-        return output::print_json(&GradientsReport {
+        output::print_json(&GradientsReport {
             schema: "residua.study/1",
             study: "gradients",
             page: &page,
             networks: networks.collect(),
-        });
+        })?;
+    } else {
+        output::print(&format!("{}\nPage: {}", text(&members), page.display()))?;
     }
-    output::print(&format!("{}\nPage: {}", text(&members), page.display()))
+    completed.ending()
 }
 
 impl<'a> NetworkFigures<'a> {
