@@ -11,7 +11,7 @@ const LATEST_PROTOCOL: u64 = 5;
 
 /// Values that may be on the stack and in the memo, which keeps hostile files from taking much memory
 /// here and in those who read the file next. Those of checkpoints have some ten thousand.
-const MOST_VALUES: usize = 1 << 24;
+const MOST_VALUES: usize = 1 << 21;
 
 const NO_VALUE: &str = "takes a value that is not on the stack";
 const NO_NUMBER: &str = "asks for a value that the memo lacks";

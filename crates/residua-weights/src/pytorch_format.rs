@@ -60,9 +60,10 @@ pub(crate) fn read(path: &Path) -> Result<TensorFile, WeightsError> {
 
 fn malformed(path: &Path, mut message: String) -> WeightsError {
     // What the parsers say of a file whose end is missing.
-    let is_cut_off = ["EOCD", "beyond the end", "unexpected end", "failed to fill"]
+    let said = message.to_lowercase();
+    let is_cut_off = ["eocd", "beyond the end", "unexpected end", "failed to fill"]
         .iter()
-        .any(|words| message.contains(words));
+        .any(|words| said.contains(words));
     if is_cut_off {
         message += ". The file seems to be cut off; fetch it again";
     }

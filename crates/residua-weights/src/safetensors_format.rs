@@ -107,7 +107,9 @@ fn malformed(path: &Path, failure: &SafeTensorError) -> WeightsError {
         format: "safetensors file",
         message: match failure {
             SafeTensorError::MetadataIncompleteBuffer => {
-                format!("{failure}. The file seems to be cut off; fetch it again")
+                format!(
+                    "{failure}. The file seems to be cut off, or longer than it was; fetch it again"
+                )
             }
             failure => failure.to_string(),
         },
