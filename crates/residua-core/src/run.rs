@@ -97,6 +97,15 @@ pub enum RunError {
         /// The latest form that this version reads.
         understood: &'static str,
     },
+    /// A run folder lacks its time line.
+    #[error(
+        "'{}' is missing: the folder is not whole, and the run cannot be looked at",
+        path.display()
+    )]
+    NoEvents {
+        /// The file.
+        path: PathBuf,
+    },
     /// Reading or writing failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -240,7 +249,10 @@ impl RunFolder {
     /// a newer version has written them.
     pub fn events(&self) -> Result<Vec<Event>, RunError> {
         let path = self.events_path();
-        let text = fs::read(&path).map_err(RunError::io(&path))?;
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => RunError::NoEvents { path: path.clone() },
+            _ => RunError::io(&path)(source),
+        })?;
         let mut events = Vec::new();
         let whole_lines = text.split_inclusive(|&byte| byte == b'\n');
         for (index, line) in whole_lines.enumerate() {

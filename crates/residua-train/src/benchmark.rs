@@ -201,15 +201,12 @@ pub fn measure(
 const LEARNING_RATE: f64 = 1e-3;
 
 /// The defaults of training.
-const LEARNING: LearnerSettings = LearnerSettings {
-    loss: LossConfig::CrossEntropy {
+const LEARNING: LearnerSettings = LearnerSettings::new(
+    LossConfig::CrossEntropy {
         label_smoothing: 0.0,
     },
-    optimiser: OptimiserConfig::sgd(LEARNING_RATE),
-    clip_norm: None,
-    accumulate: 1,
-    seed: 0,
-};
+    OptimiserConfig::sgd(LEARNING_RATE),
+);
 
 /// Seconds of the steps that count; `step` is given its number, counted from 1.
 fn repeat(

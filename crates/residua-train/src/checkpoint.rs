@@ -15,6 +15,7 @@ use crate::config::build_options;
 use crate::error::TrainError;
 use crate::network::{Network, host_values};
 use crate::optimiser::{Memory, OptimiserConfig};
+use crate::schedule::Plateau;
 
 /// Metadata key of the [`ModelRecord`].
 const RECORD: &str = "residua";
@@ -22,6 +23,8 @@ const RECORD: &str = "residua";
 const TRAINING: &str = "residua.training";
 /// Begins the names of the optimiser's tensors, which no network uses.
 const MEMORY_PREFIX: &str = "optimiser.";
+/// Begins the names of averaged weights, which no network uses either.
+const AVERAGE_PREFIX: &str = "average.";
 
 /// Where training stood, besides parameters and optimiser.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub struct TrainingState {
     pub seconds: f64,
     /// Training images per second of each finished epoch.
     pub epoch_speeds: Vec<f64>,
+    /// What the learning-rate schedule remembers.
+    #[serde(default)]
+    pub plateau: Plateau,
 }
 
 /// Sums over the training images of one epoch.
@@ -98,27 +104,52 @@ pub(crate) fn save_weights(
     Ok(weights_file(network, record, step)?.write(path)?)
 }
 
+/// Everything that an exact continuation needs.
+pub(crate) struct Snapshot<'a> {
+    /// The network.
+    pub(crate) network: &'a Network,
+    /// What it is for.
+    pub(crate) record: &'a ModelRecord,
+    /// Where training stands.
+    pub(crate) state: &'a TrainingState,
+    /// Which optimiser.
+    pub(crate) optimiser: &'a OptimiserConfig,
+    /// What it remembers of each trainable entry.
+    pub(crate) memories: &'a [(usize, Memory)],
+    /// The average of the weights, where the run keeps one.
+    pub(crate) average: Option<&'a Network>,
+}
+
 /// Writes everything that an exact continuation needs.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn save_training(
-    path: &Path,
-    network: &Network,
-    record: &ModelRecord,
-    state: &TrainingState,
-    optimiser: &OptimiserConfig,
-    memories: &[(usize, Memory)],
-) -> Result<(), TrainError> {
+pub(crate) fn save_training(path: &Path, snapshot: &Snapshot<'_>) -> Result<(), TrainError> {
+    let Snapshot {
+        network,
+        record,
+        state,
+        ..
+    } = snapshot;
     let mut file = weights_file(network, record, state.step)?;
     file.metadata.insert(TRAINING.to_owned(), to_json(state)?);
-    for (entry, memory) in memories {
+    for (entry, memory) in snapshot.memories {
         let entry = &network.entries()[*entry];
-        for (name, tensor) in optimiser.memory_names().iter().zip(memory) {
+        let names = snapshot.optimiser.memory_names();
+        for (name, tensor) in names.iter().zip(memory) {
             file.tensors.push(NamedTensor::float(
                 memory_name(name, &entry.name),
                 &entry.shape,
                 host_values(tensor),
+            ));
+        }
+    }
+    if let Some(average) = snapshot.average {
+        for (index, entry) in average.entries().iter().enumerate() {
+            file.tensors.push(NamedTensor::float(
+                average_name(&entry.name),
+                &entry.shape,
+                host_values(average.values(index)),
             ));
         }
     }
@@ -256,7 +287,7 @@ pub fn load_published(
 pub fn without_training_state(mut file: TensorFile) -> TensorFile {
     if file.metadata.contains_key(TRAINING) {
         file.tensors
-            .retain(|tensor| !tensor.name.starts_with(MEMORY_PREFIX));
+            .retain(|tensor| !is_training_state(&tensor.name));
     }
     file
 }
@@ -298,6 +329,8 @@ pub(crate) struct LoadedTraining {
     pub(crate) state: TrainingState,
     /// What the optimiser remembers of each trainable entry.
     pub(crate) memories: Vec<(usize, Memory)>,
+    /// The average of the weights, where the run keeps one.
+    pub(crate) average: Option<Network>,
 }
 
 /// Reads a checkpoint written by [`save_training`].
@@ -324,17 +357,25 @@ pub(crate) fn load_training(
     };
     let state = serde_json::from_str(text)
         .map_err(|failure| bad(format!("its training state cannot be read: {failure}")))?;
-    let (memory, weights) = file
-        .tensors
-        .into_iter()
-        .partition(|tensor| tensor.name.starts_with(MEMORY_PREFIX));
-    file.tensors = memory;
-    let weights = TensorFile {
-        path: path.to_owned(),
-        tensors: weights,
-        ..TensorFile::default()
-    };
+    let mut weights = weights_alone(path);
+    let mut averages = weights_alone(path);
+    let mut rest = Vec::new();
+    for mut tensor in file.tensors {
+        if let Some(name) = tensor.name.strip_prefix(AVERAGE_PREFIX) {
+            tensor.name = name.to_owned();
+            averages.tensors.push(tensor);
+        } else if is_training_state(&tensor.name) {
+            rest.push(tensor);
+        } else {
+            weights.tensors.push(tensor);
+        }
+    }
+    file.tensors = rest;
     let network = network_for(&record, &weights, device)?;
+    let average = match averages.tensors.is_empty() {
+        true => None,
+        false => Some(network_for(&record, &averages, device)?),
+    };
     let tensors = file.by_name();
     let mut memories = Vec::new();
     for (index, entry) in network.entries().iter().enumerate() {
@@ -358,7 +399,25 @@ pub(crate) fn load_training(
         record,
         state,
         memories,
+        average,
     })
+}
+
+fn weights_alone(path: &Path) -> TensorFile {
+    TensorFile {
+        path: path.to_owned(),
+        ..TensorFile::default()
+    }
+}
+
+fn is_training_state(name: &str) -> bool {
+    [MEMORY_PREFIX, AVERAGE_PREFIX]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn average_name(entry: &str) -> String {
+    format!("{AVERAGE_PREFIX}{entry}")
 }
 
 fn memory_name(memory: &str, parameter: &str) -> String {

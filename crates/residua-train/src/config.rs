@@ -9,11 +9,13 @@ use residua_graph::catalog::{BuildOptions, VariationOptions};
 use residua_graph::{Graph, Shape, catalog};
 use serde::{Deserialize, Serialize};
 
+use crate::class_weights::ClassWeights;
 use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::schedule::ScheduleConfig;
 use crate::starting_weights::StartingWeights;
+use crate::weight_average::WeightAverage;
 
 /// Every setting that decides what a run computes.
 ///
@@ -49,6 +51,9 @@ pub struct TrainConfig {
     /// Gradients of a larger global norm are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
+    /// Training ends when the best validation accuracy is this many epochs old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// Updates between checkpoints, besides those at the end of each epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<u64>,
@@ -66,6 +71,12 @@ pub struct TrainConfig {
     pub variations: VariationOptions,
     /// What is made small.
     pub loss: LossConfig,
+    /// How much images of each class count in it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class_weights: ClassWeights,
+    /// A moving average of the weights, which takes their place in validation and in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_average: Option<WeightAverage>,
     /// How.
     pub optimiser: OptimiserConfig,
     /// The learning rate over time.
@@ -78,6 +89,10 @@ pub struct TrainConfig {
 
 /// Far beyond what anybody trains; it keeps step counts within 64 bits.
 const MOST_EPOCHS: u64 = 1_000_000;
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
 
 fn one() -> usize {
     1
@@ -109,12 +124,15 @@ impl TrainConfig {
             precision: Precision::F32,
             gradient_checkpointing: GradientCheckpointing::Off,
             clip_norm: None,
+            patience: None,
             checkpoint_every: None,
             validation_fraction: None,
             max_unreadable: default_max_unreadable(),
             loss: LossConfig::CrossEntropy {
                 label_smoothing: 0.0,
             },
+            class_weights: ClassWeights::Equal,
+            weight_average: None,
             optimiser: OptimiserConfig::sgd(if builtin || !small { 0.1 } else { 0.4 }),
             schedule: ScheduleConfig::one_cycle(),
             preprocessing: if small {
@@ -187,6 +205,7 @@ impl TrainConfig {
             ("batch_size", self.batch_size as u64),
             ("accumulate", self.accumulate as u64),
             ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
+            ("patience", self.patience.unwrap_or(1)),
         ];
         if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return refuse(format!("{key} is 0; expected at least 1"));
@@ -213,12 +232,10 @@ impl TrainConfig {
         {
             return refuse(format!("clip_norm is {norm}; expected a number above 0"));
         }
-        if let LossConfig::CrossEntropy { label_smoothing } = self.loss
-            && !(0.0..1.0).contains(&label_smoothing)
-        {
-            return refuse(format!(
-                "loss.label_smoothing is {label_smoothing}; expected 0 or more and less than 1"
-            ));
+        self.loss.validate().map_err(TrainError::Config)?;
+        self.class_weights.validate().map_err(TrainError::Config)?;
+        if let Some(average) = &self.weight_average {
+            average.validate().map_err(TrainError::Config)?;
         }
         for (key, fraction) in [
             ("validation_fraction", self.validation_fraction),

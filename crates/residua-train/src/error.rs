@@ -146,15 +146,18 @@ impl TrainError {
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },
             )
-            | Self::Run(RunError::Malformed { .. } | RunError::Newer { .. })
+            | Self::Run(
+                RunError::Malformed { .. } | RunError::Newer { .. } | RunError::NoEvents { .. },
+            )
             | Self::WeightsDoNotFit { .. }
             | Self::NegativeVariance { .. }
+            // In training it is explained as a divergence; elsewhere the weights are to blame.
+            | Self::Metric { .. }
             | Self::Record { .. }
             | Self::NoCheckpoint { .. } => true,
             Self::Run(RunError::Io { .. })
             | Self::NonFiniteLoss { .. }
-            | Self::NonFiniteParameter { .. }
-            | Self::Metric { .. } => false,
+            | Self::NonFiniteParameter { .. } => false,
         }
     }
 }

@@ -7,13 +7,13 @@ use residua_data::HostBatch;
 
 use crate::config::TrainConfig;
 use crate::evaluation::images;
-use crate::loss::LossConfig;
+use crate::loss::{LossConfig, Targets};
 use crate::network::{Network, NonFinite, host_values};
 use crate::optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
 use crate::pieces::pieces;
 
 /// How a network learns from a batch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LearnerSettings {
     /// What is made small.
     pub loss: LossConfig,
@@ -25,16 +25,31 @@ pub struct LearnerSettings {
     pub accumulate: usize,
     /// What dropouts drop derives from it.
     pub seed: u64,
+    /// How much an image of each class counts; all the same if there are none.
+    pub class_weights: Option<Vec<f32>>,
 }
 
-impl From<&TrainConfig> for LearnerSettings {
-    fn from(config: &TrainConfig) -> Self {
+impl LearnerSettings {
+    /// Nothing but a loss and an optimiser.
+    pub const fn new(loss: LossConfig, optimiser: OptimiserConfig) -> Self {
         Self {
-            loss: config.loss,
-            optimiser: config.optimiser,
+            loss,
+            optimiser,
+            clip_norm: None,
+            accumulate: 1,
+            seed: 0,
+            class_weights: None,
+        }
+    }
+
+    /// As a configuration says, with the weights of the data's classes.
+    pub(crate) fn of(config: &TrainConfig, class_weights: Option<Vec<f32>>) -> Self {
+        Self {
             clip_norm: config.clip_norm,
             accumulate: config.accumulate,
             seed: config.seed,
+            class_weights,
+            ..Self::new(config.loss, config.optimiser)
         }
     }
 }
@@ -194,10 +209,12 @@ impl Learner {
         let images = images(&self.network, piece);
         let pass = self.network.train_pass(images.clone(), randomness);
         let logits = pass.logits.clone();
-        let loss = self
-            .settings
-            .loss
-            .compute(logits.clone(), &labels, self.network.device());
+        let targets = Targets {
+            labels: &labels,
+            class_weights: self.settings.class_weights.as_deref(),
+        };
+        let loss = self.settings.loss;
+        let loss = loss.compute(logits.clone(), targets, self.network.device());
         let value = f64::from(host_values(&loss)[0]);
         if !value.is_finite() {
             return Err(Divergence {

@@ -24,6 +24,7 @@
 
 mod benchmark;
 mod checkpoint;
+mod class_weights;
 mod config;
 mod data;
 mod environment;
@@ -41,12 +42,14 @@ mod pieces;
 mod predictions;
 pub mod probe;
 mod quantile;
+mod rate_search;
 mod recipe;
 mod run_log;
 mod schedule;
 mod starting_weights;
 mod trainer;
 mod training_pass;
+mod weight_average;
 
 pub use benchmark::{
     BenchmarkCase, BenchmarkMode, BenchmarkOptions, DEFAULT_SECONDS, LEAST_STEPS, Measurement,
@@ -59,6 +62,7 @@ pub use checkpoint::{
     published_preprocessing, read_record, recorded_graph, recorded_variations,
     without_training_state,
 };
+pub use class_weights::ClassWeights;
 pub use config::{TrainConfig, photographs};
 pub use error::TrainError;
 pub use evaluation::{
@@ -66,16 +70,18 @@ pub use evaluation::{
 };
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
-pub use loss::LossConfig;
+pub use loss::{LossConfig, Targets};
 pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
 pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
 pub use probe::Probe;
+pub use rate_search::{RateCurve, RatePoint, RateSearch, search_rate};
 pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
-pub use schedule::{Anneal, Schedule, ScheduleConfig};
+pub use schedule::{Anneal, Plateau, Schedule, ScheduleConfig};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;
+pub use weight_average::WeightAverage;

@@ -240,6 +240,16 @@ impl Network {
         self.values[entry] = values;
     }
 
+    /// Moves all values a share of the way towards those of a network of the same graph.
+    pub(crate) fn move_towards(&mut self, other: &Self, share: f64) {
+        let values = std::mem::take(&mut self.values).into_iter();
+        let moved = values
+            .zip(&other.values)
+            .map(|(own, other)| own.mul_scalar(1.0 - share) + other.clone().mul_scalar(share));
+        self.values = moved.collect();
+        self.batches = other.batches;
+    }
+
     /// Replaces each trained tensor by what `change` makes of it. `change` gets the only handle
     /// to the tensor, so that it can work in place.
     pub(crate) fn change_trained(

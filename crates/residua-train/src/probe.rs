@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::images;
 use crate::execution::{Execution, Mode, Value};
-use crate::loss::LossConfig;
+use crate::loss::{LossConfig, Targets};
 use crate::network::{Network, host_values};
 
 /// Images and labels that networks are compared on.
@@ -43,7 +43,11 @@ impl Probe {
         let images = images(network, self.batch.clone());
         let pass = network.train_pass(images, SeedStream::new(0).child("probe"));
         let device = network.device();
-        let loss = { self.loss }.compute(pass.logits.clone(), &self.batch.labels, device);
+        let loss = { self.loss }.compute(
+            pass.logits.clone(),
+            Targets::new(&self.batch.labels),
+            device,
+        );
         let gradients = pass.gradients(&loss);
         let weights = gradients.into_iter().filter_map(|(index, gradient)| {
             let entry = &network.entries()[index];

@@ -1,4 +1,5 @@
-//! Learning-rate schedules: the rate is a pure function of the step.
+//! Learning-rate schedules: the rate is a function of the step, and for [`ScheduleConfig::Plateau`] of
+//! the validations before it.
 
 use std::f64::consts::PI;
 
@@ -36,6 +37,16 @@ pub enum ScheduleConfig {
         /// What it is multiplied by.
         factor: f64,
     },
+    /// The rate is multiplied by `factor` when validation has stopped to improve, as PyTorch's
+    /// `ReduceLROnPlateau` decides it.
+    Plateau {
+        /// What it is multiplied by.
+        factor: f64,
+        /// Epochs without improvement that are tolerated.
+        patience: u64,
+        /// An improvement is a validation loss that is less than the best by at least this share of it.
+        minimum_gain: f64,
+    },
 }
 
 /// The shape of a slope.
@@ -60,6 +71,15 @@ impl ScheduleConfig {
         }
     }
 
+    /// PyTorch's defaults, with less patience, as runs here have dozens of epochs.
+    pub fn plateau() -> Self {
+        Self::Plateau {
+            factor: 0.1,
+            patience: 5,
+            minimum_gain: 1e-4,
+        }
+    }
+
     /// The same schedule for a run that is `factor` times as long: what is told in epochs moves along.
     pub fn stretched(self, factor: f64) -> Self {
         match self {
@@ -73,7 +93,7 @@ impl ScheduleConfig {
                 milestone_epochs: milestone_epochs.iter().map(|at| at * factor).collect(),
                 factor: step,
             },
-            in_shares @ (Self::Constant | Self::OneCycle { .. }) => in_shares,
+            as_it_is @ (Self::Constant | Self::OneCycle { .. } | Self::Plateau { .. }) => as_it_is,
         }
     }
 
@@ -127,6 +147,19 @@ impl ScheduleConfig {
                     refuse("factor", *factor, "more than 0")
                 }
             }
+            Self::Plateau {
+                factor,
+                minimum_gain,
+                ..
+            } => {
+                if !(*factor > 0.0 && *factor < 1.0) {
+                    return refuse("factor", *factor, "more than 0 and less than 1");
+                }
+                if !(0.0..1.0).contains(minimum_gain) {
+                    return refuse("minimum_gain", *minimum_gain, "0 or more and less than 1");
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -138,6 +171,18 @@ pub struct Schedule {
     peak: f64,
     steps: u64,
     steps_per_epoch: f64,
+    plateau: Plateau,
+}
+
+/// What a schedule remembers of past validations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// The least validation loss so far.
+    best_loss: Option<f64>,
+    /// Epochs since then, or since the last reduction.
+    waited: u64,
+    /// How often the rate was reduced.
+    reductions: i32,
 }
 
 impl Schedule {
@@ -148,6 +193,43 @@ impl Schedule {
             peak,
             steps,
             steps_per_epoch: steps_per_epoch as f64,
+            plateau: Plateau::default(),
+        }
+    }
+
+    /// The same, going on from what it remembered.
+    pub fn remembering(self, plateau: Plateau) -> Self {
+        Self { plateau, ..self }
+    }
+
+    /// What it remembers.
+    pub fn plateau(&self) -> Plateau {
+        self.plateau
+    }
+
+    /// Takes in the loss of a validation.
+    pub fn validated(&mut self, loss: f64) {
+        let ScheduleConfig::Plateau {
+            patience,
+            minimum_gain,
+            ..
+        } = self.config
+        else {
+            return;
+        };
+        let plateau = &mut self.plateau;
+        if plateau
+            .best_loss
+            .is_none_or(|best| loss < best * (1.0 - minimum_gain))
+        {
+            plateau.best_loss = Some(loss);
+            plateau.waited = 0;
+            return;
+        }
+        plateau.waited += 1;
+        if plateau.waited > patience {
+            plateau.reductions += 1;
+            plateau.waited = 0;
         }
     }
 
@@ -156,6 +238,9 @@ impl Schedule {
         let at = step as f64;
         match &self.config {
             ScheduleConfig::Constant => self.peak,
+            ScheduleConfig::Plateau { factor, .. } => {
+                self.peak * factor.powi(self.plateau.reductions)
+            }
             ScheduleConfig::OneCycle {
                 warmup_fraction,
                 start_divisor,
@@ -244,6 +329,29 @@ mod tests {
             factor: 0.1,
         };
         assert_agrees("multistep", multi_step, 0.1, None);
+    }
+
+    /// PyTorch's `ReduceLROnPlateau(factor=0.5, patience=1, threshold=0.01)`.
+    #[test]
+    fn plateaus_are_noticed_where_pytorch_does() {
+        let config = ScheduleConfig::Plateau {
+            factor: 0.5,
+            patience: 1,
+            minimum_gain: 0.01,
+        };
+        let mut schedule = Schedule::new(config, 0.1, 15, 1);
+        let losses = [
+            1.0, 0.9, 0.895, 0.893, 0.892, 0.88, 0.885, 0.884, 0.883, 0.882, 0.87, 0.5, 0.5, 0.5,
+            0.5,
+        ];
+        let expected = [
+            0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.025, 0.025, 0.0125, 0.0125, 0.0125, 0.0125,
+            0.00625, 0.00625,
+        ];
+        for (loss, expected) in losses.into_iter().zip(expected) {
+            schedule.validated(loss);
+            assert!((schedule.rate(3) - expected).abs() < 1e-12, "{loss}");
+        }
     }
 
     #[test]

@@ -4,37 +4,37 @@
 //! state that checkpoints hold. That is what makes an exact continuation possible: there are
 //! no random generators to save, and the loader starts at any batch.
 
-use std::fs;
+mod preparation;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use residua_core::atomic_file;
 use residua_core::metrics::ClassificationSummary;
 use residua_core::model_record::ModelRecord;
-use residua_core::run::{Destination, RunError, RunFolder, RunMetrics, refuse_newer_schema};
+use residua_core::run::{RunFolder, RunMetrics};
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
-use residua_graph::catalog::VariationOptions;
-use serde_json::{Map, Value};
 
 use crate::checkpoint::{
-    Best, EpochSums, LoadedTraining, TrainingState, load_model, load_training, save_training,
-    save_weights,
+    Best, EpochSums, Snapshot, TrainingState, load_model, save_training, save_weights,
 };
 use crate::config::TrainConfig;
 use crate::data::RunData;
-use crate::environment::environment;
 use crate::error::TrainError;
 use crate::evaluation::{Evaluation, Views, evaluate, images};
-use crate::learner::{Divergence, Learner, LearnerSettings};
-use crate::network::{Network, check_checkpointing, check_precision};
+use crate::learner::{Divergence, Learner};
+use crate::network::Network;
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
 use crate::predictions;
 use crate::quantile::median;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
+use crate::weight_average::AveragedNetwork;
+
+pub use preparation::read_config;
+pub(crate) use preparation::{initial_network, learner_settings, open_data};
 
 /// Mistakes that `metrics.json` lists.
 const LISTED_MISTAKES: usize = 24;
@@ -76,145 +76,10 @@ pub struct Trainer {
     state: TrainingState,
     /// Of the last epoch.
     last_evaluation: Option<Evaluation>,
+    average: Option<AveragedNetwork>,
 }
 
 impl Trainer {
-    /// Prepares a new run. Data and configuration are checked before the folder is created.
-    ///
-    /// # Errors
-    /// When data, configuration or folder cannot be used; nothing has been written then.
-    pub fn start(
-        config: TrainConfig,
-        destination: &Destination,
-        options: RunOptions,
-        observer: &mut (dyn Observer + Sync),
-    ) -> Result<Self, TrainError> {
-        config.validate()?;
-        check_device(&config, &options.device)?;
-        let data = open_data(&config, &options, observer)?;
-        let graph = config.graph(data.classes.len())?;
-        let seed = SeedStream::new(config.seed);
-        let mut network = match &config.weights {
-            None => Network::initialise(graph, seed, &options.device),
-            Some(weights) => {
-                let (network, report) = weights.network(graph, seed, &options.device)?;
-                observer.weights_loaded(&report);
-                network
-            }
-        };
-        network.set_precision(config.precision)?;
-        network.set_checkpointing(config.gradient_checkpointing)?;
-        let record = ModelRecord {
-            variations: as_map(config.variations)?,
-            ..ModelRecord::new(
-                &config.model,
-                data.classes.clone(),
-                config.preprocessing.clone(),
-            )
-        };
-        let learner = Learner::new(network, LearnerSettings::from(&config));
-        let text = config.to_toml()?;
-        let folder = RunFolder::create(destination)?;
-        atomic_file::replace_with(&folder.config(), text.as_bytes())
-            .map_err(|source| write_error(&folder, source))?;
-        let log = RunLog::open(&folder)?;
-        let state = TrainingState {
-            data: data.fingerprint(),
-            config: text,
-            ..TrainingState::default()
-        };
-        let mut trainer = Self {
-            schedule: schedule(&config, &data),
-            config,
-            options,
-            folder,
-            log,
-            data,
-            learner,
-            record,
-            state,
-            last_evaluation: None,
-        };
-        let plan = trainer.plan();
-        let environment = environment(&trainer.options.device);
-        let quarantined = &trainer.data.quarantined;
-        let config = &trainer.config;
-        trainer
-            .log
-            .started(&plan, config, environment, quarantined)?;
-        observer.started(&plan);
-        Ok(trainer)
-    }
-
-    /// Prepares the continuation of a run from its last checkpoint.
-    ///
-    /// # Errors
-    /// When the run has no checkpoint, or its data have changed.
-    pub fn resume(
-        folder: RunFolder,
-        options: RunOptions,
-        observer: &mut (dyn Observer + Sync),
-    ) -> Result<Self, TrainError> {
-        let config = read_config(&folder)?;
-        check_device(&config, &options.device)?;
-        if !folder.last_checkpoint().is_file() {
-            return Err(TrainError::NoCheckpoint {
-                run: folder.root().to_owned(),
-            });
-        }
-        let data = open_data(&config, &options, observer)?;
-        let LoadedTraining {
-            mut network,
-            record,
-            state,
-            memories,
-        } = load_training(
-            &folder.last_checkpoint(),
-            &config.optimiser,
-            &options.device,
-        )?;
-        if record.classes != data.classes {
-            return Err(TrainError::Config(format!(
-                "the classes of {} are now {:?}, and the run was started with {:?}; \
-                 restore the data to continue it",
-                config.data, data.classes, record.classes
-            )));
-        }
-        // Read again rather than compared as text: an older version may have written fewer keys.
-        if TrainConfig::from_toml(&state.config, &[]).ok().as_ref() != Some(&config) {
-            return Err(TrainError::Config(format!(
-                "{} was changed since the run was started; restore it to continue, or start a \
-                 new run from it with --config",
-                folder.config().display()
-            )));
-        }
-        if state.data != data.fingerprint() {
-            return Err(TrainError::Config(format!(
-                "the images of {} have changed since the run was started (some were added, \
-                 removed, renamed, replaced, or have another class); restore them to continue it",
-                config.data
-            )));
-        }
-        check_position(&state, data.train.batches_per_epoch() as u64, &folder)?;
-        network.set_precision(config.precision)?;
-        network.set_checkpointing(config.gradient_checkpointing)?;
-        let mut trainer = Self {
-            schedule: schedule(&config, &data),
-            learner: Learner::with_memories(network, LearnerSettings::from(&config), memories),
-            log: RunLog::open(&folder)?,
-            config,
-            options,
-            folder,
-            data,
-            record,
-            state,
-            last_evaluation: None,
-        };
-        trainer.log.resumed(&trainer.state)?;
-        observer.started(&trainer.plan());
-        Ok(trainer)
-    }
-
     /// The folder of the run.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
@@ -256,16 +121,32 @@ impl Trainer {
         if self.state.step == 0 {
             observer.network(0, self.learner.network());
         }
-        while self.state.finished_epochs < self.config.epochs {
+        while self.goes_on() {
             if !self.train_epoch(observer)? {
                 return self.interrupted();
             }
             self.finish_epoch(observer)?;
-            if self.must_stop() && self.state.finished_epochs < self.config.epochs {
+            if self.must_stop() && self.goes_on() {
                 return self.interrupted();
             }
         }
         self.finish(observer)
+    }
+
+    /// Whether there is another epoch to train.
+    fn goes_on(&self) -> bool {
+        let finished = self.state.finished_epochs;
+        let best = self.state.best.map_or(0, |best| best.epoch);
+        let is_patient = { self.config.patience }.is_none_or(|patience| finished - best < patience);
+        finished < self.config.epochs && is_patient
+    }
+
+    /// The network that is judged and kept: the average, where the run keeps one.
+    fn judged(&self) -> &Network {
+        match &self.average {
+            Some(average) => average.network(),
+            None => self.learner.network(),
+        }
     }
 
     /// Trains what is left of the epoch; `false` when asked to stop on the way.
@@ -302,6 +183,9 @@ impl Trainer {
             .learn(batch, rate, step)
             .map_err(|divergence| self.diverged(divergence, step, rate))?;
         self.state.step = step;
+        if let Some(average) = &mut self.average {
+            average.absorb(self.learner.network(), step);
+        }
         let sums = &mut self.state.epoch;
         sums.images += learned.images;
         sums.loss += learned.loss;
@@ -332,7 +216,7 @@ impl Trainer {
         let first_batch = || self.data.validation.epoch(0).next()?.ok();
         match (error, first_batch()) {
             (TrainError::Metric { .. }, Some(batch)) => {
-                let network = self.learner.network();
+                let network = self.judged();
                 // Of no step: what is dropped does not matter here.
                 let drops = SeedStream::new(self.config.seed);
                 let divergence = Divergence {
@@ -352,7 +236,7 @@ impl Trainer {
         let total = self.data.validation.split().len() as u64;
         let mut on_progress = |done| observer.validating(done, total);
         let evaluation = evaluate(
-            self.learner.network(),
+            self.judged(),
             &self.data.validation,
             Views::Single,
             &mut on_progress,
@@ -373,10 +257,12 @@ impl Trainer {
             evaluation.seconds,
             self.schedule.rate(self.state.step - 1),
         )?;
+        self.schedule.validated(evaluation.summary.loss);
+        self.state.plateau = self.schedule.plateau();
         if is_best {
             self.state.best = Some(Best { epoch, accuracy });
             let path = self.folder.best_checkpoint();
-            save_weights(&path, self.learner.network(), &self.record, self.state.step)?;
+            save_weights(&path, self.judged(), &self.record, self.state.step)?;
             self.log.saved(self.state.step, "best")?;
         }
         self.save_last()?;
@@ -392,7 +278,7 @@ impl Trainer {
             accuracy: self.state.last_accuracy,
         });
         let evaluation = match self.last_evaluation.take() {
-            Some(evaluation) if best.epoch == self.config.epochs => evaluation,
+            Some(evaluation) if best.epoch == self.state.finished_epochs => evaluation,
             _ => self.evaluate_best(observer)?,
         };
         let split = self.data.validation.split();
@@ -411,7 +297,7 @@ impl Trainer {
             classes: self.data.classes.clone(),
             parameters: self.learner.network().graph().trainable_parameters(),
             precision: self.config.precision,
-            epochs: self.config.epochs,
+            epochs: self.state.finished_epochs,
             best_epoch: best.epoch,
             last_accuracy: self.state.last_accuracy,
             seconds: self.state.seconds,
@@ -447,11 +333,14 @@ impl Trainer {
     fn save_last(&mut self) -> Result<(), TrainError> {
         save_training(
             &self.folder.last_checkpoint(),
-            self.learner.network(),
-            &self.record,
-            &self.state,
-            &self.config.optimiser,
-            self.learner.memories(),
+            &Snapshot {
+                network: self.learner.network(),
+                record: &self.record,
+                state: &self.state,
+                optimiser: &self.config.optimiser,
+                memories: self.learner.memories(),
+                average: self.average.as_ref().map(AveragedNetwork::network),
+            },
         )?;
         self.log.saved(self.state.step, "last")
     }
@@ -489,89 +378,6 @@ impl Trainer {
     }
 }
 
-/// The configuration that a run was started with.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn read_config(folder: &RunFolder) -> Result<TrainConfig, TrainError> {
-    let path = folder.config();
-    let text = fs::read_to_string(&path).map_err(|source| RunError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    let table: toml::Table = text.parse().unwrap_or_default();
-    if let Some(schema) = table.get("schema").and_then(toml::Value::as_str) {
-        refuse_newer_schema(schema, TrainConfig::SCHEMA, &path)?;
-    }
-    TrainConfig::from_toml(&text, &[]).map_err(|failure| {
-        TrainError::Config(format!(
-            "{}: {failure}; a run's configuration is as training wrote it: restore the file",
-            path.display()
-        ))
-    })
-}
-
-fn open_data(
-    config: &TrainConfig,
-    options: &RunOptions,
-    observer: &mut (dyn Observer + Sync),
-) -> Result<RunData, TrainError> {
-    let watched: &(dyn Observer + Sync) = observer;
-    let on_progress =
-        |progress: residua_data::Progress| watched.checking(progress.done, progress.total);
-    let data = RunData::open(config, options.workers, &on_progress)?;
-    if !data.quarantined.is_empty() {
-        observer.quarantined(&data.quarantined);
-    }
-    Ok(data)
-}
-
-/// A checkpoint lies within the epoch that it says is in progress.
-fn check_position(
-    state: &TrainingState,
-    steps_per_epoch: u64,
-    folder: &RunFolder,
-) -> Result<(), TrainError> {
-    let begin = state.finished_epochs.saturating_mul(steps_per_epoch);
-    let end = begin.saturating_add(steps_per_epoch);
-    if (begin..=end).contains(&state.step) {
-        return Ok(());
-    }
-    Err(TrainError::Record {
-        path: folder.last_checkpoint(),
-        message: format!(
-            "says step {} and {} finished epochs of {steps_per_epoch} steps, which do not go \
-             together; the file is damaged",
-            state.step, state.finished_epochs
-        ),
-    })
-}
-
-/// Whether a device can compute as a configuration asks; an error before anything else is done.
-fn check_device(config: &TrainConfig, device: &Device) -> Result<(), TrainError> {
-    check_precision(config.precision, device)?;
-    check_checkpointing(config.gradient_checkpointing, device)
-}
-
-/// Variations as a record keeps them.
-fn as_map(variations: VariationOptions) -> Result<Map<String, Value>, TrainError> {
-    match serde_json::to_value(variations) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => Err(TrainError::Config(format!("variations are {other}"))),
-        Err(failure) => Err(TrainError::Config(failure.to_string())),
-    }
-}
-
-fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
-    let steps_per_epoch = data.train.batches_per_epoch() as u64;
-    Schedule::new(
-        config.schedule.clone(),
-        config.optimiser.learning_rate(),
-        steps_per_epoch * config.epochs,
-        steps_per_epoch,
-    )
-}
-
 fn epoch_report(
     epoch: u64,
     sums: &EpochSums,
@@ -587,11 +393,4 @@ fn epoch_report(
         is_best,
         images_per_second: sums.speed(),
     }
-}
-
-fn write_error(folder: &RunFolder, source: std::io::Error) -> TrainError {
-    TrainError::Run(RunError::Io {
-        path: folder.config(),
-        source,
-    })
 }

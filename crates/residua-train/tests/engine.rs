@@ -6,7 +6,7 @@ use residua_core::seed::SeedStream;
 use residua_graph::catalog::{self, BuildOptions, VariationOptions};
 use residua_graph::families::{Block, Form, Norm, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Activation, Graph, Shape, StateRole};
-use residua_train::{LossConfig, Network, Precision, TrainError};
+use residua_train::{LossConfig, Network, Precision, Targets, TrainError};
 
 const LOSS: LossConfig = LossConfig::CrossEntropy {
     label_smoothing: 0.1,
@@ -110,7 +110,11 @@ impl Case {
         let mut network = network;
         let pass = network.train_pass(self.images.clone(), SeedStream::new(9));
         let logits = values(&pass.logits);
-        let loss = LOSS.compute(pass.logits.clone(), &self.labels, network.device());
+        let loss = LOSS.compute(
+            pass.logits.clone(),
+            Targets::new(&self.labels),
+            network.device(),
+        );
         network.absorb_statistics(&pass);
         let gradients = pass.gradients(&loss).into_iter();
         let name = |entry: usize| network.entries()[entry].name.clone();

@@ -121,13 +121,14 @@ fn learner(graph: Graph, precision: Precision, optimiser: OptimiserConfig) -> Le
     Learner::new(
         network,
         LearnerSettings {
-            loss: LossConfig::CrossEntropy {
-                label_smoothing: 0.0,
-            },
-            optimiser,
             clip_norm: Some(5.0),
-            accumulate: 1,
             seed: 6,
+            ..LearnerSettings::new(
+                LossConfig::CrossEntropy {
+                    label_smoothing: 0.0,
+                },
+                optimiser,
+            )
         },
     )
 }

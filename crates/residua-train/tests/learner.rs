@@ -60,13 +60,14 @@ fn learner(graph: Graph, precision: Precision) -> Learner {
     Learner::new(
         network,
         LearnerSettings {
-            loss: LossConfig::CrossEntropy {
-                label_smoothing: 0.1,
-            },
-            optimiser: OptimiserConfig::sgd(0.05),
             clip_norm: Some(5.0),
-            accumulate: 1,
             seed: 6,
+            ..LearnerSettings::new(
+                LossConfig::CrossEntropy {
+                    label_smoothing: 0.1,
+                },
+                OptimiserConfig::sgd(0.05),
+            )
         },
     )
 }

@@ -6,7 +6,7 @@ use residua_core::seed::SeedStream;
 use residua_graph::catalog::{self, BuildOptions};
 use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Graph, GraphBuilder, Shape};
-use residua_train::{LossConfig, Network, NonFinite};
+use residua_train::{LossConfig, Network, NonFinite, Targets};
 
 const LABELS: [u32; 4] = [0, 2, 1, 2];
 
@@ -31,7 +31,7 @@ fn loss_of(network: &Network) -> f64 {
     let loss = LossConfig::CrossEntropy {
         label_smoothing: 0.1,
     };
-    let loss = loss.compute(pass.logits, &LABELS, network.device());
+    let loss = loss.compute(pass.logits, Targets::new(&LABELS), network.device());
     f64::from(values(&loss)[0])
 }
 
@@ -65,7 +65,7 @@ fn gradients_agree_with_finite_differences() {
         let loss = LossConfig::CrossEntropy {
             label_smoothing: 0.1,
         };
-        let loss = loss.compute(pass.logits.clone(), &LABELS, network.device());
+        let loss = loss.compute(pass.logits.clone(), Targets::new(&LABELS), network.device());
         let gradients = pass.gradients(&loss);
         let trainable = network.entries().iter().filter(|e| e.role.is_trainable());
         assert_eq!(gradients.len(), trainable.count());

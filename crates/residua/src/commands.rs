@@ -10,6 +10,7 @@ pub(crate) mod data;
 pub(crate) mod embed;
 pub(crate) mod eval;
 pub(crate) mod explain;
+pub(crate) mod lr_find;
 pub(crate) mod models;
 pub(crate) mod predict;
 pub(crate) mod report;
@@ -41,6 +42,7 @@ fn settings_line(config: &TrainConfig) -> String {
         ScheduleConfig::OneCycle { .. } => "a one-cycle schedule",
         ScheduleConfig::Cosine { .. } => "a cosine schedule",
         ScheduleConfig::MultiStep { .. } => "a rate that falls in steps",
+        ScheduleConfig::Plateau { .. } => "a rate that falls when validation stalls",
     };
     let optimiser = match config.optimiser {
         OptimiserConfig::Sgd { .. } => "SGD",

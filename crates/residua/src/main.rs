@@ -27,6 +27,8 @@ struct Cli {
 enum Command {
     /// Train a network; without options, a small one on the builtin images
     Train(Box<commands::train::TrainArgs>),
+    /// Find a learning rate to begin with
+    LrFind(Box<commands::lr_find::LrFindArgs>),
     /// Evaluate a trained network
     Eval(commands::eval::EvalArgs),
     /// List runs, or watch one on the terminal
@@ -56,6 +58,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => commands::train::run(&args),
+        Command::LrFind(args) => commands::lr_find::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Runs(args) => commands::runs::run(&args),
         Command::Report(args) => commands::report::run(&args),

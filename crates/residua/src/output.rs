@@ -7,6 +7,7 @@ use std::path::Path;
 use comfy_table::{CellAlignment, Table};
 use residua::core::atomic_file;
 pub(crate) use residua::core::text::{counted, grouped};
+use residua::report::chart::{Chart, Palette};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -38,8 +39,17 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Writes a file, or leaves the one that is there.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    create_parent(path)?;
     atomic_file::replace_with(path, bytes)
         .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Makes the folder that a file is to lie in, if it is not there.
+pub(crate) fn create_parent(path: &Path) -> Result<(), Failure> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => create_folder(parent),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a folder for results, if it is not there.
@@ -121,6 +131,49 @@ pub(crate) fn file_stem(title: &str) -> String {
 /// A fraction as a percentage with two digits.
 pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2} %", fraction * 100.0)
+}
+
+/// The form of a picture, by the end of its name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PictureForm {
+    Svg,
+    Png,
+}
+
+impl PictureForm {
+    /// Of the file that `--plot` names.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        match extension(path).as_str() {
+            "svg" => Ok(Self::Svg),
+            "png" => Ok(Self::Png),
+            _ => Err(Failure::usage(format!(
+                "--plot {}: expected a name that ends with .svg or .png",
+                path.display()
+            ))),
+        }
+    }
+
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+
+    pub(crate) fn bytes(self, chart: &Chart) -> Result<Vec<u8>, Failure> {
+        /// Enough for a page.
+        const WIDTH: u32 = 1600;
+        match self {
+            Self::Svg => Ok(chart.to_svg(Palette::Light).into_bytes()),
+            Self::Png => chart.to_png(WIDTH).map_err(Failure::failed),
+        }
+    }
+}
+
+/// The end of a file's name, in small letters.
+pub(crate) fn extension(path: &Path) -> String {
+    let extension = path.extension().unwrap_or_default();
+    extension.to_string_lossy().to_lowercase()
 }
 
 #[cfg(test)]

@@ -79,6 +79,52 @@ fn what_is_missing_is_trained_once_and_compared() {
 }
 
 #[test]
+fn what_cannot_be_trained_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let models = ["--models", "resnet8,plain8,resnet14", "--out", "cmp"];
+    let arguments = tiny_set(&["compare"], &models);
+    // Somebody else's folder, and one whose checkpoint is damaged.
+    fs::create_dir_all(folder.path().join("cmp/runs/resnet8-seed0")).unwrap();
+    stdout(
+        folder.path(),
+        &tiny_set(&["compare"], &["--models", "plain8", "--out", "cmp"]),
+    );
+    let plain = folder.path().join("cmp/runs/plain8-seed0");
+    fs::remove_file(plain.join("metrics.json")).unwrap();
+    fs::write(plain.join("checkpoints/last.safetensors"), "no").unwrap();
+    let output = run(folder.path(), &arguments);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(said.contains("resnet8-seed0 has no config.toml"), "{said}");
+    assert!(said.contains("the same command trains it anew"), "{said}");
+    assert!(said.contains("2 of 3 runs failed"), "{said}");
+    assert!(text(&output.stdout).contains("resnet14"));
+}
+
+#[test]
+fn studies_say_what_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let study = |name: &'static str, more: &[&'static str]| {
+        let arguments = tiny_set(&["study", name], more);
+        let output = run(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        fs::read_to_string(folder.path().join("studies").join(name).join("index.html"))
+    };
+    let diverging = ["--lr", "1e30", "--schedule", "constant"];
+    let mut more = vec!["--models", "resnet8"];
+    more.extend(diverging);
+    let page = study("gradients", &more).unwrap();
+    assert!(page.contains("resnet8 (failed)"), "{page}");
+    assert!(page.contains("could not be trained to its end"), "{page}");
+    let mut more = vec!["--depths", "8"];
+    more.extend(diverging);
+    // Nothing is left to be drawn.
+    assert!(study("degradation", &more).is_err());
+}
+
+#[test]
 fn finished_runs_are_compared_and_what_is_unfair_is_said() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 12);
@@ -90,9 +136,21 @@ fn finished_runs_are_compared_and_what_is_unfair_is_said() {
     assert!(said.contains("different numbers of epochs"), "{said}");
     fs::remove_file(folder.path().join("b/metrics.json")).unwrap();
     let message = failure(folder.path(), &["compare", "a", "b"], 3);
-    assert!(message.contains("b has not ended"), "{message}");
-    let message = failure(folder.path(), &["compare", "a", "nothing"], 3);
-    assert!(message.contains("is not a run folder"), "{message}");
+    assert!(message.contains("b has no final evaluation"), "{message}");
+    // What can be compared is.
+    let output = run(folder.path(), &["compare", "a", "b", "nothing"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = text(&output.stderr);
+    assert!(said.contains("is not a run folder"), "{said}");
+    assert!(said.contains("2 of 3 runs cannot be compared"), "{said}");
+    assert!(text(&output.stdout).contains("Table 1"));
+    failure(folder.path(), &["compare", "a", "--epochs", "3"], 2);
+    failure(folder.path(), &["compare", "a", "a"], 2);
+    failure(
+        folder.path(),
+        &["compare", "--models", "resnet8,resnet8"],
+        2,
+    );
     let unknown = ["compare", "--models", "resnet21"];
     let message = failure(folder.path(), &unknown, 3);
     assert!(message.contains("did you mean"), "{message}");

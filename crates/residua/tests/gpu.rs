@@ -18,7 +18,7 @@ use residua::core::seed::SeedStream;
 use residua::data::HostBatch;
 use residua::graph::Shape;
 use residua::graph::catalog::{self, BuildOptions};
-use residua::train::{Learner, LearnerSettings, LossConfig, Network, OptimiserConfig};
+use residua::train::{Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Targets};
 
 const CLASSES: usize = 4;
 const BATCH: usize = 12;
@@ -102,7 +102,7 @@ fn pass(model: &str, device: &Device) -> Outcome {
     let images =
         || Tensor::<4>::from_data(TensorData::new(batch.images.clone(), batch.shape), device);
     let pass = network.train_pass(images(), SeedStream::new(9));
-    let loss = LOSS.compute(pass.logits.clone(), &batch.labels, device);
+    let loss = LOSS.compute(pass.logits.clone(), Targets::new(&batch.labels), device);
     network.absorb_statistics(&pass);
     let logits = fetch(pass.logits.clone(), device);
     let gradients = pass.gradients(&loss).into_iter();
@@ -159,11 +159,8 @@ fn learning_agrees_with_the_cpu() {
         for optimiser in [OptimiserConfig::sgd(0.05), OptimiserConfig::adam_w(0.01)] {
             let losses = |device: &Device| {
                 let settings = LearnerSettings {
-                    seed: 0,
-                    loss: LOSS,
-                    optimiser,
                     clip_norm: Some(5.0),
-                    accumulate: 1,
+                    ..LearnerSettings::new(LOSS, optimiser)
                 };
                 let mut learner = Learner::new(network("resnet8", device), settings);
                 let steps = (1..=8).map(|step| {

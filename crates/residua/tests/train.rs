@@ -154,6 +154,21 @@ fn a_killed_run_continues_bit_for_bit() {
                 "1",
             ][..],
         ),
+        (
+            "average",
+            &[
+                "--checkpoint-every",
+                "3",
+                "--weight-average",
+                "0.9",
+                "--schedule",
+                "plateau",
+                "--set",
+                "schedule.patience=0",
+                "--class-weights",
+                "balanced",
+            ][..],
+        ),
     ] {
         let whole = format!("{name}-whole");
         stdout(folder.path(), &tiny_training(&whole, more));
@@ -282,10 +297,40 @@ fn a_run_is_not_continued_on_other_images() {
 }
 
 #[test]
+fn patience_ends_a_run_and_the_average_is_what_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    // Nothing is learned at such a rate, so that the first epoch remains the best.
+    let more = ["--lr", "1e-12", "--patience", "2", "--epochs", "9"];
+    let said = stdout(folder.path(), &tiny_training("run", &more));
+    assert!(said.contains("epoch 1 of 3"), "{said}");
+    let config = folder.path().join("run/config.toml");
+    assert!(fs::read_to_string(config).unwrap().contains("patience = 2"));
+    // It stays ended.
+    let before = result(folder.path(), "run");
+    stdout(folder.path(), &["train", "--quiet", "--resume", "run"]);
+    assert_eq!(before, result(folder.path(), "run"));
+    let weights = |run: &str, more: &[&str]| {
+        stdout(folder.path(), &tiny_training(run, more));
+        fs::read(folder.path().join(run).join("checkpoints/best.safetensors")).unwrap()
+    };
+    let plain = weights("plain", &["--epochs", "1"]);
+    let average = weights("average", &["--epochs", "1", "--weight-average", "0.999"]);
+    assert_eq!(plain.len(), average.len());
+    assert_ne!(plain, average);
+    let message = failure(
+        folder.path(),
+        &tiny_training("bad", &["--weight-average", "1"]),
+        3,
+    );
+    assert!(message.contains("weight_average.decay is 1"), "{message}");
+}
+
+#[test]
 fn every_loss_and_schedule_trains() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 8);
-    let variants: [&[&str]; 4] = [
+    let variants: [&[&str]; 6] = [
         &["--loss", "mse", "--schedule", "constant"],
         &["--label-smoothing", "0.1", "--schedule", "multi-step"],
         &[
@@ -296,6 +341,8 @@ fn every_loss_and_schedule_trains() {
             "--lr",
             "0.002",
         ],
+        &["--loss", "focal", "--label-smoothing", "0.1"],
+        &["--loss", "binary-cross-entropy", "--schedule", "plateau"],
         &[
             "--model",
             "plain8",
@@ -517,7 +564,10 @@ fn wrong_options_and_folders_are_explained() {
         &["train", "--loss", "mse", "--label-smoothing", "0.1"],
         2,
     );
-    assert!(message.contains("goes with cross entropy"), "{message}");
+    assert!(
+        message.contains("does not go with the squared error"),
+        "{message}"
+    );
     fs::create_dir(folder.path().join("full")).unwrap();
     fs::write(folder.path().join("full/note"), "").unwrap();
     let message = failure(folder.path(), &tiny_training("full", &[]), 3);

@@ -101,6 +101,53 @@ impl Comparison {
     }
 }
 
+impl ComparedRun {
+    fn classes_without_images(&self) -> Option<String> {
+        let scores = self
+            .metrics
+            .classes
+            .iter()
+            .zip(&self.metrics.evaluation.per_class);
+        let missing: Vec<&str> = scores
+            .filter(|(_, score)| score.support == 0)
+            .map(|(class, _)| class.as_str())
+            .collect();
+        let named = missing.get(..MOST_NAMED).unwrap_or(&missing).join(", ");
+        let more = if missing.len() > MOST_NAMED {
+            ", …"
+        } else {
+            ""
+        };
+        (!missing.is_empty() && self.metrics.evaluation.images > 0).then(|| {
+            format!(
+                "{} was evaluated without images of {named}{more}; its macro averages suffer where \
+                 others were taken for them.",
+                self.folder
+            )
+        })
+    }
+
+    /// An epoch that took far longer than the others: the machine had other work, so times say little.
+    fn unsteady(&self) -> Option<String> {
+        /// Times the median.
+        const MUCH: f64 = 2.0;
+        let usual = self.seconds_per_epoch()?;
+        let slow = self
+            .epochs
+            .iter()
+            .filter(|epoch| epoch.train_seconds > MUCH * usual);
+        let slowest = slow.max_by(|a, b| a.train_seconds.total_cmp(&b.train_seconds))?;
+        Some(format!(
+            "Epoch {} of {} took {}, and half of its epochs no more than {}: the machine had other \
+             work, so that its hours say little.",
+            number::grouped(slowest.epoch),
+            self.folder,
+            number::duration(slowest.train_seconds),
+            number::duration(usual)
+        ))
+    }
+}
+
 impl ComparedNetwork {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -127,6 +174,8 @@ impl ComparedNetwork {
             if run.metrics.evaluation.images == 0 {
                 warnings.push(format!("{} was evaluated on no images.", run.folder));
             }
+            warnings.extend(run.classes_without_images());
+            warnings.extend(run.unsteady());
         }
         warnings
     }

@@ -148,7 +148,10 @@ fn figures(calibration: &CalibrationSummary, scaling: &TemperatureScaling) -> Ve
         .with_detail("nats"),
         Fact::new(
             "Temperature that fits best",
-            number::decimal(scaling.temperature, 2),
+            match scaling.at_bound {
+                true => number::NONE.to_owned(),
+                false => number::decimal(scaling.temperature, 2),
+            },
         ),
         Fact::new(
             "Likelihood at that temperature",

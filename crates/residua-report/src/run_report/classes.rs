@@ -63,8 +63,8 @@ fn caption_of_bars(classes: usize) -> String {
         _ => format!("the {MOST_BARS} hardest classes"),
     };
     format!(
-        "Recall of {which}: the share of its images that were recognised. The dashed line is the mean \
-         over all classes."
+        "Recall of {which}: the share of its images that were recognised. The dashed line is \
+         their macro average."
     )
 }
 
@@ -79,16 +79,10 @@ fn bars(metrics: &RunMetrics) -> Chart {
         title: "Recall of the hardest classes".to_owned(),
         label: "recall".to_owned(),
         bars: bars.collect(),
-        reference: mean_recall(metrics),
+        reference: (metrics.evaluation.images > 0)
+            .then_some(metrics.evaluation.macro_average.recall),
     }
     .into()
-}
-
-/// Over the classes that have images.
-fn mean_recall(metrics: &RunMetrics) -> Option<f64> {
-    let scores = metrics.evaluation.per_class.iter();
-    let recalls: Vec<f64> = scores.filter(|s| s.support > 0).map(|s| s.recall).collect();
-    (!recalls.is_empty()).then(|| recalls.iter().sum::<f64>() / recalls.len() as f64)
 }
 
 fn class_table(metrics: &RunMetrics, order: &[usize], caption: String) -> Table {

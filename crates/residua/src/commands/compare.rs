@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use residua::core::run::RunFolder;
+use residua::core::run::{Event, RunFolder};
 use residua::graph::catalog;
 use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison};
 use residua::report::table::Table;
@@ -22,7 +22,11 @@ use crate::output::{self, create_folder, write_file};
 #[command(args_override_self = true)]
 pub(crate) struct CompareArgs {
     /// Runs to compare; those that differ in nothing but the seed count as one network
-    #[arg(value_name = "RUN", required_unless_present = "models")]
+    #[arg(
+        value_name = "RUN",
+        required_unless_present = "models",
+        conflicts_with_all = ["settings", "config", "recipe", "set", "data"]
+    )]
     runs: Vec<PathBuf>,
     /// Networks to train and compare
     #[arg(
@@ -62,21 +66,41 @@ struct TableReport {
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     if args.models.is_empty() {
-        let open = |path: &PathBuf| RunFolder::open(path).map_err(Failure::bad_input);
-        let folders: Vec<RunFolder> = args.runs.iter().map(open).collect::<Result<_, _>>()?;
+        let folders: Vec<&Path> = args.runs.iter().map(PathBuf::as_path).collect();
         refuse_duplicates(&folders)?;
         return compare(args, &folders);
     }
     let completed = train_missing(args)?;
-    let finished: Vec<RunFolder> = completed.finished().cloned().collect();
+    let finished: Vec<&Path> = completed.finished().map(RunFolder::root).collect();
     if !finished.is_empty() {
         compare(args, &finished)?;
     }
     completed.ending()
 }
 
-fn compare(args: &CompareArgs, folders: &[RunFolder]) -> Result<(), Failure> {
-    let comparison = gather(folders)?;
+/// Runs that cannot be used do not stop the comparison of the others.
+fn compare(args: &CompareArgs, folders: &[&Path]) -> Result<(), Failure> {
+    let mut usable = Vec::new();
+    for folder in folders {
+        match Member::read(folder) {
+            Ok(member) => usable.push(member),
+            Err(failure) => eprintln!("error: {}", failure.message),
+        }
+    }
+    if !usable.is_empty() {
+        compare_members(args, &usable)?;
+    }
+    match folders.len() - usable.len() {
+        0 => Ok(()),
+        unusable => Err(Failure::bad_input(format!(
+            "{unusable} of {} runs cannot be compared, see above",
+            folders.len()
+        ))),
+    }
+}
+
+fn compare_members(args: &CompareArgs, members: &[Member]) -> Result<(), Failure> {
+    let comparison = gather(members)?;
     let page = write(&args.out, &comparison)?;
     let warnings = comparison.warnings();
     for warning in &warnings {
@@ -110,11 +134,10 @@ impl From<Table> for TableReport {
 }
 
 /// A run that is named twice would count as two seeds.
-fn refuse_duplicates(folders: &[RunFolder]) -> Result<(), Failure> {
+fn refuse_duplicates(folders: &[&Path]) -> Result<(), Failure> {
     let mut seen = Vec::new();
-    for folder in folders {
-        let root = folder.root();
-        let place = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    for root in folders {
+        let place = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
         if seen.contains(&place) {
             let root = root.display();
             return Err(Failure::usage(format!("{root} is named twice")));
@@ -127,8 +150,11 @@ fn refuse_duplicates(folders: &[RunFolder]) -> Result<(), Failure> {
 fn train_missing(args: &CompareArgs) -> Result<CompletedRuns, Failure> {
     let base = args.common.plan.begin()?;
     let mut planned = Vec::new();
-    for model in &args.models {
+    for (index, model) in args.models.iter().enumerate() {
         catalog::find(model).map_err(Failure::bad_input)?;
+        if args.models[..index].contains(model) {
+            return Err(Failure::usage(format!("--models names {model} twice")));
+        }
         for seed in 0..args.seeds {
             let mut config = base.clone();
             config.model.clone_from(model);
@@ -159,15 +185,28 @@ fn recipe(config: &TrainConfig) -> Result<String, Failure> {
     Ok(same.to_toml()?)
 }
 
-fn gather(folders: &[RunFolder]) -> Result<Comparison, Failure> {
+/// A run of a comparison.
+struct Member {
+    config: TrainConfig,
+    run: ComparedRun,
+}
+
+impl Member {
+    fn read(folder: &Path) -> Result<Self, Failure> {
+        let folder = RunFolder::open(folder).map_err(Failure::bad_input)?;
+        let config = read_config(&folder)?;
+        let run = compared_run(&folder, &config)?;
+        Ok(Self { config, run })
+    }
+}
+
+fn gather(members: &[Member]) -> Result<Comparison, Failure> {
     let mut order = Vec::new();
     let mut networks: BTreeMap<String, ComparedNetwork> = BTreeMap::new();
     let mut lines = Vec::new();
-    for folder in folders {
-        let config = read_config(folder)?;
-        let run = compared_run(folder, &config)?;
-        let key = identity(&config)?;
-        let line = settings_line(&config);
+    for Member { config, run } in members {
+        let key = identity(config)?;
+        let line = settings_line(config);
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -185,7 +224,7 @@ fn gather(folders: &[RunFolder]) -> Result<Comparison, Failure> {
             );
         }
         if let Some(network) = networks.get_mut(&key) {
-            network.runs.push(run);
+            network.runs.push(run.clone());
         }
     }
     let mut found: Vec<ComparedNetwork> = { order.iter() }
@@ -217,12 +256,14 @@ fn tell_apart(networks: &mut [ComparedNetwork]) {
 fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun, Failure> {
     if !folder.metrics().is_file() {
         let root = folder.root().display();
-        let advice = match folder.last_checkpoint().is_file() {
-            true => format!("continue it with `residua train --resume '{root}'`"),
-            false => "and there is no checkpoint to continue it from".to_owned(),
+        let events = folder.events().map_err(Failure::bad_input)?;
+        let advice = match (events.last(), folder.last_checkpoint().is_file()) {
+            (Some(Event::Failed { reason, .. }), _) => format!("it failed: {reason}"),
+            (_, true) => format!("continue it with `residua train --resume '{root}'`"),
+            (_, false) => "there is no checkpoint to continue it from".to_owned(),
         };
         return Err(Failure::bad_input(format!(
-            "{root} has not ended, so that it cannot be compared; {advice}"
+            "{root} has no final evaluation, so that it cannot be compared; {advice}"
         )));
     }
     let metrics = folder.read_metrics().map_err(Failure::bad_input)?;

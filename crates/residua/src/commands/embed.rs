@@ -9,7 +9,7 @@ use npyz::{DType, TypeStr, WriterBuilder};
 use residua::core::atomic_file;
 use residua::data::Transform;
 use residua::graph::NodeId;
-use residua::report::chart::{Axis, Chart, CloudChart, CloudGroup, Palette, Point, Size};
+use residua::report::chart::{Axis, Chart, CloudChart, CloudGroup, Point, Size};
 use residua::train::explain::{
     Projection, before_classifier, embed, embedding_length, principal_components,
 };
@@ -23,7 +23,7 @@ use super::model_source::{ModelArgs, class_name};
 use super::pictures::{self, PictureBatch, Skipped};
 use super::progress::image_bar;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, PictureForm};
 
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArgs {
@@ -94,6 +94,7 @@ pub(crate) fn run(args: &EmbedArgs) -> Result<(), Failure> {
         points: &points,
         length,
     };
+    output::create_parent(&args.out)?;
     let place = |path: &Path| {
         let path = path.display().to_string();
         move |error: io::Error| Failure::failed(format!("{path}: {error}"))
@@ -112,7 +113,7 @@ pub(crate) fn run(args: &EmbedArgs) -> Result<(), Failure> {
         explained = Some(projection.explained);
         let chart = chart(&model, &points, &projection);
         let bytes = form.bytes(&chart)?;
-        atomic_file::replace_with(path, &bytes).map_err(place(path))?;
+        output::write_file(path, &bytes)?;
     }
     let report = EmbedReport {
         schema: "residua.embed/1",
@@ -205,7 +206,7 @@ enum Form {
 
 impl Form {
     fn of(path: &Path) -> Result<Self, Failure> {
-        match extension(path).as_str() {
+        match output::extension(path).as_str() {
             "csv" => Ok(Self::Csv),
             "npz" => Ok(Self::Npz),
             _ => Err(Failure::usage(format!(
@@ -214,40 +215,6 @@ impl Form {
             ))),
         }
     }
-}
-
-/// The form of a picture.
-#[derive(Clone, Copy)]
-enum PictureForm {
-    Svg,
-    Png,
-}
-
-impl PictureForm {
-    fn of(path: &Path) -> Result<Self, Failure> {
-        match extension(path).as_str() {
-            "svg" => Ok(Self::Svg),
-            "png" => Ok(Self::Png),
-            _ => Err(Failure::usage(format!(
-                "--plot {}: expected a name that ends with .svg or .png",
-                path.display()
-            ))),
-        }
-    }
-
-    fn bytes(self, chart: &Chart) -> Result<Vec<u8>, Failure> {
-        /// Enough for a page.
-        const WIDTH: u32 = 1600;
-        match self {
-            Self::Svg => Ok(chart.to_svg(Palette::Light).into_bytes()),
-            Self::Png => chart.to_png(WIDTH).map_err(Failure::failed),
-        }
-    }
-}
-
-fn extension(path: &Path) -> String {
-    let extension = path.extension().unwrap_or_default();
-    extension.to_string_lossy().to_lowercase()
 }
 
 /// The points as a file.

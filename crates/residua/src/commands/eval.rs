@@ -240,17 +240,16 @@ impl Report<'_> {
         let mut rows: Vec<Vec<String>> = self
             .classes()
             .map(|(class, score)| {
-                let average = Average {
-                    precision: score.precision,
-                    recall: score.recall,
-                    f1: score.f1,
+                let defined = |is_defined: bool, share: f64| match is_defined {
+                    true => percent(share),
+                    false => "–".to_owned(),
                 };
-                let [precision, recall, f1] = figures(average);
+                let (occurs, is_predicted) = (score.support > 0, score.predicted > 0);
                 vec![
                     class.to_owned(),
-                    precision,
-                    recall,
-                    f1,
+                    defined(is_predicted, score.precision),
+                    defined(occurs, score.recall),
+                    defined(occurs, score.f1),
                     grouped(score.support),
                 ]
             })

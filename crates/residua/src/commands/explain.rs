@@ -237,7 +237,11 @@ impl<'a> Explainer<'a> {
         names: &mut OutputNames,
     ) -> Result<Explanation<'a>, Failure> {
         let class = class_name(&self.model.record, found.class);
-        let files = names.next(path, &method_name(self.args.method), class);
+        let mut method = method_name(self.args.method);
+        if let Some(layer) = &self.args.layer {
+            method += &format!(".{layer}");
+        }
+        let files = names.next(path, &method, class);
         let out = &self.args.out;
         fs::create_dir_all(out)
             .map_err(|error| Failure::failed(format!("{}: {error}", out.display())))?;

@@ -7,8 +7,10 @@ use residua::core::model_record::ModelRecord;
 use residua::core::preprocessing::Normalisation;
 use residua::core::run::RunFolder;
 use residua::train::{
-    Device, LoadedModel, PublishedWeights, load_model, load_published, read_config, read_record,
+    Device, LoadedModel, PublishedWeights, TrainError, load_model, load_published, read_config,
+    read_record,
 };
+use residua::weights::WeightsError;
 
 use crate::failure::Failure;
 
@@ -85,6 +87,11 @@ impl ModelArgs {
         self.run.as_ref().map(open).transpose()
     }
 
+    /// Whether the weights are those that the run ended with.
+    pub(crate) fn is_best(&self) -> bool {
+        self.checkpoint == CheckpointName::Best
+    }
+
     /// Reads the network.
     pub(crate) fn load(&self, device: &Device) -> Result<LoadedModel, Failure> {
         if let Some(run) = self.run_folder()? {
@@ -128,7 +135,9 @@ impl ModelArgs {
             CheckpointName::Last => run.last_checkpoint(),
         };
         if !path.is_file() {
-            let advice = if run.last_checkpoint().is_file() {
+            let advice = if run.metrics().is_file() {
+                "the run has ended, so somebody removed it"
+            } else if run.last_checkpoint().is_file() {
                 "its first epoch has not ended; --checkpoint last takes the weights as they are"
             } else {
                 "a run writes its first at the end of its first epoch, or earlier with \
@@ -140,7 +149,17 @@ impl ModelArgs {
                 path.display()
             )));
         }
-        Ok(load_model(&path, device)?)
+        load_model(&path, device).map_err(|error| match error {
+            // "Fetch it again" is no help where nobody fetched it.
+            TrainError::Weights(WeightsError::Malformed { message, .. }) => {
+                Failure::bad_input(format!(
+                    "{} is damaged ({message}); --checkpoint best|last names the other one, and \
+                     `residua train --resume` writes both anew where it can go on",
+                    path.display()
+                ))
+            }
+            error => error.into(),
+        })
     }
 }
 

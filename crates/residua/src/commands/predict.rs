@@ -30,7 +30,7 @@ pub(crate) struct PredictArgs {
     top: NonZeroUsize,
     /// Give probabilities as the run's own validation images suggest them: logits are divided by the
     /// temperature that fitted those best
-    #[arg(long, requires = "run")]
+    #[arg(long)]
     calibrated: bool,
     #[command(flatten)]
     compute: ComputeArgs,
@@ -79,8 +79,15 @@ pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
 /// The temperature that the evaluation at the end of the run found.
 fn own_temperature(args: &PredictArgs) -> Result<f64, Failure> {
     let Some(run) = args.model.run_folder()? else {
-        return Ok(1.0);
+        return Err(Failure::usage(
+            "--calibrated goes with --run: a weight file has no temperature of its own",
+        ));
     };
+    if !args.model.is_best() {
+        return Err(Failure::usage(
+            "--calibrated goes with --checkpoint best, whose temperature the run has",
+        ));
+    }
     let place = run.root().display();
     if !run.metrics().is_file() {
         return Err(Failure::bad_input(format!(
@@ -88,8 +95,14 @@ fn own_temperature(args: &PredictArgs) -> Result<f64, Failure> {
         )));
     }
     let metrics = run.read_metrics().map_err(Failure::bad_input)?;
-    match metrics.judgement {
-        Some(judgement) => Ok(judgement.temperature_scaling.temperature),
+    match metrics
+        .judgement
+        .map(|judgement| judgement.temperature_scaling)
+    {
+        Some(scaling) if scaling.at_bound => Err(Failure::bad_input(format!(
+            "'{place}' has no temperature: none fits its validation images best"
+        ))),
+        Some(scaling) => Ok(scaling.temperature),
         None => Err(Failure::bad_input(format!(
             "'{place}' has no temperature: it was trained by an earlier version of Residua"
         ))),

@@ -106,6 +106,10 @@ fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
     notes
 }
 
+/// What scikit-learn does, too.
+const IN_AVERAGES: &str = "In macro averages such a class counts 0 where images of others were taken \
+                           for it; otherwise they leave it out.";
+
 /// Says of which classes an evaluation knows nothing, if there are any.
 pub(crate) fn classes_without_images(
     classes: &[String],
@@ -120,12 +124,12 @@ pub(crate) fn classes_without_images(
     match missing.as_slice() {
         [] => None,
         [one] => Some(format!(
-            "The class {one} has no {split} images: nothing is known of how well it is recognised, \
-             and averages leave it out."
+            "The class {one} has no {split} images: nothing is known of how well it is recognised. \
+             {IN_AVERAGES}"
         )),
         several => Some(format!(
             "The classes {} have no {split} images: nothing is known of how well they are \
-             recognised, and averages leave them out.",
+             recognised. {IN_AVERAGES}",
             several.join(", ")
         )),
     }

@@ -64,7 +64,12 @@ pub(crate) struct RunSet {
 /// The runs of a set, in its order; of those that failed, nothing but that they did.
 pub(crate) struct CompletedRuns {
     pub(crate) folders: Vec<Option<RunFolder>>,
-    failed: Vec<String>,
+    failed: Vec<FailedRun>,
+}
+
+struct FailedRun {
+    name: String,
+    failure: Failure,
 }
 
 impl CompletedRuns {
@@ -72,17 +77,30 @@ impl CompletedRuns {
         self.folders.iter().flatten()
     }
 
+    /// What a page that shows the others has to say.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let note = |run: &FailedRun| {
+            let reason = run.failure.message.split('\n').next().unwrap_or_default();
+            format!("{} could not be trained to its end: {reason}", run.name)
+        };
+        self.failed.iter().map(note).collect()
+    }
+
     /// How the command ends. It has told what happened to each run that failed.
     pub(crate) fn ending(&self) -> Result<(), Failure> {
-        if self.failed.is_empty() {
+        let Some(first) = self.failed.first() else {
             return Ok(());
-        }
-        Err(Failure::failed(format!(
-            "{} of {} runs failed, see above: {}",
-            self.failed.len(),
-            self.folders.len(),
-            self.failed.join(", ")
-        )))
+        };
+        let names: Vec<&str> = self.failed.iter().map(|run| run.name.as_str()).collect();
+        Err(Failure::new(
+            first.failure.status,
+            format!(
+                "{} of {} runs failed, see above: {}",
+                names.len(),
+                self.folders.len(),
+                names.join(", ")
+            ),
+        ))
     }
 }
 
@@ -103,38 +121,56 @@ impl RunSet {
             if !self.quiet {
                 eprintln!("run {} of {}: {}", index + 1, runs.len(), planned.name);
             }
-            let folder = self.complete_one(planned, watch)?;
-            if folder.is_none() {
-                failed.push(planned.name.clone());
+            match self.complete_one(planned, watch)? {
+                Ok(folder) => folders.push(Some(folder)),
+                Err(failure) => {
+                    eprintln!("error: {}: {}", planned.name, failure.message);
+                    folders.push(None);
+                    failed.push(FailedRun {
+                        name: planned.name.clone(),
+                        failure,
+                    });
+                }
             }
-            folders.push(folder);
         }
         Ok(CompletedRuns { folders, failed })
     }
 
-    /// The folder of a run that is there in the end; none of one whose training diverged.
+    /// The folder of a run that is there in the end; or why this one cannot be had, though others may.
     fn complete_one<'w>(
         &self,
         planned: &PlannedRun,
         watch: &mut Watch<'_, 'w>,
-    ) -> Result<Option<RunFolder>, Failure> {
+    ) -> Result<Result<RunFolder, Failure>, Failure> {
         let root = self.parent.join(&planned.name);
         let mut progress = TrainingProgress::new(self.quiet);
         let options = self.options.clone();
         let trainer = if root.join("config.toml").is_file() {
-            let folder = RunFolder::open(&root).map_err(Failure::bad_input)?;
-            check_same(&folder, &planned.config)?;
+            let (folder, config) = match open(&root) {
+                Ok(found) => found,
+                Err(failure) => return Ok(Err(anew(&root, failure))),
+            };
+            check_same(&folder, &config, &planned.config)?;
             if folder.metrics().is_file() {
-                return Ok(Some(folder));
+                return Ok(Ok(folder));
             }
             match folder.last_checkpoint().is_file() {
-                true => Trainer::resume(folder, options, &mut progress),
+                true => match Trainer::resume(folder, options, &mut progress) {
+                    Err(error @ (TrainError::Weights(_) | TrainError::Record { .. })) => {
+                        progress.clear();
+                        return Ok(Err(anew(&root, error.into())));
+                    }
+                    resumed => resumed,
+                },
                 // Killed before its first checkpoint: there is nothing to keep.
                 false => {
                     std::fs::remove_dir_all(&root).map_err(Failure::failed)?;
                     self.start(&root, planned, options, &mut progress)
                 }
             }
+        } else if root.exists() {
+            let failure = Failure::bad_input(format!("{} has no config.toml", root.display()));
+            return Ok(Err(anew(&root, failure)));
         } else {
             self.start(&root, planned, options, &mut progress)
         };
@@ -150,14 +186,13 @@ impl RunSet {
         match ending {
             Ok(Ending::Finished(_)) => {
                 report::write_after_training(&folder, &self.options.device);
-                Ok(Some(folder))
+                Ok(Ok(folder))
             }
             Err(
                 error @ (TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteParameter { .. }),
             ) => {
                 report::write_after_training(&folder, &self.options.device);
-                eprintln!("error: {}: {error}", planned.name);
-                Ok(None)
+                Ok(Err(error.into()))
             }
             Err(error) => Err(error.into()),
             Ok(Ending::Interrupted { step }) => Err(Failure::new(
@@ -182,10 +217,29 @@ impl RunSet {
     }
 }
 
+fn open(root: &Path) -> Result<(RunFolder, TrainConfig), Failure> {
+    let folder = RunFolder::open(root).map_err(Failure::bad_input)?;
+    let config = read_config(&folder)?;
+    Ok((folder, config))
+}
+
+/// What to do about a folder of the set that cannot be used.
+fn anew(root: &Path, failure: Failure) -> Failure {
+    let message = format!(
+        "{}. Remove {}, and the same command trains it anew",
+        failure.message,
+        root.display()
+    );
+    Failure { message, ..failure }
+}
+
 /// A run that is there already must be the one that is asked for.
-fn check_same(folder: &RunFolder, config: &TrainConfig) -> Result<(), Failure> {
-    let there = read_config(folder)?;
-    if there == *config {
+fn check_same(
+    folder: &RunFolder,
+    there: &TrainConfig,
+    wanted: &TrainConfig,
+) -> Result<(), Failure> {
+    if there == wanted {
         return Ok(());
     }
     Err(Failure::bad_input(format!(

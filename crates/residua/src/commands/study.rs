@@ -6,11 +6,11 @@ mod gradients;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use residua::report::chart::{Chart, Palette};
+use residua::report::chart::Chart;
 use residua::report::study::Study;
 
 use crate::failure::Failure;
-use crate::output::{self, create_folder, write_file};
+use crate::output::{self, PictureForm, create_folder, write_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct StudyArgs {
@@ -57,11 +57,10 @@ fn write_results(
 
 /// A figure in both forms, named after its title.
 pub(crate) fn write_figure(folder: &Path, chart: &Chart) -> Result<(), Failure> {
-    /// Enough for a page.
-    const WIDTH: u32 = 1600;
     let stem = output::file_stem(chart.title());
-    let svg = chart.to_svg(Palette::Light);
-    write_file(&folder.join(format!("{stem}.svg")), svg.as_bytes())?;
-    let png = chart.to_png(WIDTH).map_err(Failure::failed)?;
-    write_file(&folder.join(format!("{stem}.png")), &png)
+    for form in [PictureForm::Svg, PictureForm::Png] {
+        let name = format!("{stem}.{}", form.extension());
+        write_file(&folder.join(name), &form.bytes(chart)?)?;
+    }
+    Ok(())
 }

@@ -133,7 +133,7 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
     let settings = planned
         .first()
         .map_or_else(String::new, |run| super::super::settings_line(&run.config));
-    let study = page(&members, &depths, &settings);
+    let study = page(&members, &depths, &settings, completed.notes());
     let data = [
         ("errors.csv", errors_csv(&members)),
         ("curves.csv", curves_csv(&members)),
@@ -204,14 +204,14 @@ fn text(members: &[Member]) -> String {
     output::table(&columns, rows.collect())
 }
 
-fn page(members: &[Member], depths: &[u32], settings: &str) -> Study {
+fn page(members: &[Member], depths: &[u32], settings: &str, notes: Vec<String>) -> Study {
     Study {
         title: "Degradation".to_owned(),
         question: "Does a deeper network learn better? A plain one is stacked layer on layer; a \
                    residual one adds the input of every second layer to its output."
             .to_owned(),
         answer: answer(members, depths),
-        notes: Vec::new(),
+        notes,
         sections: vec![
             Section {
                 heading: "Error against depth".to_owned(),

@@ -90,10 +90,12 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
         let recorder = Recorder::append(&file(run), probe, every)?;
         Ok(Some(Box::new(recorder)))
     })?;
-    let members: Vec<Member> = { planned.iter() }
-        .map(|run| {
+    let members: Vec<Member> = { planned.iter().zip(&completed.folders) }
+        .map(|(run, folder)| {
+            // What was seen before it failed is worth seeing, but it is no end of a training.
+            let mark = if folder.is_none() { " (failed)" } else { "" };
             Ok(Member {
-                model: run.config.model.clone(),
+                model: format!("{}{mark}", run.config.model),
                 moments: read(&file(run))?,
             })
         })
@@ -105,7 +107,11 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
         ("gradients.csv", csv(&members, |moment| &moment.gradients)),
         ("responses.csv", csv(&members, |moment| &moment.responses)),
     ];
-    let page = write_results(&args.out, &page(&members, &settings), &data)?;
+    let page = write_results(
+        &args.out,
+        &page(&members, &settings, completed.notes()),
+        &data,
+    )?;
     if args.common.json {
         let networks = members.iter().filter_map(NetworkFigures::of);
         output::print_json(&GradientsReport {
@@ -158,7 +164,12 @@ fn text(members: &[Member]) -> String {
     output::table(&columns, rows.collect())
 }
 
-fn page(members: &[Member], settings: &str) -> Study {
+fn page(members: &[Member], settings: &str, failures: Vec<String>) -> Study {
+    let mut notes = failures;
+    notes.push(format!(
+        "All figures are taken on the first {PROBE_IMAGES} validation images, the same ones each time. \
+         The networks were trained with {settings}."
+    ));
     let by_layer = |title: &str, figures: fn(&Member) -> Option<&Vec<LayerFigure>>, axis: Axis| {
         let series = members.iter().filter_map(|member| {
             let points = (1..)
@@ -216,10 +227,7 @@ fn page(members: &[Member], settings: &str) -> Study {
                    does each layer change what it is given?"
                 .to_owned(),
         answer: answer(members),
-        notes: vec![format!(
-            "All figures are taken on the first {PROBE_IMAGES} validation images, the same ones \
-             each time. The networks were trained with {settings}."
-        )],
+        notes,
         sections,
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Fraction};
 use residua::train::{
-    GradientCheckpointing, LossConfig, OptimiserConfig, Recipe, ScheduleConfig, TrainConfig,
+    ClassWeights, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe, ScheduleConfig,
+    TrainConfig, WeightAverage,
 };
 
 use crate::commands::device::PrecisionName;
@@ -103,9 +104,18 @@ pub(crate) struct SettingArgs {
     /// Loss [default: cross-entropy]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
-    /// Probability spread over all classes (cross entropy only)
+    /// Probability spread over all classes (not with the squared error)
     #[arg(long, value_name = "X")]
     label_smoothing: Option<f32>,
+    /// How much images of each class count
+    #[arg(long, value_enum)]
+    class_weights: Option<ClassWeightsName>,
+    /// Keep a moving average of the weights with this decay, 0.999 for instance, and use that
+    #[arg(long, value_name = "DECAY")]
+    weight_average: Option<f64>,
+    /// End when the best validation accuracy is this many epochs old
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
     /// Scale gradients of a larger global norm down to this
     #[arg(long, value_name = "NORM")]
     clip_norm: Option<f64>,
@@ -150,12 +160,26 @@ enum ScheduleName {
     MultiStep,
     /// The same throughout
     Constant,
+    /// Divided by 10 whenever validation has not improved for 5 epochs
+    Plateau,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ClassWeightsName {
+    /// All the same
+    Equal,
+    /// The less, the more images a class has
+    Balanced,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LossName {
     /// Cross entropy of the softmax
     CrossEntropy,
+    /// Cross entropy that counts less where the network is sure (Lin et al. 2017)
+    Focal,
+    /// A yes or no for each class, by the sigmoid (Wightman et al. 2021)
+    BinaryCrossEntropy,
     /// Squared error on one-hot targets
     #[value(alias = "mean-squared-error")]
     Mse,
@@ -193,6 +217,14 @@ impl SettingArgs {
         set(&mut config.max_unreadable, self.max_unreadable);
         set(&mut config.seed, self.seed);
         set_some(&mut config.clip_norm, self.clip_norm);
+        set_some(&mut config.patience, self.patience);
+        let average = self.weight_average.map(|decay| WeightAverage { decay });
+        set_some(&mut config.weight_average, average);
+        let class_weights = self.class_weights.map(|name| match name {
+            ClassWeightsName::Equal => ClassWeights::Equal,
+            ClassWeightsName::Balanced => ClassWeights::Balanced,
+        });
+        set(&mut config.class_weights, class_weights);
         let fraction = self.val_fraction.map(Fraction::get);
         set_some(&mut config.validation_fraction, fraction);
         set_some(
@@ -236,25 +268,27 @@ impl SettingArgs {
     }
 
     fn apply_loss(&self, config: &mut TrainConfig) -> Result<(), Failure> {
-        match self.loss {
-            Some(LossName::Mse) => config.loss = LossConfig::MeanSquaredError,
-            Some(LossName::CrossEntropy) => {
-                config.loss = LossConfig::CrossEntropy {
-                    label_smoothing: 0.0,
-                };
-            }
-            None => {}
-        }
-        match (&mut config.loss, self.label_smoothing) {
-            (_, None) => Ok(()),
-            (LossConfig::CrossEntropy { label_smoothing }, Some(share)) => {
-                *label_smoothing = share;
-                Ok(())
-            }
-            (LossConfig::MeanSquaredError, Some(_)) => Err(Failure::usage(
-                "--label-smoothing goes with cross entropy, not with squared error",
-            )),
-        }
+        let plain = self.loss.map(|name| match name {
+            LossName::CrossEntropy => LossConfig::CrossEntropy {
+                label_smoothing: 0.0,
+            },
+            LossName::Focal => LossConfig::Focal {
+                focus: 2.0,
+                label_smoothing: 0.0,
+            },
+            LossName::BinaryCrossEntropy => LossConfig::BinaryCrossEntropy {
+                label_smoothing: 0.0,
+            },
+            LossName::Mse => LossConfig::MeanSquaredError,
+        });
+        set(&mut config.loss, plain);
+        let Some(share) = self.label_smoothing else {
+            return Ok(());
+        };
+        config.loss = { config.loss }
+            .with_label_smoothing(share)
+            .map_err(|_| Failure::usage("--label-smoothing does not go with the squared error"))?;
+        Ok(())
     }
 }
 
@@ -282,5 +316,6 @@ fn schedule(name: ScheduleName, epochs: u64) -> ScheduleConfig {
             factor: 0.1,
         },
         ScheduleName::Constant => ScheduleConfig::Constant,
+        ScheduleName::Plateau => ScheduleConfig::plateau(),
     }
 }

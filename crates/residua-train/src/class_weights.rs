@@ -1,0 +1,136 @@
+//! How much images of each class count in the loss.
+
+use std::collections::BTreeMap;
+
+use residua_core::suggest;
+use residua_data::Split;
+use serde::{Deserialize, Serialize};
+
+/// How much images of each class count in the loss.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ClassWeights {
+    /// All the same.
+    #[default]
+    Equal,
+    /// The less, the more images a class has: every class counts as much as any other. The mean over
+    /// all training images is 1, so that learning rates keep their meaning.
+    Balanced,
+    /// As given for each class by name; 1 for those that are not named.
+    Given {
+        /// Above 0 each.
+        weights: BTreeMap<String, f32>,
+    },
+}
+
+impl ClassWeights {
+    /// The weight of each class, in the order of `classes`; nothing if all count the same.
+    ///
+    /// # Errors
+    /// With a sentence about a name that is no class, or a weight that is none.
+    pub(crate) fn resolve(
+        &self,
+        classes: &[String],
+        train: &Split,
+    ) -> Result<Option<Vec<f32>>, String> {
+        match self {
+            Self::Equal => Ok(None),
+            Self::Balanced => Ok(Some(balanced(classes.len(), train))),
+            Self::Given { weights } => given(classes, weights).map(Some),
+        }
+    }
+
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let Self::Given { weights } = self else {
+            return Ok(());
+        };
+        match { weights.iter() }.find(|(_, weight)| !(weight.is_finite() && **weight > 0.0)) {
+            Some((class, weight)) => Err(format!(
+                "class_weights.weights.{class} is {weight}; expected a number above 0"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn balanced(classes: usize, train: &Split) -> Vec<f32> {
+    let mut counts = vec![0u64; classes];
+    for sample in &train.samples {
+        counts[sample.label as usize] += 1;
+    }
+    let occurring = counts.iter().filter(|count| **count > 0).count();
+    let share = train.samples.len() as f64 / occurring.max(1) as f64;
+    // A class without images has no weight either: nothing is multiplied by it.
+    let weights = counts
+        .iter()
+        .map(|count| (share / (*count).max(1) as f64) as f32);
+    weights.collect()
+}
+
+fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>, String> {
+    if let Some(unknown) = weights.keys().find(|name| !classes.contains(name)) {
+        let near = suggest::closest(unknown, classes.iter().map(String::as_str));
+        return Err(format!(
+            "class_weights names '{unknown}', which is no class of the data{}",
+            suggest::did_you_mean(&near)
+        ));
+    }
+    let of = |class: &String| weights.get(class).copied().unwrap_or(1.0);
+    Ok(classes.iter().map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use residua_data::{Sample, Source};
+
+    use super::*;
+
+    fn split(labels: &[u32]) -> Split {
+        let sample = |label: &u32| Sample {
+            id: 0,
+            source: Source::File(PathBuf::new()),
+            label: *label,
+        };
+        Split {
+            samples: labels.iter().map(sample).collect(),
+        }
+    }
+
+    fn names() -> Vec<String> {
+        ["cat", "dog", "eel"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn balanced_classes_count_alike_and_an_image_counts_one_on_average() {
+        let labels = [0, 0, 0, 0, 0, 0, 1, 1];
+        let weights = ClassWeights::Balanced.resolve(&names(), &split(&labels));
+        let weights = weights.unwrap().unwrap();
+        assert!((6.0 * weights[0] - 2.0 * weights[1]).abs() < 1e-6);
+        let sum: f32 = labels.iter().map(|label| weights[*label as usize]).sum();
+        assert!((sum - 8.0).abs() < 1e-5, "{weights:?}");
+    }
+
+    #[test]
+    fn given_weights_go_by_name() {
+        let weights = |name: &str, weight| ClassWeights::Given {
+            weights: BTreeMap::from([(name.to_owned(), weight)]),
+        };
+        let found = weights("dog", 3.0).resolve(&names(), &split(&[0, 1]));
+        assert_eq!(found, Ok(Some(vec![1.0, 3.0, 1.0])));
+        let message = weights("dogs", 3.0)
+            .resolve(&names(), &split(&[]))
+            .unwrap_err();
+        assert!(
+            message.contains("'dogs'") && message.contains("'dog'"),
+            "{message}"
+        );
+        let message = weights("dog", 0.0).validate().unwrap_err();
+        assert!(
+            message.contains("class_weights.weights.dog is 0"),
+            "{message}"
+        );
+    }
+}
