@@ -1,5 +1,5 @@
 //! What lies between the convolutions of residual networks, in numbers of the feature map per second:
-//! passes over whole maps, shortcuts, pooling, the classifier and the optimisers' steps.
+//! passes over whole maps, shortcuts, pooling and the classifier.
 
 use std::hint::black_box;
 
@@ -10,7 +10,6 @@ use residua_kernels::feature_map::{
     finish, measure,
 };
 use residua_kernels::linear::{self, LinearGeometry};
-use residua_kernels::optimiser::{AdamW, Sgd};
 use residua_kernels::pooling::{
     AverageGeometry, MaxGeometry, PoolingSpec, average_backward, average_forward, max_backward,
     max_forward,
@@ -182,36 +181,6 @@ fn classifier(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn optimiser(criterion: &mut Criterion) {
-    let rule = Sgd {
-        learning_rate: 0.1,
-        momentum: 0.9,
-        weight_decay: 5e-4,
-        nesterov: true,
-    };
-    // The widest 3×3 kernel of resnet50.
-    let gradient = ramp::<f32>(512 * 512 * 9);
-    let mut parameter = gradient.clone();
-    let mut velocity = gradient.clone();
-    let mut group = criterion.benchmark_group("resnet50/stage4 kernel");
-    group.throughput(Throughput::Elements(gradient.len() as u64));
-    group.bench_function("sgd", |bencher| {
-        bencher.iter(|| rule.step(black_box(&mut parameter), &gradient, &mut velocity));
-    });
-    let rule = AdamW {
-        learning_rate: 1e-3,
-        betas: [0.9, 0.999],
-        epsilon: 1e-8,
-        weight_decay: 0.05,
-    };
-    let mut mean_square = vec![1.0; gradient.len()];
-    group.bench_function("adamw", |bencher| {
-        let (mean, square) = (&mut velocity, &mut mean_square);
-        bencher.iter(|| rule.step(10, black_box(&mut parameter), &gradient, mean, square));
-    });
-    group.finish();
-}
-
 fn in_f32(criterion: &mut Criterion) {
     maps::<f32>(criterion, "f32");
     zero_pad::<f32>(criterion, "f32");
@@ -230,6 +199,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(800));
-    targets = in_f32, in_bf16, classifier, optimiser
+    targets = in_f32, in_bf16, classifier
 }
 criterion_main!(benches);

@@ -34,7 +34,7 @@ fn shared() -> std::sync::MutexGuard<'static, Vec<Vec<CacheLine>>> {
 ///
 /// Sizes are rounded up to powers of two (memory that is never touched is not occupied), so the
 /// store grows to twice the sizes of the buffers in use at once, which are bounded by one block of
-/// work of each thread and by one layer's weights.
+/// work of each thread and by one layer's weights, or a few times these in a step of Muon.
 pub(crate) struct Scratch<T: Plain = f32> {
     lines: Vec<CacheLine>,
     length: usize,
