@@ -1,8 +1,31 @@
 //! What training does to its images at random.
+//!
+//! In this order: the image is cropped and brought to the input size, mirrored, changed by a
+//! policy and in its colours as 8-bit pixels, normalised, erased in part; at last the images of a
+//! batch are mixed.
+
+pub(crate) mod canvas;
+mod colour_jitter;
+mod erasing;
+mod flip;
+#[cfg(test)]
+mod golden;
+mod mix;
+mod operation;
+mod policy;
 
 use serde::{Deserialize, Serialize};
 
+pub use colour_jitter::ColourJitter;
+pub use erasing::{Erasing, ErasingFill};
+pub use flip::Flip;
+pub use mix::{Mix, Mixture};
+pub use policy::Policy;
+
 /// The random part of a training pipeline. Evaluation has none.
+///
+/// All but the crop and the flip probability may be missing in a configuration, which then does
+/// without them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
@@ -10,6 +33,21 @@ pub struct Augmentation {
     pub crop: RandomCrop,
     /// The probability that the image is mirrored left to right, 0 to 1.
     pub flip_probability: f64,
+    /// When the image is mirrored; with [`Flip::Alternating`] the probability has no say.
+    #[serde(default, skip_serializing_if = "Flip::is_random")]
+    pub flip: Flip,
+    /// Operations on 8-bit pixels.
+    #[serde(default, skip_serializing_if = "Policy::is_none")]
+    pub policy: Policy,
+    /// Changes of the colours, after those of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour_jitter: Option<ColourJitter>,
+    /// What is erased of the normalised image.
+    #[serde(default, skip_serializing_if = "Erasing::is_none")]
+    pub erasing: Erasing,
+    /// How the images of a batch are mixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
 }
 
 /// Which part of an image is taken.
@@ -40,6 +78,11 @@ impl Augmentation {
     pub const NONE: Self = Self {
         crop: RandomCrop::None,
         flip_probability: 0.0,
+        flip: Flip::Random,
+        policy: Policy::None,
+        colour_jitter: None,
+        erasing: Erasing::None,
+        mix: None,
     };
 
     /// He et al. 2015 §4.2 for CIFAR-10: 4 pixels padded on each side, a random crop of the
@@ -47,6 +90,7 @@ impl Augmentation {
     pub const CIFAR: Self = Self {
         crop: RandomCrop::PadAndCrop { padding: 4 },
         flip_probability: 0.5,
+        ..Self::NONE
     };
 
     /// The usual augmentation for ImageNet: random resized crops of 8 % to 100 % of the area
@@ -57,6 +101,7 @@ impl Augmentation {
             ratio: [3.0 / 4.0, 4.0 / 3.0],
         },
         flip_probability: 0.5,
+        ..Self::NONE
     };
 
     /// Says whether the values can be used.
@@ -67,7 +112,24 @@ impl Augmentation {
         if !(0.0..=1.0).contains(&self.flip_probability) {
             return Err(AugmentationError::FlipProbability(self.flip_probability));
         }
-        match self.crop {
+        self.crop.validate()?;
+        self.policy.validate()?;
+        if let Some(jitter) = self.colour_jitter {
+            jitter.validate()?;
+        }
+        self.erasing.validate()?;
+        self.mix.map_or(Ok(()), |mix| mix.validate())
+    }
+
+    /// Whether images are changed as 8-bit pixels, beyond moving them.
+    pub(crate) fn changes_pixels(&self) -> bool {
+        !self.policy.is_none() || self.colour_jitter.is_some()
+    }
+}
+
+impl RandomCrop {
+    fn validate(&self) -> Result<(), AugmentationError> {
+        match *self {
             RandomCrop::None => Ok(()),
             RandomCrop::PadAndCrop { padding } if padding > MAX_PADDING => {
                 Err(AugmentationError::Padding(padding))
@@ -111,6 +173,45 @@ pub enum AugmentationError {
         "the ratio of the random crop is {0} to {1}; expected numbers above 0 in ascending order"
     )]
     Ratio(f64, f64),
+    /// Some other value is out of range.
+    #[error("{key} is {value}; expected {expected}")]
+    Value {
+        /// Where the value stands in the augmentation.
+        key: &'static str,
+        /// The value.
+        value: f64,
+        /// Which would do.
+        expected: &'static str,
+    },
+    /// Some other range is none.
+    #[error("{key} is {least} to {most}; expected {expected}")]
+    Range {
+        /// Where the range stands in the augmentation.
+        key: &'static str,
+        /// Its first value.
+        least: f64,
+        /// Its second value.
+        most: f64,
+        /// Which would do.
+        expected: &'static str,
+    },
+    /// Mixing is wanted, but neither kind.
+    #[error(
+        "mix.mixup_alpha and mix.cutmix_alpha are both 0; expected at least one above 0, or no \
+         mix at all"
+    )]
+    NothingToMix,
+}
+
+fn check_probability(key: &'static str, value: f64) -> Result<(), AugmentationError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(AugmentationError::Value {
+        key,
+        value,
+        expected: "0 to 1",
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +264,178 @@ mod tests {
                 ratio: [0.0, 1.0],
             }),
             "the ratio of the random crop is 0 to 1; expected numbers above 0 in ascending order"
+        );
+    }
+
+    /// All that there is, with values that hardly anybody uses.
+    fn everything() -> Augmentation {
+        Augmentation {
+            flip: Flip::Alternating,
+            policy: Policy::TrivialAugmentWide,
+            colour_jitter: Some(ColourJitter {
+                brightness: 0.4,
+                ..ColourJitter::default()
+            }),
+            erasing: Erasing::Cutout { size: 8 },
+            mix: Some(Mix {
+                mixup_alpha: 0.2,
+                ..Mix::default()
+            }),
+            ..Augmentation::CIFAR
+        }
+    }
+
+    #[test]
+    fn what_is_new_reads_back_and_may_be_missing() {
+        everything().validate().unwrap();
+        let text = serde_json::to_string(&everything()).unwrap();
+        assert!(
+            text.contains(r#""flip":"alternating","policy":{"rule":"trivial-augment-wide"}"#),
+            "{text}"
+        );
+        let read = serde_json::from_str::<Augmentation>(&text).unwrap();
+        assert_eq!(read, everything());
+
+        let text = r#"{"crop":{"rule":"none"},"flip_probability":0,
+            "colour_jitter":{"hue":0.1},"mix":{"cutmix_alpha":1}}"#;
+        let read = serde_json::from_str::<Augmentation>(text).unwrap();
+        assert_eq!(read.colour_jitter.map(|jitter| jitter.hue), Some(0.1));
+        let mix = read.mix.unwrap();
+        assert_eq!((mix.cutmix_alpha, mix.switch_probability), (1.0, 0.5));
+        assert!(read.policy.is_none() && read.erasing.is_none() && read.flip.is_random());
+
+        for text in [
+            r#"{"crop":{"rule":"none"},"flip_probability":0,"cutmix":1}"#,
+            r#"{"crop":{"rule":"none"},"flip_probability":0,"mix":{"alpha":1}}"#,
+            r#"{"crop":{"rule":"none"},"flip_probability":0,"colour_jitter":{"tint":1}}"#,
+            r#"{"crop":{"rule":"none"},"flip_probability":0,"flip":"always"}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<Augmentation>(text).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_new_value_is_checked() {
+        let message = |change: fn(&mut Augmentation)| {
+            let mut augmentation = everything();
+            change(&mut augmentation);
+            augmentation.validate().unwrap_err().to_string()
+        };
+        let rand_augment = |operations, magnitude, magnitude_deviation| Policy::RandAugment {
+            operations,
+            magnitude,
+            magnitude_deviation,
+        };
+        for (policy, expected) in [
+            (
+                rand_augment(0, 9, 0.5),
+                "policy.operations is 0; expected 1 to 16",
+            ),
+            (
+                rand_augment(2, 31, 0.5),
+                "policy.magnitude is 31; expected 0 to 30",
+            ),
+            (
+                rand_augment(2, 9, f64::NAN),
+                "policy.magnitude_deviation is NaN; expected 0 to 30",
+            ),
+        ] {
+            let augmentation = Augmentation {
+                policy,
+                ..everything()
+            };
+            assert_eq!(augmentation.validate().unwrap_err().to_string(), expected);
+        }
+        for (found, expected) in [
+            (
+                message(|bad| {
+                    bad.colour_jitter = Some(ColourJitter {
+                        contrast: -0.1,
+                        ..ColourJitter::default()
+                    });
+                }),
+                "colour_jitter.contrast is -0.1; expected a finite number, 0 or more",
+            ),
+            (
+                message(|bad| {
+                    bad.colour_jitter = Some(ColourJitter {
+                        hue: 0.6,
+                        ..ColourJitter::default()
+                    });
+                }),
+                "colour_jitter.hue is 0.6; expected 0 to 0.5",
+            ),
+            (
+                message(|bad| bad.erasing = Erasing::Cutout { size: 0 }),
+                "erasing.size is 0; expected 1 to 65535 pixels",
+            ),
+            (
+                message(|bad| bad.mix = Some(Mix::default())),
+                "mix.mixup_alpha and mix.cutmix_alpha are both 0; expected at least one above 0, \
+                 or no mix at all",
+            ),
+            (
+                message(|bad| {
+                    bad.mix = Some(Mix {
+                        cutmix_alpha: -1.0,
+                        ..Mix::default()
+                    });
+                }),
+                "mix.cutmix_alpha is -1; expected 0.001 to 1000, or 0 to leave it out",
+            ),
+            (
+                message(|bad| {
+                    bad.mix = Some(Mix {
+                        mixup_alpha: 1.0,
+                        switch_probability: 2.0,
+                        ..Mix::default()
+                    });
+                }),
+                "mix.switch_probability is 2; expected 0 to 1",
+            ),
+            (
+                message(|bad| {
+                    bad.mix = Some(Mix {
+                        mixup_alpha: 1.0,
+                        probability: -1.0,
+                        ..Mix::default()
+                    });
+                }),
+                "mix.probability is -1; expected 0 to 1",
+            ),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn the_values_of_random_erasing_are_checked() {
+        let message = |probability, area, ratio| {
+            let augmentation = Augmentation {
+                erasing: Erasing::Random {
+                    probability,
+                    area,
+                    ratio,
+                    fill: ErasingFill::Mean,
+                },
+                ..Augmentation::NONE
+            };
+            augmentation.validate().unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(1.5, [0.1, 0.2], [0.5, 2.0]),
+            "erasing.probability is 1.5; expected 0 to 1"
+        );
+        assert_eq!(
+            message(0.5, [0.1, 1.2], [0.5, 2.0]),
+            "erasing.area is 0.1 to 1.2; expected shares above 0, at most 1, in ascending order"
+        );
+        assert_eq!(
+            message(0.5, [0.1, 0.2], [2.0, 0.5]),
+            "erasing.ratio is 2 to 0.5; expected numbers above 0 in ascending order"
         );
     }
 }

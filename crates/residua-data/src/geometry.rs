@@ -1,7 +1,9 @@
 //! Which pixels of an image become which pixels of the input.
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
+use crate::draw::{below, between};
+use crate::pixels::Pixels;
 use crate::resize::Rectangle;
 
 /// An image more elongated than this is cut to it before scaling: its ends would be cropped
@@ -36,15 +38,28 @@ impl Geometry {
         }
     }
 
+    /// The pixels of row `row` of the input, given the scaled image.
+    pub(crate) fn pixels_of_row(
+        &self,
+        scaled: &Pixels<'_>,
+        row: usize,
+    ) -> impl Iterator<Item = [u8; 3]> {
+        let source = self.source_row(row).map(|row| {
+            let start = (row * scaled.width() + self.window.left) * 3;
+            &scaled.rgb()[start..start + self.window.width * 3]
+        });
+        (0..self.window.width).map(move |column| self.source_pixel(source, column))
+    }
+
     /// The row of the scaled image that becomes row `row` of the input, if it is in the window.
-    pub(crate) fn source_row(&self, row: usize) -> Option<usize> {
+    fn source_row(&self, row: usize) -> Option<usize> {
         let row = row.checked_add_signed(self.shift[0])?;
         (row < self.window.height).then_some(self.window.top + row)
     }
 
     /// The colour that becomes column `column` of the input, given the pixels of the window
     /// in that row.
-    pub(crate) fn source_pixel(&self, row: Option<&[u8]>, column: usize) -> [u8; 3] {
+    fn source_pixel(&self, row: Option<&[u8]>, column: usize) -> [u8; 3] {
         let column = if self.mirrored {
             self.window.width - 1 - column
         } else {
@@ -118,15 +133,6 @@ pub(crate) fn random_resized(
         [height, width]
     };
     Rectangle::centred([height, width], size)
-}
-
-fn between([least, most]: [f64; 2], rng: &mut impl Rng) -> f64 {
-    least + (most - least) * rng.random::<f64>()
-}
-
-/// An index below `count`. Drawn with 64 bits, so that it is the same on 32-bit platforms.
-fn below(count: usize, rng: &mut impl Rng) -> usize {
-    rng.random_range(0..count as u64) as usize
 }
 
 #[cfg(test)]

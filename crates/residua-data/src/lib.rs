@@ -34,14 +34,17 @@
 //! before it is trained on: counts, sizes, damaged files, duplicates, leakage.
 //!
 //! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders) →
-//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`].
+//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`]. What a network gets can be looked at
+//! as a [`mod@contact_sheet`].
 
 pub mod augmentation;
 pub mod builtin;
 pub mod check;
 pub mod cifar;
+pub mod contact_sheet;
 pub mod dataset;
 pub mod decode;
+mod draw;
 pub mod error;
 mod folder;
 pub mod fraction;
@@ -56,8 +59,11 @@ pub mod resize;
 pub mod spec;
 pub mod transform;
 
-pub use augmentation::{Augmentation, RandomCrop};
+pub use augmentation::{
+    Augmentation, ColourJitter, Erasing, ErasingFill, Flip, Mix, Mixture, Policy, RandomCrop,
+};
 pub use check::{DataReport, check};
+pub use contact_sheet::{ContactSheetError, contact_sheet};
 pub use dataset::{Dataset, DatasetOptions, Purpose, Sample, Source, Split, SplitName};
 pub use decode::{decode_bytes, decode_file, list_images};
 pub use error::DataError;
@@ -66,4 +72,4 @@ pub use loader::{EpochBatches, HostBatch, LastBatch, Loader, LoaderOptions, Orde
 pub use pixels::Pixels;
 pub use readable::{DEFAULT_MAX_UNREADABLE, Progress, UnreadableImage, quarantine_unreadable};
 pub use spec::DataSpec;
-pub use transform::{Transform, TransformError};
+pub use transform::{Showing, Transform, TransformError};

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use residua_core::seed::SeedStream;
 
+use crate::augmentation::Mixture;
 use crate::dataset::{Sample, Split};
 use crate::error::DataError;
 use crate::panics::panic_message;
-use crate::transform::Transform;
+use crate::transform::{Showing, Transform};
 use queue::Workers;
 
 /// The order of the samples in an epoch.
@@ -47,6 +48,15 @@ pub struct LoaderOptions {
     pub order: Order,
     /// What becomes of an incomplete last batch.
     pub last_batch: LastBatch,
+    /// How often a sample appears in an epoch, one time after the other and each time augmented
+    /// anew (repeated augmentation: Hoffer et al. 2019, "Augment your batch: better training with
+    /// larger batches"). An epoch has as many samples as the split for all that, as in timm's
+    /// `RepeatAugSampler`: with 3 repeats it shows a third of them. With a batch size that
+    /// the repeats divide, all repeats of a sample are in one batch.
+    pub repeats: NonZeroUsize,
+    /// The number of epochs in the run, if it is known: some augmentation ends before the run
+    /// does ([`Mix::off_epochs`](crate::Mix::off_epochs)).
+    pub epochs: Option<u64>,
     /// Where shuffling and augmentation take their randomness from.
     pub seed: SeedStream,
     /// Worker threads; with 0 every batch is made when it is asked for.
@@ -62,6 +72,8 @@ impl LoaderOptions {
             batch_size,
             order: Order::Shuffled,
             last_batch: LastBatch::Drop,
+            repeats: NonZeroUsize::MIN,
+            epochs: None,
             seed,
             workers: 1,
             prefetch: DEFAULT_PREFETCH,
@@ -74,6 +86,8 @@ impl LoaderOptions {
             batch_size,
             order: Order::Sequential,
             last_batch: LastBatch::Keep,
+            repeats: NonZeroUsize::MIN,
+            epochs: None,
             seed: SeedStream::new(0),
             workers: 1,
             prefetch: DEFAULT_PREFETCH,
@@ -96,6 +110,8 @@ pub struct HostBatch {
     pub images: Vec<f32>,
     /// N class indices.
     pub labels: Vec<u32>,
+    /// How much of each image is of another class, where the images of the batch are mixed.
+    pub mixture: Option<Mixture>,
     /// N positions in [`Split::samples`], which say where each image comes from.
     pub samples: Vec<usize>,
 }
@@ -167,14 +183,20 @@ impl Loader {
         EpochBatches::start(maker, first)
     }
 
-    /// The positions of all samples in the order of this epoch.
+    /// The positions of the samples in the order in which this epoch shows them: all of them, or
+    /// with repeats the first ones, as often as they are repeated.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.split.len()).collect();
         if self.options.order == Order::Shuffled {
             let seed = self.options.seed.child("shuffle").child_index(epoch);
             order.shuffle(&mut seed.rng());
         }
-        order
+        match self.options.repeats.get() {
+            1 => order,
+            repeats => (0..order.len())
+                .map(|place| order[place / repeats])
+                .collect(),
+        }
     }
 }
 
@@ -197,25 +219,52 @@ impl BatchMaker {
         let image_len = height * width * channels;
         let mut images = vec![0.0; samples.len() * image_len];
         let mut labels = Vec::with_capacity(samples.len());
-        for (&position, image) in samples.iter().zip(images.chunks_exact_mut(image_len)) {
+        let places = (start..).zip(&samples);
+        for ((place, &position), image) in places.zip(images.chunks_exact_mut(image_len)) {
             let sample = &self.loader.split.samples[position];
-            self.load_guarded(sample, image)?;
+            let repeat = place % self.loader.options.repeats.get();
+            self.load_guarded(sample, repeat as u64, image)?;
             labels.push(sample.label);
         }
+        let shape = [samples.len(), height, width, channels];
         Ok(HostBatch {
             epoch: self.epoch,
             index,
-            shape: [samples.len(), height, width, channels],
+            shape,
+            mixture: self.mix(index, shape, &mut images, &labels),
             images,
             labels,
             samples,
         })
     }
 
+    fn mix(
+        &self,
+        index: usize,
+        shape: [usize; 4],
+        images: &mut [f32],
+        labels: &[u32],
+    ) -> Option<Mixture> {
+        let options = &self.loader.options;
+        let mix = self.loader.transform.augmentation().mix?;
+        if !mix.is_on(self.epoch, options.epochs) {
+            return None;
+        }
+        let seed = options.seed.child("mix").child_index(self.epoch);
+        let seed = seed.child_index(index as u64);
+        mix.apply(images, shape, labels, &mut seed.rng())
+    }
+
     /// A panic would end its worker in silence and leave the consumer waiting; so it becomes an
     /// error that names the sample.
-    fn load_guarded(&self, sample: &Sample, image: &mut [f32]) -> Result<(), DataError> {
-        catch_unwind(AssertUnwindSafe(|| self.load(sample, image))).unwrap_or_else(|panic| {
+    fn load_guarded(
+        &self,
+        sample: &Sample,
+        repeat: u64,
+        image: &mut [f32],
+    ) -> Result<(), DataError> {
+        let load = AssertUnwindSafe(|| self.load(sample, repeat, image));
+        catch_unwind(load).unwrap_or_else(|panic| {
             Err(DataError::WorkerFailed {
                 sample: sample.source.to_string(),
                 reason: panic_message(&*panic),
@@ -223,14 +272,28 @@ impl BatchMaker {
         })
     }
 
-    fn load(&self, sample: &Sample, image: &mut [f32]) -> Result<(), DataError> {
+    fn load(&self, sample: &Sample, repeat: u64, image: &mut [f32]) -> Result<(), DataError> {
         let pixels = sample.pixels()?;
-        let seed = self.seed.child_index(sample.id);
-        let transformed = self.loader.transform.apply_into(&pixels, seed, image);
+        let showing = self.showing(sample, repeat);
+        let transformed = self.loader.transform.apply_into(&pixels, showing, image);
         transformed.map_err(|error| DataError::Unreadable {
             path: sample.source.to_string().into(),
             reason: error.to_string(),
         })
+    }
+
+    fn showing(&self, sample: &Sample, repeat: u64) -> Showing {
+        let first = self.seed.child_index(sample.id);
+        let image_seed = self.loader.options.seed.child("flip");
+        Showing {
+            // The first time needs no number, so that repeats leave it as it is without them.
+            seed: match repeat {
+                0 => first,
+                _ => first.child("repeat").child_index(repeat),
+            },
+            image_seed: image_seed.child_index(sample.id),
+            turn: self.epoch.wrapping_add(repeat),
+        }
     }
 }
 

@@ -48,6 +48,13 @@ impl<'a> Pixels<'a> {
     }
 }
 
+/// Brightness of a colour (ITU-R BT.601), rounded as Pillow does it.
+pub(crate) fn luma([red, green, blue]: [u8; 3]) -> u8 {
+    let weighted =
+        19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + 0x8000;
+    (weighted >> 16) as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

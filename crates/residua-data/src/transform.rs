@@ -1,13 +1,14 @@
 //! From a decoded image to the numbers that a network reads.
 
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use residua_core::preprocessing::{Normalisation, Preprocessing, PreprocessingError, ResizeRule};
 use residua_core::seed::SeedStream;
 use thiserror::Error;
 
+use crate::augmentation::canvas::Canvas;
 use crate::augmentation::{Augmentation, AugmentationError, RandomCrop};
 use crate::geometry::{Geometry, cover, random_resized};
-use crate::pixels::Pixels;
+use crate::pixels::{Pixels, luma};
 use crate::resize::{Rectangle, resize};
 
 /// A pipeline from an image of any size to `[height, width, channels]` normalised numbers.
@@ -19,6 +20,29 @@ pub struct Transform {
     preprocessing: Preprocessing,
     augmentation: Augmentation,
     lookup: Lookup,
+}
+
+/// One occasion on which training shows an image: all that its augmentation depends on.
+///
+/// A [`SeedStream`] alone stands for the first occasion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Showing {
+    /// Where the randomness of this occasion comes from.
+    pub seed: SeedStream,
+    /// Where that comes from which stays the same in all epochs.
+    pub image_seed: SeedStream,
+    /// How often the image was shown before: the number that alternating flips go by.
+    pub turn: u64,
+}
+
+impl From<SeedStream> for Showing {
+    fn from(seed: SeedStream) -> Self {
+        Self {
+            seed,
+            image_seed: seed.child("flip"),
+            turn: 0,
+        }
+    }
 }
 
 /// Why an image cannot be transformed, or a pipeline not be built.
@@ -101,13 +125,18 @@ impl Transform {
 
     /// Transforms one image; `[height, width, channels]`.
     ///
-    /// Randomness comes from `seed` alone; evaluation does not look at it.
+    /// Randomness comes from `showing` (which may be a [`SeedStream`]) alone; evaluation does not
+    /// look at it.
     ///
     /// # Errors
     /// [`TransformError::Scale`] for shapes that would need gigabytes.
-    pub fn apply(&self, image: &Pixels<'_>, seed: SeedStream) -> Result<Vec<f32>, TransformError> {
+    pub fn apply(
+        &self,
+        image: &Pixels<'_>,
+        showing: impl Into<Showing>,
+    ) -> Result<Vec<f32>, TransformError> {
         let mut output = vec![0.0; self.shape().iter().product()];
-        self.apply_into(image, seed, &mut output)?;
+        self.apply_into(image, showing, &mut output)?;
         Ok(output)
     }
 
@@ -118,9 +147,10 @@ impl Transform {
     pub fn apply_into(
         &self,
         image: &Pixels<'_>,
-        seed: SeedStream,
+        showing: impl Into<Showing>,
         output: &mut [f32],
     ) -> Result<(), TransformError> {
+        let showing = showing.into();
         let expected = self.shape().iter().product();
         if output.len() != expected {
             return Err(TransformError::Output {
@@ -128,11 +158,11 @@ impl Transform {
                 found: output.len(),
             });
         }
-        let geometry = self.geometry([image.height(), image.width()], &mut seed.rng());
+        let geometry = self.geometry([image.height(), image.width()], showing);
         let [height, width] = geometry.scaled;
         let whole = Rectangle::whole(image.height(), image.width());
         if geometry.area == whole && geometry.scaled == [image.height(), image.width()] {
-            self.render(image, &geometry, output);
+            self.render(image, &geometry, showing.seed, output);
             return Ok(());
         }
         let scaled =
@@ -142,12 +172,13 @@ impl Transform {
                 scaled_height: height,
                 scaled_width: width,
             })?;
-        self.render(&scaled, &geometry, output);
+        self.render(&scaled, &geometry, showing.seed, output);
         Ok(())
     }
 
     /// Decides where every pixel of the result comes from in an image of `[height, width]`.
-    fn geometry(&self, image: [usize; 2], rng: &mut impl Rng) -> Geometry {
+    fn geometry(&self, image: [usize; 2], showing: Showing) -> Geometry {
+        let rng = &mut showing.seed.rng();
         let input = [self.preprocessing.height, self.preprocessing.width];
         let mut geometry = match (self.augmentation.crop, self.preprocessing.resize) {
             (RandomCrop::RandomResized { scale, ratio }, _) => {
@@ -163,35 +194,67 @@ impl Transform {
                 || rng.random_range(0..=2 * padding as u32) as isize - padding as isize;
             geometry.shift = [offset(), offset()];
         }
-        // Drawn only where it can matter, so that evaluation needs no randomness.
-        if self.augmentation.flip_probability > 0.0 {
-            geometry.mirrored = rng.random_bool(self.augmentation.flip_probability);
-        }
+        geometry.mirrored = self.augmentation.flip.is_mirrored(
+            self.augmentation.flip_probability,
+            showing.image_seed,
+            showing.turn,
+            rng,
+        );
         geometry
     }
 
-    /// Reads the window of the scaled image and normalises it.
-    fn render(&self, scaled: &Pixels<'_>, geometry: &Geometry, output: &mut [f32]) {
-        let [_, width, channels] = self.shape();
-        for (row, target) in output.chunks_exact_mut(width * channels).enumerate() {
-            let source = geometry.source_row(row).map(|row| {
-                let start = (row * scaled.width() + geometry.window.left) * 3;
-                &scaled.rgb()[start..start + width * 3]
-            });
-            match &self.lookup {
-                Lookup::Rgb(table) => {
-                    for (column, target) in target.chunks_exact_mut(3).enumerate() {
-                        let [red, green, blue] = geometry.source_pixel(source, column);
-                        target[0] = table[0][usize::from(red)];
-                        target[1] = table[1][usize::from(green)];
-                        target[2] = table[2][usize::from(blue)];
-                    }
+    /// Reads the window of the scaled image, and does what remains to be done to it.
+    fn render(
+        &self,
+        scaled: &Pixels<'_>,
+        geometry: &Geometry,
+        seed: SeedStream,
+        output: &mut [f32],
+    ) {
+        let [height, width, channels] = self.shape();
+        if self.augmentation.changes_pixels() {
+            let canvas = self.painted(scaled, geometry, seed);
+            self.normalise(canvas.pixels(), output);
+        } else {
+            for (row, target) in output.chunks_exact_mut(width * channels).enumerate() {
+                self.normalise(geometry.pixels_of_row(scaled, row), target);
+            }
+        }
+        let erasing = self.augmentation.erasing;
+        if !erasing.is_none() {
+            let rng = &mut seed.child("erasing").rng();
+            erasing.apply(output, [height, width, channels], rng);
+        }
+    }
+
+    /// The window of the scaled image, changed by the policy and in its colours.
+    fn painted(&self, scaled: &Pixels<'_>, geometry: &Geometry, seed: SeedStream) -> Canvas {
+        let [height, width, _] = self.shape();
+        let mut rgb = Vec::with_capacity(height * width * 3);
+        for row in 0..height {
+            rgb.extend(geometry.pixels_of_row(scaled, row).flatten());
+        }
+        let mut canvas = Canvas::new(width, rgb);
+        let policy = self.augmentation.policy;
+        policy.apply(&mut canvas, &mut seed.child("policy").rng());
+        if let Some(jitter) = self.augmentation.colour_jitter {
+            jitter.apply(&mut canvas, &mut seed.child("colour jitter").rng());
+        }
+        canvas
+    }
+
+    fn normalise(&self, pixels: impl Iterator<Item = [u8; 3]>, output: &mut [f32]) {
+        match &self.lookup {
+            Lookup::Rgb(table) => {
+                for ([red, green, blue], target) in pixels.zip(output.chunks_exact_mut(3)) {
+                    target[0] = table[0][usize::from(red)];
+                    target[1] = table[1][usize::from(green)];
+                    target[2] = table[2][usize::from(blue)];
                 }
-                Lookup::Grey(table) => {
-                    for (column, target) in target.iter_mut().enumerate() {
-                        let grey = luma(geometry.source_pixel(source, column));
-                        *target = table[usize::from(grey)];
-                    }
+            }
+            Lookup::Grey(table) => {
+                for (pixel, target) in pixels.zip(output) {
+                    *target = table[usize::from(luma(pixel))];
                 }
             }
         }
@@ -217,13 +280,6 @@ impl Lookup {
             _ => Self::Rgb(Box::new([table(0), table(1), table(2)])),
         }
     }
-}
-
-/// Brightness of a colour (ITU-R BT.601), rounded as Pillow does it.
-fn luma([red, green, blue]: [u8; 3]) -> u8 {
-    let weighted =
-        19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + 0x8000;
-    (weighted >> 16) as u8
 }
 
 #[cfg(test)]
@@ -287,7 +343,7 @@ mod tests {
         let image = Pixels::new(8, 8, vec![200; 8 * 8 * 3]).unwrap();
         let crop = Augmentation {
             crop: RandomCrop::PadAndCrop { padding: 2 },
-            flip_probability: 0.0,
+            ..Augmentation::NONE
         };
         let transform = Transform::training(&plain(8, 8), crop).unwrap();
         let mut seen = std::collections::BTreeMap::new();

@@ -246,6 +246,7 @@ fn random_batch(graph: &Graph, batch: usize) -> HostBatch {
         shape: [batch, height, width, shape.channels()],
         images,
         labels: (0..batch).map(|_| rng.random_range(0..classes)).collect(),
+        mixture: None,
         samples: (0..batch).collect(),
     }
 }

@@ -53,6 +53,7 @@ impl RunData {
         );
         let train = LoaderOptions {
             last_batch: LastBatch::Keep,
+            epochs: Some(config.epochs),
             workers,
             ..LoaderOptions::training(batch_size, SeedStream::new(config.seed).child("data"))
         };

@@ -15,12 +15,17 @@ pub(crate) fn pieces(batch: HostBatch, size: usize) -> Vec<HostBatch> {
         .zip(batch.labels.chunks(size))
         .zip(batch.samples.chunks(size));
     parts
-        .map(|((images, labels), samples)| HostBatch {
+        .enumerate()
+        .map(|(piece, ((images, labels), samples))| HostBatch {
             epoch: batch.epoch,
             index: batch.index,
             shape: [labels.len(), height, width, channels],
             images: images.to_vec(),
             labels: labels.to_vec(),
+            mixture: batch
+                .mixture
+                .as_ref()
+                .map(|mixture| mixture.part(piece * size, size)),
             samples: samples.to_vec(),
         })
         .collect()
@@ -28,6 +33,8 @@ pub(crate) fn pieces(batch: HostBatch, size: usize) -> Vec<HostBatch> {
 
 #[cfg(test)]
 mod tests {
+    use residua_data::Mixture;
+
     use super::*;
 
     fn batch(count: usize) -> HostBatch {
@@ -37,6 +44,10 @@ mod tests {
             shape: [count, 1, 2, 1],
             images: (0..2 * count).map(|value| value as f32).collect(),
             labels: (0..count as u32).collect(),
+            mixture: Some(Mixture {
+                partner_labels: (0..count as u32).rev().collect(),
+                shares: (0..count).map(|image| image as f32 / 8.0).collect(),
+            }),
             samples: (10..10 + count).collect(),
         }
     }
@@ -51,6 +62,12 @@ mod tests {
                 joined.images.extend(&piece.images);
                 joined.labels.extend(&piece.labels);
                 joined.samples.extend(&piece.samples);
+                let (all, part) = (
+                    joined.mixture.as_mut().unwrap(),
+                    piece.mixture.as_ref().unwrap(),
+                );
+                all.partner_labels.extend(&part.partner_labels);
+                all.shares.extend(&part.shares);
                 joined
             });
             let whole = batch(count);
@@ -58,6 +75,7 @@ mod tests {
                 (joined.images, joined.labels, joined.samples),
                 (whole.images, whole.labels, whole.samples)
             );
+            assert_eq!(joined.mixture, whole.mixture);
         }
     }
 }

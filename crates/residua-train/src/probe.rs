@@ -138,6 +138,7 @@ mod tests {
             shape: [2, 32, 32, 3],
             images: numbers.collect(),
             labels: vec![3, 7],
+            mixture: None,
             samples: vec![0, 1],
         };
         let label_smoothing = 0.0;

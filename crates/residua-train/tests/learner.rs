@@ -24,6 +24,7 @@ fn batch(number: u64) -> HostBatch {
             .map(|_| rng.random_range(-2.0..2.0))
             .collect(),
         labels: (0..8).map(|_| rng.random_range(0..4)).collect(),
+        mixture: None,
         samples: (0..8).collect(),
     }
 }

@@ -77,6 +77,7 @@ fn batch() -> HostBatch {
         labels: (0..BATCH as u32)
             .map(|sample| sample % CLASSES as u32)
             .collect(),
+        mixture: None,
         samples: (0..BATCH).collect(),
     }
 }

@@ -1,5 +1,6 @@
 //! What the crate promises about whole data sets.
 
+mod augmenting;
 mod checking;
 mod cifar_files;
 mod folders;

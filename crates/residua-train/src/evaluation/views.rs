@@ -92,6 +92,7 @@ mod tests {
             shape: [1, 2, 3, 1],
             images: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
             labels: vec![0],
+            mixture: None,
             samples: vec![0],
         }
     }
