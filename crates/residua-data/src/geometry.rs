@@ -38,17 +38,13 @@ impl Geometry {
         }
     }
 
-    /// The pixels of row `row` of the input, given the scaled image.
-    pub(crate) fn pixels_of_row(
-        &self,
-        scaled: &Pixels<'_>,
-        row: usize,
-    ) -> impl Iterator<Item = [u8; 3]> {
+    /// The pixels of row `row` of the input by their column, given the scaled image.
+    pub(crate) fn row(&self, scaled: &Pixels<'_>, row: usize) -> impl Fn(usize) -> [u8; 3] {
         let source = self.source_row(row).map(|row| {
             let start = (row * scaled.width() + self.window.left) * 3;
             &scaled.rgb()[start..start + self.window.width * 3]
         });
-        (0..self.window.width).map(move |column| self.source_pixel(source, column))
+        move |column| self.source_pixel(source, column)
     }
 
     /// The row of the scaled image that becomes row `row` of the input, if it is in the window.

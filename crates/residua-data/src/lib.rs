@@ -34,8 +34,8 @@
 //! before it is trained on: counts, sizes, damaged files, duplicates, leakage.
 //!
 //! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders) →
-//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`]. What a network gets can be looked at
-//! as a [`mod@contact_sheet`].
+//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`]. What a network gets can be
+//! looked at as a [`mod@contact_sheet`].
 
 pub mod augmentation;
 pub mod builtin;

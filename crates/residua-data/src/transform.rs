@@ -214,10 +214,10 @@ impl Transform {
         let [height, width, channels] = self.shape();
         if self.augmentation.changes_pixels() {
             let canvas = self.painted(scaled, geometry, seed);
-            self.normalise(canvas.pixels(), output);
+            self.normalise(|index| canvas.pixel(index), output);
         } else {
             for (row, target) in output.chunks_exact_mut(width * channels).enumerate() {
-                self.normalise(geometry.pixels_of_row(scaled, row), target);
+                self.normalise(geometry.row(scaled, row), target);
             }
         }
         let erasing = self.augmentation.erasing;
@@ -232,7 +232,7 @@ impl Transform {
         let [height, width, _] = self.shape();
         let mut rgb = Vec::with_capacity(height * width * 3);
         for row in 0..height {
-            rgb.extend(geometry.pixels_of_row(scaled, row).flatten());
+            rgb.extend((0..width).flat_map(geometry.row(scaled, row)));
         }
         let mut canvas = Canvas::new(width, rgb);
         let policy = self.augmentation.policy;
@@ -243,18 +243,20 @@ impl Transform {
         canvas
     }
 
-    fn normalise(&self, pixels: impl Iterator<Item = [u8; 3]>, output: &mut [f32]) {
+    /// Normalises pixels that are found by their index in the output.
+    fn normalise(&self, pixel: impl Fn(usize) -> [u8; 3], output: &mut [f32]) {
         match &self.lookup {
             Lookup::Rgb(table) => {
-                for ([red, green, blue], target) in pixels.zip(output.chunks_exact_mut(3)) {
+                for (index, target) in output.chunks_exact_mut(3).enumerate() {
+                    let [red, green, blue] = pixel(index);
                     target[0] = table[0][usize::from(red)];
                     target[1] = table[1][usize::from(green)];
                     target[2] = table[2][usize::from(blue)];
                 }
             }
             Lookup::Grey(table) => {
-                for (pixel, target) in pixels.zip(output) {
-                    *target = table[usize::from(luma(pixel))];
+                for (index, target) in output.iter_mut().enumerate() {
+                    *target = table[usize::from(luma(pixel(index)))];
                 }
             }
         }

@@ -1,14 +1,16 @@
 //! The data of a run, checked and ready to be loaded.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 
+use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_data::{
     Dataset, DatasetOptions, Fraction, HostBatch, LastBatch, Loader, LoaderOptions, Progress,
     Purpose, SplitName, Transform, UnreadableImage, quarantine_unreadable,
 };
 
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, check_batch_memory};
 use crate::error::TrainError;
 
 /// Data that a configuration names, without the images that cannot be read.
@@ -28,28 +30,13 @@ impl RunData {
         workers: usize,
         on_progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, TrainError> {
-        let settings = |message: String| TrainError::Config(message);
-        let fraction = config.validation_fraction.map(Fraction::new).transpose();
-        let options = DatasetOptions {
-            purpose: Purpose::Training,
-            validation_fraction: fraction.map_err(|failure| settings(failure.to_string()))?,
-            seed: config.seed,
-        };
-        let mut dataset = Dataset::open(&config.data, &options)?;
+        let mut dataset = open_dataset(config)?;
         let quarantined = quarantine_unreadable(&mut dataset, config.max_unreadable, on_progress)?;
         let batch_size = NonZeroUsize::new(config.batch_size)
-            .ok_or_else(|| settings("batch_size is 0; expected at least 1".to_owned()))?;
+            .ok_or_else(|| settings("batch_size is 0; expected at least 1"))?;
         let transforms = (
-            Transform::training(&config.preprocessing, config.augmentation),
-            Transform::evaluation(&config.preprocessing),
-        );
-        let transforms = (
-            transforms
-                .0
-                .map_err(|failure| settings(failure.to_string()))?,
-            transforms
-                .1
-                .map_err(|failure| settings(failure.to_string()))?,
+            training_transform(config)?,
+            Transform::evaluation(&config.preprocessing).map_err(settings)?,
         );
         let train = LoaderOptions {
             last_batch: LastBatch::Keep,
@@ -91,4 +78,53 @@ impl RunData {
         let of = |loader: &Loader| loader.split().fingerprint();
         of(&self.train) ^ of(&self.validation).rotate_left(1)
     }
+}
+
+/// The first `count` training images of an epoch, counted from 0, as a network would get them: cropped,
+/// changed and mixed. None of the others is read.
+///
+/// # Errors
+/// When data or configuration cannot be used, or one of the images cannot be read.
+pub fn training_batch(
+    config: &TrainConfig,
+    epoch: u64,
+    count: NonZeroUsize,
+) -> Result<HostBatch, TrainError> {
+    let Preprocessing { height, width, .. } = config.preprocessing;
+    check_batch_memory(
+        count.get(),
+        [height, width, config.preprocessing.channels()],
+    )?;
+    let dataset = open_dataset(config)?;
+    let split = dataset.require(SplitName::Train)?.clone();
+    let seed = SeedStream::new(config.seed).child("data");
+    let options = LoaderOptions {
+        last_batch: LastBatch::Keep,
+        epochs: Some(config.epochs),
+        workers: 0,
+        ..LoaderOptions::training(count, seed)
+    };
+    let loader = Loader::new(split, training_transform(config)?, options);
+    match loader.epoch(epoch).next() {
+        Some(batch) => Ok(batch?),
+        None => Err(settings("there are no training images")),
+    }
+}
+
+fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
+    let fraction = config.validation_fraction.map(Fraction::new).transpose();
+    let options = DatasetOptions {
+        purpose: Purpose::Training,
+        validation_fraction: fraction.map_err(settings)?,
+        seed: config.seed,
+    };
+    Ok(Dataset::open(&config.data, &options)?)
+}
+
+fn training_transform(config: &TrainConfig) -> Result<Transform, TrainError> {
+    Transform::training(&config.preprocessing, config.augmentation).map_err(settings)
+}
+
+fn settings(reason: impl Display) -> TrainError {
+    TrainError::Config(reason.to_string())
 }

@@ -205,12 +205,13 @@ impl Learner {
         randomness: SeedStream,
         learned: &mut Learned,
     ) -> Result<Gradients, Divergence> {
-        let labels = piece.labels.clone();
+        let (labels, mixture) = (piece.labels.clone(), piece.mixture.clone());
         let images = images(&self.network, piece);
         let pass = self.network.train_pass(images.clone(), randomness);
         let logits = pass.logits.clone();
         let targets = Targets {
             labels: &labels,
+            mixture: mixture.as_ref(),
             class_weights: self.settings.class_weights.as_deref(),
         };
         let loss = self.settings.loss;

@@ -64,6 +64,7 @@ pub use checkpoint::{
 };
 pub use class_weights::ClassWeights;
 pub use config::{TrainConfig, photographs};
+pub use data::training_batch;
 pub use error::TrainError;
 pub use evaluation::{
     Evaluation, RankedClass, SampleLogits, Views, evaluate, image_tensor, rank_classes,

@@ -2,6 +2,7 @@
 
 use burn::tensor::activation::{log_sigmoid, log_softmax};
 use burn::tensor::{Device, Tensor, TensorData};
+use residua_data::Mixture;
 use serde::{Deserialize, Serialize};
 
 /// Which loss.
@@ -37,6 +38,8 @@ pub enum LossConfig {
 pub struct Targets<'a> {
     /// The class of each image.
     pub labels: &'a [u32],
+    /// Which other class each image also shows, where images were mixed.
+    pub mixture: Option<&'a Mixture>,
     /// How much an image of each class counts; all the same if there are none.
     pub class_weights: Option<&'a [f32]>,
 }
@@ -46,6 +49,7 @@ impl<'a> Targets<'a> {
     pub fn new(labels: &'a [u32]) -> Self {
         Self {
             labels,
+            mixture: None,
             class_weights: None,
         }
     }
@@ -53,8 +57,21 @@ impl<'a> Targets<'a> {
     /// How much each image counts.
     fn image_weights(&self) -> Option<Vec<f32>> {
         let weights = self.class_weights?;
-        let of = |label: &u32| weights[*label as usize];
-        Some(self.labels.iter().map(of).collect())
+        let of = |(label, other, share): (u32, u32, f32)| {
+            share * weights[label as usize] + (1.0 - share) * weights[other as usize]
+        };
+        Some(self.shown().map(of).collect())
+    }
+
+    /// Of each image its class, its other class, and the share of the first.
+    fn shown(&self) -> impl Iterator<Item = (u32, u32, f32)> {
+        self.labels.iter().enumerate().map(|(image, label)| {
+            let other = self
+                .mixture
+                .map(|mixture| (mixture.partner_labels[image], mixture.shares[image]));
+            let (other, share) = other.unwrap_or((*label, 1.0));
+            (*label, other, share)
+        })
     }
 }
 
@@ -105,14 +122,19 @@ impl LossConfig {
     }
 
     /// The target distribution of each sample, row by row.
-    pub fn targets(&self, labels: &[u32], classes: usize) -> Vec<f32> {
+    pub fn distributions(&self, targets: Targets<'_>, classes: usize) -> Vec<f32> {
         let smoothing = self.label_smoothing().unwrap_or(0.0);
         let rest = smoothing / classes as f32;
-        let mut targets = vec![rest; labels.len() * classes];
-        for (row, label) in targets.chunks_mut(classes).zip(labels) {
-            row[*label as usize] = 1.0 - smoothing + rest;
+        let mut rows = vec![rest; targets.labels.len() * classes];
+        for (row, (label, other, share)) in rows.chunks_mut(classes).zip(targets.shown()) {
+            if label == other {
+                row[label as usize] = 1.0 - smoothing + rest;
+            } else {
+                row[label as usize] = (1.0 - smoothing) * share + rest;
+                row[other as usize] = (1.0 - smoothing) * (1.0 - share) + rest;
+            }
         }
-        targets
+        rows
     }
 
     /// The loss of a batch, on the tape if the logits are: the mean over its images, each multiplied by
@@ -122,7 +144,7 @@ impl LossConfig {
     /// `logits`: `[N, classes]`; one label, below `classes`, for each row; a weight for each class.
     pub fn compute(&self, logits: Tensor<2>, targets: Targets<'_>, device: &Device) -> Tensor<1> {
         let [batch, classes] = logits.dims();
-        let labels = self.targets(targets.labels, classes);
+        let labels = self.distributions(targets, classes);
         let labels = Tensor::<2>::from_data(TensorData::new(labels, [batch, classes]), device);
         // Row by row first: a sum over millions of values would depend on the threads.
         let losses = self.of_each(logits, labels);
@@ -238,6 +260,7 @@ mod tests {
             let logits = Tensor::<2>::from_data(data, &device).require_grad();
             let targets = Targets {
                 labels: &labels,
+                mixture: None,
                 class_weights: case["weighted"].as_bool().unwrap().then_some(&weights),
             };
             let found = loss.compute(logits.clone(), targets, &device);
@@ -245,6 +268,37 @@ mod tests {
             assert_close(&values(found), &[case["value"].as_f64().unwrap() as f32]);
             assert_close(&values(gradient), &numbers(&case["gradient"]));
         }
+    }
+
+    #[test]
+    fn mixed_images_are_of_both_classes() {
+        let mixture = Mixture {
+            partner_labels: vec![2, 1, 0],
+            shares: vec![0.25, 0.5, 1.0],
+        };
+        let weights = [1.0, 10.0, 100.0];
+        let targets = Targets {
+            labels: &[0, 1, 2],
+            mixture: Some(&mixture),
+            class_weights: Some(&weights),
+        };
+        let loss = LossConfig::CrossEntropy {
+            label_smoothing: 0.3,
+        };
+        let expected = [
+            0.7 * 0.25 + 0.1,
+            0.1,
+            0.7 * 0.75 + 0.1, //
+            0.1,
+            0.8,
+            0.1, //
+            0.1,
+            0.1,
+            0.8,
+        ];
+        assert_close(&loss.distributions(targets, 3), &expected);
+        let expected = [0.25 + 75.0, 10.0, 100.0];
+        assert_close(&targets.image_weights().unwrap(), &expected);
     }
 
     #[test]

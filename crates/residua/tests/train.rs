@@ -330,7 +330,7 @@ fn patience_ends_a_run_and_the_average_is_what_is_kept() {
 fn every_loss_and_schedule_trains() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 8);
-    let variants: [&[&str]; 6] = [
+    let variants: [&[&str]; 8] = [
         &["--loss", "mse", "--schedule", "constant"],
         &["--label-smoothing", "0.1", "--schedule", "multi-step"],
         &[
@@ -342,6 +342,15 @@ fn every_loss_and_schedule_trains() {
             "0.002",
         ],
         &["--loss", "focal", "--label-smoothing", "0.1"],
+        &[
+            "--mixup",
+            "0.2",
+            "--cutmix",
+            "1",
+            "--policy",
+            "trivial-augment-wide",
+        ],
+        &["--cutout", "4", "--policy", "rand-augment", "--loss", "mse"],
         &["--loss", "binary-cross-entropy", "--schedule", "plateau"],
         &[
             "--model",

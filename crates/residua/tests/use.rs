@@ -333,6 +333,52 @@ fn unfinished_and_foreign_folders_are_explained() {
 }
 
 #[test]
+fn a_batch_is_drawn_as_the_network_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let show = |more: &[&str]| {
+        let mut arguments = vec![
+            "data",
+            "show",
+            "--data",
+            "folder:pictures",
+            "--input-size",
+            "16",
+            "--images",
+            "12",
+            "--columns",
+            "4",
+            "--json",
+        ];
+        arguments.extend(more);
+        arguments
+            .iter()
+            .map(|text| (*text).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let draw = |more: &[&str]| {
+        let arguments = show(more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let report = json(folder.path(), &arguments);
+        let picture = image::open(folder.path().join("batch.png")).unwrap();
+        (report, picture.into_rgb8())
+    };
+    let (plain, picture) = draw(&["--augment", "none"]);
+    assert_eq!(plain["images"].as_array().unwrap().len(), 12);
+    assert!(plain["images"][0]["mixed_with"].is_null());
+    // Four images of 16 pixels in a row, two between them, in three rows.
+    assert_eq!(picture.dimensions(), (4 * 16 + 3 * 2, 3 * 16 + 2 * 2));
+    let (mixed, changed) = draw(&["--augment", "none", "--mixup", "1"]);
+    assert_eq!(plain["images"][3]["class"], mixed["images"][3]["class"]);
+    assert!(mixed["images"][0]["mixed_with"][1].is_number());
+    assert_ne!(picture, changed);
+    let (_, other_epoch) = draw(&["--augment", "none", "--epoch", "2"]);
+    assert_ne!(picture, other_epoch);
+    let message = failure(folder.path(), &["data", "show", "--out", "x.gif"], 2);
+    assert!(message.contains(".png"), "{message}");
+}
+
+#[test]
 fn data_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let pictures = pictures(folder.path(), 6);

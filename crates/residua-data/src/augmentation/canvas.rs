@@ -31,6 +31,12 @@ impl Canvas {
         &self.rgb
     }
 
+    /// The pixel with this index, counted row after row.
+    pub(crate) fn pixel(&self, index: usize) -> [u8; 3] {
+        let pixel = &self.rgb[index * 3..index * 3 + 3];
+        [pixel[0], pixel[1], pixel[2]]
+    }
+
     /// All pixels, row after row.
     pub(crate) fn pixels(&self) -> impl Iterator<Item = [u8; 3]> {
         let pixels = self.rgb.chunks_exact(3);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
@@ -15,9 +15,13 @@ fn number(value: usize) -> NonZeroUsize {
     NonZeroUsize::new(value).unwrap()
 }
 
+/// Unpacked once for all tests.
 fn split() -> Arc<Split> {
-    let dataset = Dataset::open(&DataSpec::Builtin, &DatasetOptions::default()).unwrap();
-    Arc::clone(dataset.require(SplitName::Test).unwrap())
+    static SPLIT: LazyLock<Arc<Split>> = LazyLock::new(|| {
+        let dataset = Dataset::open(&DataSpec::Builtin, &DatasetOptions::default()).unwrap();
+        Arc::clone(dataset.require(SplitName::Test).unwrap())
+    });
+    Arc::clone(&SPLIT)
 }
 
 fn loader(augmentation: Augmentation, change: impl FnOnce(&mut LoaderOptions)) -> Loader {

@@ -1,4 +1,6 @@
-//! `residua data check`: what is in a data set, and what is wrong with it.
+//! `residua data`: what is in a data set, what is wrong with it, and what a network gets of it.
+
+mod show;
 
 use clap::{Args, Subcommand};
 use residua::data::check::CheckOptions;
@@ -21,6 +23,8 @@ pub(crate) struct DataArgs {
 enum DataCommand {
     /// Report classes, sizes, unreadable files, duplicates and leakage
     Check(CheckArgs),
+    /// Draw training images as a network gets them: cropped, changed, mixed
+    Show(Box<show::ShowArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -42,7 +46,13 @@ struct CheckArgs {
 }
 
 pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
-    let DataCommand::Check(args) = &args.command;
+    match &args.command {
+        DataCommand::Check(args) => check_data(args),
+        DataCommand::Show(args) => show::run(args),
+    }
+}
+
+fn check_data(args: &CheckArgs) -> Result<(), Failure> {
     let options = CheckOptions {
         max_unreadable: args.max_unreadable,
         has_validation_fraction: args.val_fraction.is_some(),

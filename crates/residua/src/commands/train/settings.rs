@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use residua::data::{Augmentation, DataSpec, Fraction};
+use residua::data::{Augmentation, DataSpec, Erasing, Fraction, Mix, Policy};
 use residua::train::{
     ClassWeights, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe, ScheduleConfig,
     TrainConfig, WeightAverage,
@@ -119,9 +119,21 @@ pub(crate) struct SettingArgs {
     /// Scale gradients of a larger global norm down to this
     #[arg(long, value_name = "NORM")]
     clip_norm: Option<f64>,
-    /// Random changes to training images
+    /// Random crops and flips of training images
     #[arg(long, value_enum)]
     augment: Option<AugmentName>,
+    /// Random changes of the pixels of training images
+    #[arg(long, value_enum, value_name = "NAME")]
+    policy: Option<PolicyName>,
+    /// Mix pairs of training images; the parameter of Zhang et al. 2017, 0.2 for instance
+    #[arg(long, value_name = "ALPHA")]
+    mixup: Option<f64>,
+    /// Paste a rectangle of another training image; the parameter of Yun et al. 2019, 1 for instance
+    #[arg(long, value_name = "ALPHA")]
+    cutmix: Option<f64>,
+    /// Cover a square of so many pixels (DeVries and Taylor 2017), 8 or 16 for instance
+    #[arg(long, value_name = "PIXELS")]
+    cutout: Option<usize>,
     /// Height and width to which images are brought
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
@@ -195,6 +207,34 @@ enum AugmentName {
     None,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PolicyName {
+    /// Two operations of medium strength (Cubuk et al. 2019)
+    RandAugment,
+    /// One operation of any strength (Müller and Hutter 2021)
+    TrivialAugmentWide,
+    /// The policies found for CIFAR-10 (Cubuk et al. 2018)
+    AutoAugmentCifar,
+    /// Nothing
+    None,
+}
+
+impl From<PolicyName> for Policy {
+    fn from(name: PolicyName) -> Self {
+        match name {
+            // Those of the paper for ImageNet (its table 9), and torchvision's.
+            PolicyName::RandAugment => Self::RandAugment {
+                operations: 2,
+                magnitude: 9,
+                magnitude_deviation: 0.0,
+            },
+            PolicyName::TrivialAugmentWide => Self::TrivialAugmentWide,
+            PolicyName::AutoAugmentCifar => Self::AutoAugmentCifar,
+            PolicyName::None => Self::None,
+        }
+    }
+}
+
 impl SettingArgs {
     fn apply(&self, config: &mut TrainConfig) -> Result<(), Failure> {
         if let Some(epochs) = self.epochs.map(u64::from) {
@@ -245,11 +285,27 @@ impl SettingArgs {
                 AugmentName::None => Augmentation::NONE,
             };
         }
+        self.apply_augmentation(&mut config.augmentation);
         self.apply_optimiser(config);
         if let Some(name) = self.schedule {
             config.schedule = schedule(name, config.epochs);
         }
         self.apply_loss(config)
+    }
+
+    /// What is added to crops and flips.
+    fn apply_augmentation(&self, augmentation: &mut Augmentation) {
+        set(&mut augmentation.policy, self.policy.map(Policy::from));
+        let cutout = self.cutout.map(|size| Erasing::Cutout { size });
+        set(&mut augmentation.erasing, cutout);
+        if self.mixup.is_some() || self.cutmix.is_some() {
+            let mix = augmentation.mix.unwrap_or_default();
+            augmentation.mix = Some(Mix {
+                mixup_alpha: self.mixup.unwrap_or(mix.mixup_alpha),
+                cutmix_alpha: self.cutmix.unwrap_or(mix.cutmix_alpha),
+                ..mix
+            });
+        }
     }
 
     fn apply_optimiser(&self, config: &mut TrainConfig) {
