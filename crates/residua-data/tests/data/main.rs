@@ -2,8 +2,10 @@
 
 mod checking;
 mod cifar_files;
+mod decoding;
 mod folders;
 mod loading;
 mod real_data;
 mod resizing;
+mod sources;
 mod support;
