@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::cifar::{CLASS_NAMES, RECORD_BYTES, append, parse_records, unpack_xz};
 use crate::dataset::{Dataset, Inspection, Split, SplitName};
 use crate::error::DataError;
+use crate::layout::Layout;
 
 /// Images in the training split.
 pub const TRAIN_IMAGES: usize = 2_000;
@@ -19,7 +20,11 @@ pub const TEST_IMAGES: usize = 500;
 static RECORDS: &[u8] = include_bytes!("../assets/builtin.bin.xz");
 
 pub(crate) fn inspect() -> Inspection {
-    let mut dataset = Dataset::new("builtin", CLASS_NAMES.map(String::from).to_vec());
+    let mut dataset = Dataset::new(
+        "builtin",
+        CLASS_NAMES.map(String::from).to_vec(),
+        Layout::Files,
+    );
     dataset.evaluate_on_test_without_validation();
     let problems = match read() {
         Ok([train, test]) => {

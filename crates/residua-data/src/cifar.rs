@@ -7,14 +7,16 @@
 
 mod archive;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::class_names;
 use crate::dataset::{Dataset, Inspection, Purpose, RecordFile, Sample, Source, Split, SplitName};
 use crate::error::DataError;
+use crate::layout::Layout;
+use crate::record_file::Colour;
 
 pub(crate) use archive::unpack_xz;
 use archive::{Place, places, read_all};
@@ -108,12 +110,13 @@ fn interleave(planes: &[u8], image: &mut [u8]) {
 
 /// Appends the records of one file to a split.
 pub(crate) fn append(split: &mut Split, path: PathBuf, records: Records) {
-    let file = Arc::new(RecordFile::new(path, SIDE, SIDE, records.rgb));
+    let file = Arc::new(RecordFile::new(path, [SIDE; 2], Colour::Rgb, records.rgb));
     let first_id = split.samples.len();
     let samples = records.labels.into_iter().enumerate();
     split.samples.extend(samples.map(|(record, label)| Sample {
         id: (first_id + record) as u64,
         label: u32::from(label),
+        group: None,
         source: Source::Record {
             file: Arc::clone(&file),
             record,
@@ -123,7 +126,11 @@ pub(crate) fn append(split: &mut Split, path: PathBuf, records: Records) {
 
 /// Reads all that can be read of the data set in `folder`.
 pub(crate) fn inspect(folder: &Path, purpose: Purpose) -> Inspection {
-    let mut dataset = Dataset::new(folder, CLASS_NAMES.map(String::from).to_vec());
+    let mut dataset = Dataset::new(
+        folder,
+        CLASS_NAMES.map(String::from).to_vec(),
+        Layout::Files,
+    );
     dataset.evaluate_on_test_without_validation();
     if let Err(problem) = crate::folder::require_folder(folder) {
         return Inspection {
@@ -184,13 +191,7 @@ fn read_class_names(folder: &Path) -> Result<Option<Vec<String>>, DataError> {
     let Some(path) = place else {
         return Ok(None);
     };
-    let text = fs::read_to_string(&path).map_err(DataError::read(&path))?;
-    let names: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(String::from)
-        .collect();
+    let names = class_names::read(&path)?;
     if names.len() != CLASS_NAMES.len() {
         return Err(DataError::ClassNames {
             path,

@@ -14,9 +14,15 @@ use crate::decode::decode_file;
 use crate::error::DataError;
 use crate::folder;
 use crate::fraction::Fraction;
-use crate::hold_out::hold_out;
+use crate::hold_out::{Indivisible, hold_out};
+use crate::idx;
+use crate::layout::Layout;
+use crate::npz;
 use crate::pixels::Pixels;
 use crate::spec::DataSpec;
+use crate::spreadsheet;
+
+pub use crate::record_file::RecordFile;
 
 /// The part that a set of samples plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,7 +71,7 @@ impl fmt::Display for Source {
         match self {
             Self::File(path) => write!(formatter, "{}", path.display()),
             Self::Record { file, record } => {
-                write!(formatter, "{}#{record}", file.path.display())
+                write!(formatter, "{}#{record}", file.path().display())
             }
         }
     }
@@ -77,39 +83,6 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Images of one size that were read into memory, with the file they come from.
-pub struct RecordFile {
-    path: PathBuf,
-    height: usize,
-    width: usize,
-    /// `[records, height, width, 3]`.
-    rgb: Vec<u8>,
-}
-
-impl RecordFile {
-    /// `rgb` is `[records, height, width, 3]`.
-    pub(crate) fn new(path: PathBuf, height: usize, width: usize, rgb: Vec<u8>) -> Self {
-        debug_assert_eq!(rgb.len() % (height * width * 3), 0);
-        Self {
-            path,
-            height,
-            width,
-            rgb,
-        }
-    }
-
-    /// The file the records were read from.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn pixels(&self, record: usize) -> Option<Pixels<'_>> {
-        let bytes = self.height * self.width * 3;
-        let rgb = self.rgb.chunks_exact(bytes).nth(record)?;
-        Pixels::new(self.height, self.width, rgb)
-    }
-}
-
 /// One labelled image.
 #[derive(Debug, Clone)]
 pub struct Sample {
@@ -118,6 +91,9 @@ pub struct Sample {
     pub id: u64,
     /// Index of its class in [`Dataset::classes`].
     pub label: u32,
+    /// What it belongs to (a patient, a series of pictures) where the data say so: images of one
+    /// group are never divided between training and validation.
+    pub group: Option<u32>,
     /// Where its pixels are.
     pub source: Source,
 }
@@ -132,7 +108,7 @@ impl Sample {
             Source::File(path) => decode_file(path),
             Source::Record { file, record } => {
                 file.pixels(*record).ok_or_else(|| DataError::Unreadable {
-                    path: file.path.clone(),
+                    path: file.path().to_owned(),
                     reason: format!("there is no record {record}"),
                 })
             }
@@ -199,8 +175,8 @@ pub enum Purpose {
     /// A training split and one to evaluate on must exist.
     #[default]
     Training,
-    /// Whatever splits exist are enough. A folder of class folders is one test split, and one
-    /// class folder alone will do.
+    /// Whatever splits exist are enough. A folder of class folders is one test split, as is a
+    /// spreadsheet without a column of splits, and one class alone will do.
     Evaluation,
 }
 
@@ -209,7 +185,8 @@ pub enum Purpose {
 pub struct DatasetOptions {
     /// What the data are for.
     pub purpose: Purpose,
-    /// The share of the training images of each class to put aside as the validation split.
+    /// The share of the training images of each class to put aside as the validation split;
+    /// approximate where [groups](Sample::group) have to stay together.
     pub validation_fraction: Option<Fraction>,
     /// The seed that chooses those images (and nothing else).
     pub seed: u64,
@@ -219,18 +196,20 @@ pub struct DatasetOptions {
 ///
 /// Image files are listed but not decoded when a data set is opened; see
 /// [`quarantine_unreadable`](crate::readable::quarantine_unreadable). CIFAR-10 is read into
-/// memory (184 MB for all 60,000 images).
+/// memory (184 MB for all 60,000 images), and so are npz and IDX files (at most 8 GiB).
 ///
 /// # Which split is evaluated during training
-/// The validation split where there is one: the folder `val` (or `validation`), or the part
-/// that [`DatasetOptions::validation_fraction`] puts aside. `builtin` and `cifar10` have no
+/// The validation split where there is one: the folder `val` (or `validation`), what a
+/// spreadsheet or an npz file calls so, or the part that
+/// [`DatasetOptions::validation_fraction`] puts aside. `builtin`, `cifar10` and `idx` have no
 /// validation split of their own and are evaluated on the official test images, as the papers
-/// do; [`Dataset::evaluation`] knows this. Training on a folder of images never falls back to
-/// its test split; opened for [`Purpose::Evaluation`] it does.
+/// do; [`Dataset::evaluation`] knows this. Training on a folder, a spreadsheet or an npz file
+/// never falls back to the test split; opened for [`Purpose::Evaluation`] it does.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     classes: Vec<String>,
     root: PathBuf,
+    layout: Layout,
     splits: [Option<Arc<Split>>; 3],
     /// The split that is evaluated where there is no validation split.
     evaluation_fallback: SplitName,
@@ -262,10 +241,11 @@ impl Dataset {
         Ok(dataset)
     }
 
-    pub(crate) fn new(root: impl Into<PathBuf>, classes: Vec<String>) -> Self {
+    pub(crate) fn new(root: impl Into<PathBuf>, classes: Vec<String>, layout: Layout) -> Self {
         Self {
             classes,
             root: root.into(),
+            layout,
             splits: [None, None, None],
             evaluation_fallback: SplitName::Validation,
         }
@@ -296,14 +276,7 @@ impl Dataset {
         self.split(name).ok_or_else(|| DataError::MissingSplit {
             path: self.root.clone(),
             split: name,
-            remedy: match name {
-                SplitName::Train => "expected a folder train, or class folders",
-                SplitName::Validation => {
-                    "add a folder val, or have a part of the training images put aside with a \
-                     validation fraction (--val-fraction 0.1)"
-                }
-                SplitName::Test => "expected a folder test",
-            },
+            remedy: self.layout.expected(name),
         })
     }
 
@@ -324,7 +297,7 @@ impl Dataset {
     /// # Errors
     /// [`DataError::MissingSplit`].
     pub fn only(&self, name: SplitName) -> Result<Self, DataError> {
-        let mut dataset = Self::new(&self.root, self.classes.clone());
+        let mut dataset = Self::new(&self.root, self.classes.clone(), self.layout);
         dataset.splits[name as usize] = Some(Arc::clone(self.require(name)?));
         Ok(dataset)
     }
@@ -343,7 +316,7 @@ impl Dataset {
                 known: abbreviated(classes),
             })? as u32);
         }
-        let mut dataset = Self::new(&self.root, classes.to_vec());
+        let mut dataset = Self::new(&self.root, classes.to_vec(), self.layout);
         dataset.evaluation_fallback = self.evaluation_fallback;
         for (name, split) in self.splits() {
             let mut samples = split.samples.clone();
@@ -353,6 +326,10 @@ impl Dataset {
             dataset.set_split(name, Split { samples });
         }
         Ok(dataset)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(crate) fn set_split(&mut self, name: SplitName, split: Split) {
@@ -373,19 +350,32 @@ impl Dataset {
             return Err(DataError::ValidationExists {
                 path: self.root.clone(),
                 fraction,
+                remedy: self.layout.removal(),
             });
         }
         let train = Arc::clone(self.require(SplitName::Train)?);
         let seed = SeedStream::new(seed).child("validation split");
         let held_out = hold_out(&train.samples, self.classes.len(), fraction, seed);
-        let (train, validation) = held_out.map_err(|class| DataError::ClassTooSmall {
-            path: self.root.clone(),
-            class: self.classes[class.label].clone(),
-            images: class.samples,
-        })?;
+        let (train, validation) = held_out.map_err(|class| self.indivisible(class))?;
         self.set_split(SplitName::Train, train);
         self.set_split(SplitName::Validation, validation);
         Ok(())
+    }
+
+    fn indivisible(&self, class: Indivisible) -> DataError {
+        let path = self.root.clone();
+        match class {
+            Indivisible::OneSample { label } => DataError::ClassTooSmall {
+                path,
+                class: self.classes[label].clone(),
+                images: 1,
+            },
+            Indivisible::OneGroup { label, samples } => DataError::ClassOfOneGroup {
+                path,
+                class: self.classes[label].clone(),
+                images: samples,
+            },
+        }
     }
 }
 
@@ -402,6 +392,9 @@ impl Inspection {
             DataSpec::Builtin => builtin::inspect(),
             DataSpec::Cifar10 { folder } => cifar::inspect(folder, purpose),
             DataSpec::Folder { folder } => folder::inspect(folder, purpose),
+            DataSpec::Csv { file } => spreadsheet::inspect(file, purpose),
+            DataSpec::Npz { file } => npz::inspect(file, purpose),
+            DataSpec::Idx { folder } => idx::inspect(folder, purpose),
         }
     }
 }

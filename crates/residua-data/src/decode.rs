@@ -1,9 +1,11 @@
 //! Image files to pixels.
 //!
-//! Whatever the file holds becomes 8-bit RGB: 16 bits are scaled to 8, grey is repeated in all
-//! three channels, transparency is composited onto white (the colour stored under transparent
-//! pixels is arbitrary, often black), the EXIF orientation is applied, and of an animation
-//! the first frame is taken. The format is recognised by content, not by file name.
+//! Whatever the file holds becomes 8-bit RGB: 16 bits are scaled to 8 (divided by 257 and rounded,
+//! so that white stays white), fewer than 8 are spread over the whole range, colours are looked up in
+//! the palette, grey is repeated in all three channels, transparency (of an alpha channel, a palette
+//! or a single colour) is composited onto white, since the colour stored under transparent pixels is
+//! arbitrary, often black. The EXIF orientation is applied, and of an animation the first frame is
+//! taken. The format is recognised by content, not by file name.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};

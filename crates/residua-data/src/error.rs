@@ -7,6 +7,10 @@ use thiserror::Error;
 
 use crate::dataset::SplitName;
 use crate::fraction::Fraction;
+use crate::idx::IdxProblem;
+use crate::npz::ArrayProblem;
+use crate::numbered::LabelProblem;
+use crate::spreadsheet::LineProblem;
 
 /// Why data cannot be used: where, what was expected there, and how to mend it.
 #[derive(Debug, Error)]
@@ -195,7 +199,7 @@ pub enum DataError {
     /// A validation fraction was given to data that has a validation split.
     #[error(
         "{}: there is a validation split already; leave out the validation fraction ({fraction}) \
-         or remove the folder",
+         or {remedy}",
         path.display()
     )]
     ValidationExists {
@@ -203,6 +207,8 @@ pub enum DataError {
         path: PathBuf,
         /// The fraction given.
         fraction: Fraction,
+        /// How to be rid of the split.
+        remedy: &'static str,
     },
 
     /// A class has too few images to be divided.
@@ -218,6 +224,105 @@ pub enum DataError {
         class: String,
         /// Its number of training images.
         images: usize,
+    },
+
+    /// All images of a class belong together, so that it cannot be divided.
+    #[error(
+        "{}: all {images} images of class \"{class}\" are of one group; expected at least 2 groups, \
+         to put one aside for validation",
+        path.display()
+    )]
+    ClassOfOneGroup {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Its number of training images.
+        images: usize,
+    },
+
+    /// Nothing can be told apart, in data without class folders.
+    #[error(
+        "{}: found {found} class{} among the training images; expected at least 2",
+        path.display(), if *found == 1 { "" } else { "es" }
+    )]
+    TooFewLabels {
+        /// The file or folder.
+        path: PathBuf,
+        /// How many different labels the training images have.
+        found: usize,
+    },
+
+    /// A file of class names has the same name twice.
+    #[error("{}: class \"{class}\" is named twice; expected every name once", path.display())]
+    RepeatedClassName {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        class: String,
+    },
+
+    /// A number that should be a label is no class.
+    #[error("{}: {problem}", path.display())]
+    Label {
+        /// The labels.
+        path: PathBuf,
+        /// What is wrong.
+        problem: Box<LabelProblem>,
+    },
+
+    /// A line of a spreadsheet of labels cannot be used.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The spreadsheet.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: Box<LineProblem>,
+    },
+
+    /// Many lines of a spreadsheet cannot be used; those before are described.
+    #[error("{}: {more} more lines cannot be used", path.display())]
+    MoreLines {
+        /// The spreadsheet.
+        path: PathBuf,
+        /// How many are not described.
+        more: usize,
+    },
+
+    /// A spreadsheet lists images that do not exist.
+    #[error(
+        "{}: {count} of the images listed {} missing, expected in {}: {examples}",
+        path.display(), if *count == 1 { "is" } else { "are" }, folder.display()
+    )]
+    MissingImages {
+        /// The spreadsheet.
+        path: PathBuf,
+        /// Its folder, which the paths start from.
+        folder: PathBuf,
+        /// How many are missing.
+        count: usize,
+        /// The first of them with their lines.
+        examples: String,
+    },
+
+    /// An npz file, or an array in it, is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Array {
+        /// The file, with the name of the array behind it where one is meant.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Box<ArrayProblem>,
+    },
+
+    /// A file of the MNIST family is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Idx {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Box<IdxProblem>,
     },
 
     /// An image cannot be decoded.

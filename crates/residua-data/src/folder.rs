@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::{Dataset, Inspection, Purpose, Sample, Source, Split, SplitName, abbreviated};
 use crate::decode::{has_image_extension, is_hidden, list_images};
 use crate::error::DataError;
+use crate::layout::Layout;
 
 /// One class folder with its images.
 struct ClassFolder {
@@ -26,7 +27,7 @@ pub(crate) fn inspect(folder: &Path, purpose: Purpose) -> Inspection {
         Ok(()) => list(folder, purpose, &mut problems),
         Err(problem) => {
             problems.push(problem);
-            Dataset::new(folder, Vec::new())
+            Dataset::new(folder, Vec::new(), Layout::Folders)
         }
     };
     Inspection { dataset, problems }
@@ -66,7 +67,7 @@ fn list(folder: &Path, purpose: Purpose, problems: &mut Vec<DataError>) -> Datas
         }
     }
     let class_names = class_names(&listed);
-    let mut dataset = Dataset::new(folder, class_names.clone());
+    let mut dataset = Dataset::new(folder, class_names.clone(), Layout::Folders);
     if purpose == Purpose::Evaluation {
         dataset.evaluate_on_test_without_validation();
     }
@@ -175,6 +176,7 @@ fn collect(
             split.samples.push(Sample {
                 id: split.samples.len() as u64,
                 label: label as u32,
+                group: None,
                 source: Source::File(image),
             });
         }

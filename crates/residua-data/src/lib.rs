@@ -33,14 +33,16 @@
 //! says which; [`check`](check::check) tells everything there is to know about a data set
 //! before it is trained on: counts, sizes, damaged files, duplicates, leakage.
 //!
-//! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders) →
-//! [`readable`] → [`transform`] ([`augmentation`]) → [`loader`]. What a network gets can be
-//! looked at as a [`mod@contact_sheet`].
+//! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders,
+//! [`spreadsheet`], [`npz`], [`idx`]) → [`readable`] → [`transform`] ([`augmentation`]) →
+//! [`loader`]. What a network gets can be looked at as a [`mod@contact_sheet`].
 
 pub mod augmentation;
+mod bounded;
 pub mod builtin;
 pub mod check;
 pub mod cifar;
+mod class_names;
 pub mod contact_sheet;
 pub mod dataset;
 pub mod decode;
@@ -50,13 +52,19 @@ mod folder;
 pub mod fraction;
 mod geometry;
 mod hold_out;
+pub mod idx;
 mod jpeg;
+mod layout;
 pub mod loader;
+pub mod npz;
+mod numbered;
 mod panics;
 pub mod pixels;
 pub mod readable;
+mod record_file;
 pub mod resize;
 pub mod spec;
+pub mod spreadsheet;
 pub mod transform;
 
 pub use augmentation::{
@@ -68,8 +76,12 @@ pub use dataset::{Dataset, DatasetOptions, Purpose, Sample, Source, Split, Split
 pub use decode::{decode_bytes, decode_file, list_images};
 pub use error::DataError;
 pub use fraction::Fraction;
+pub use idx::IdxProblem;
 pub use loader::{EpochBatches, HostBatch, LastBatch, Loader, LoaderOptions, Order};
+pub use npz::ArrayProblem;
+pub use numbered::{LabelLimit, LabelProblem};
 pub use pixels::Pixels;
 pub use readable::{DEFAULT_MAX_UNREADABLE, Progress, UnreadableImage, quarantine_unreadable};
 pub use spec::DataSpec;
+pub use spreadsheet::LineProblem;
 pub use transform::{Showing, Transform, TransformError};

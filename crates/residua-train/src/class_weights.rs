@@ -91,6 +91,7 @@ mod tests {
     fn split(labels: &[u32]) -> Split {
         let sample = |label: &u32| Sample {
             id: 0,
+            group: None,
             source: Source::File(PathBuf::new()),
             label: *label,
         };

@@ -107,9 +107,10 @@ impl TrainConfig {
     pub const SCHEMA: &'static str = "residua.config/1";
 
     /// Sensible settings for these data: about a minute of training on two cores for the
-    /// builtin images, a one-cycle run with the usual augmentation for the others.
+    /// builtin images, a one-cycle run with the usual augmentation for the others. Arrays of images
+    /// (npz, IDX) are taken to be small, as CIFAR-10's are; files to be photographs.
     pub fn for_data(data: DataSpec) -> Self {
-        let small = !matches!(data, DataSpec::Folder { .. });
+        let small = !matches!(data, DataSpec::Folder { .. } | DataSpec::Csv { .. });
         let builtin = data == DataSpec::Builtin;
         Self {
             schema: Self::SCHEMA.to_owned(),
@@ -392,7 +393,14 @@ mod tests {
 
     #[test]
     fn a_saved_configuration_reads_back() {
-        for data in ["builtin", "cifar10:somewhere", "folder:photos"] {
+        for data in [
+            "builtin",
+            "cifar10:somewhere",
+            "folder:photos",
+            "csv:labels.csv",
+            "npz:bloodmnist.npz",
+            "idx:mnist",
+        ] {
             let config = TrainConfig::for_data(data.parse().unwrap());
             let text = config.to_toml().unwrap();
             assert_eq!(TrainConfig::from_toml(&text, &[]).unwrap(), config);

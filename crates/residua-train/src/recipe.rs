@@ -111,7 +111,14 @@ mod tests {
     #[test]
     fn every_recipe_makes_a_configuration() {
         for recipe in Recipe::all().unwrap() {
-            for data in ["builtin", "cifar10:somewhere", "folder:photos"] {
+            for data in [
+                "builtin",
+                "cifar10:somewhere",
+                "folder:photos",
+                "csv:labels.csv",
+                "npz:bloodmnist.npz",
+                "idx:mnist",
+            ] {
                 let data: DataSpec = data.parse().unwrap();
                 let config = recipe.apply(&TrainConfig::for_data(data.clone())).unwrap();
                 assert_eq!(config.data, data);

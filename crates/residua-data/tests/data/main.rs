@@ -3,8 +3,10 @@
 mod augmenting;
 mod checking;
 mod cifar_files;
+mod decoding;
 mod folders;
 mod loading;
 mod real_data;
 mod resizing;
+mod sources;
 mod support;

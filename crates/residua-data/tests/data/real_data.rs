@@ -1,4 +1,4 @@
-//! All of CIFAR-10, where it is at hand.
+//! Real data sets, where they are at hand.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,14 @@ use residua_data::{DataSpec, Dataset, DatasetOptions, Purpose, Split, SplitName}
 
 use crate::support::cifar;
 
-fn cifar10() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/cifar10");
-    let folder = folder.is_dir().then_some(folder);
-    if folder.is_none() {
-        println!("skipped: CIFAR-10 is not at ../shared/data/cifar10 beside the workspace");
+/// Where a data set is, if it is there.
+fn shared(place: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let path = Some(folder.join(place)).filter(|path| path.exists());
+    if path.is_none() {
+        println!("skipped: there is no ../shared/data/{place} beside the workspace");
     }
-    folder
+    path
 }
 
 fn images(split: &Split) -> HashSet<(u32, Vec<u8>)> {
@@ -26,7 +27,9 @@ fn images(split: &Split) -> HashSet<(u32, Vec<u8>)> {
 /// The test file only: unpacking all six takes longer than all other tests together.
 #[test]
 fn the_builtin_test_images_are_among_the_official_ones() {
-    let Some(folder) = cifar10() else { return };
+    let Some(folder) = shared("cifar10") else {
+        return;
+    };
     let options = DatasetOptions {
         purpose: Purpose::Evaluation,
         ..DatasetOptions::default()
@@ -39,4 +42,33 @@ fn the_builtin_test_images_are_among_the_official_ones() {
     let builtin = images(builtin.require(SplitName::Test).unwrap());
     assert_eq!(builtin.len(), 500);
     assert!(builtin.is_subset(&images(official)));
+}
+
+/// Counts, sums of all pixels and sums of labels are NumPy's.
+#[test]
+fn pneumoniamnist_is_what_numpy_reads() {
+    let Some(file) = shared("pneumoniamnist/pneumoniamnist.npz") else {
+        return;
+    };
+    let dataset = Dataset::open(&DataSpec::Npz { file }, &DatasetOptions::default()).unwrap();
+    assert_eq!(dataset.classes(), ["0", "1"]);
+    for (split, counts, sum) in [
+        (SplitName::Train, [388, 3_494], 447_494_718),
+        (SplitName::Validation, [135, 389], 59_624_090),
+        (SplitName::Test, [234, 390], 70_355_184),
+    ] {
+        let split = dataset.require(split).unwrap();
+        assert_eq!(split.class_counts(2), counts);
+        let mut total = 0;
+        for sample in &split.samples {
+            let pixels = sample.pixels().unwrap();
+            assert_eq!((pixels.height(), pixels.width()), (28, 28));
+            total += pixels
+                .rgb()
+                .iter()
+                .map(|&value| u64::from(value))
+                .sum::<u64>();
+        }
+        assert_eq!(total, 3 * sum);
+    }
 }

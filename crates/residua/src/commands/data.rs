@@ -29,7 +29,7 @@ enum DataCommand {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// Images: builtin, cifar10:DIR or folder:DIR
+    /// Images: builtin, cifar10:DIR, folder:DIR, csv:FILE, npz:FILE or idx:DIR
     spec: DataSpec,
     /// Share of unreadable images that training will tolerate
     #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = residua::data::DEFAULT_MAX_UNREADABLE)]

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// Everything about a training but the network.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Images: builtin, cifar10:DIR or folder:DIR [default: builtin]
+    /// Images: builtin, cifar10:DIR, folder:DIR, csv:FILE, npz:FILE or idx:DIR [default: builtin]
     #[arg(long, value_name = "SPEC")]
     pub(crate) data: Option<DataSpec>,
     /// Settings by name: quick, onecycle-cifar or he2015-cifar

@@ -1,0 +1,133 @@
+//! What can be wrong with the arrays of a NumPy archive.
+
+use thiserror::Error;
+
+use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE};
+
+/// Why a NumPy archive, or an array in it, cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ArrayProblem {
+    /// No split is there.
+    #[error(
+        "holds no images; expected arrays train_images and train_labels, and the same with val and \
+         test, found {found}"
+    )]
+    NoImages {
+        /// The arrays that are there, abbreviated.
+        found: String,
+    },
+
+    /// There are images without labels, or labels without images.
+    #[error("there is {other} but no {array}; expected both")]
+    Missing {
+        /// The array that was expected.
+        array: String,
+        /// The other of its split.
+        other: String,
+    },
+
+    /// The header of the array is none.
+    #[error("the header of the array cannot be read: {0}; save it again with numpy.savez")]
+    Header(String),
+
+    /// The values of images are not bytes.
+    #[error(
+        "has the type {found}; expected uint8, or uint16: scale the images and save them with \
+         astype(\"uint8\")"
+    )]
+    ImageType {
+        /// The type as NumPy writes it.
+        found: String,
+    },
+
+    /// The array is no sequence of images.
+    #[error("has the shape {found:?}; expected [N, H, W], [N, H, W, 1] or [N, H, W, 3]")]
+    ImageShape {
+        /// The shape.
+        found: Vec<u64>,
+    },
+
+    /// The values of labels are not integers.
+    #[error("has the type {found}; expected integers: save it with astype(\"int64\")")]
+    LabelType {
+        /// The type as NumPy writes it.
+        found: String,
+    },
+
+    /// There is not one label for each image.
+    #[error(
+        "has the shape {found:?}; expected [N] or [N, 1], the number of one class for each image \
+         (several labels for an image are not supported)"
+    )]
+    LabelShape {
+        /// The shape.
+        found: Vec<u64>,
+    },
+
+    /// The last dimension varies most slowly.
+    #[error("is stored in Fortran order; save it with numpy.ascontiguousarray")]
+    FortranOrder,
+
+    /// There are no images in a split.
+    #[error("is empty; expected at least one image, or remove images and labels of the split")]
+    Empty,
+
+    /// There are more images than labels, or fewer.
+    #[error("has {images} images, and there are {labels} labels; expected as many of both")]
+    Counts {
+        /// Number of images.
+        images: u64,
+        /// Number of labels.
+        labels: u64,
+    },
+
+    /// A size that no data set has.
+    #[error(
+        "has the shape {found:?}; expected sides of 1 to {MAX_SIDE} pixels and at most {} GiB of 8-bit \
+         images in the whole file",
+        MAX_BYTES >> 30
+    )]
+    TooLarge {
+        /// The shape.
+        found: Vec<u64>,
+    },
+
+    /// More labels than any data set has.
+    #[error("has {found} labels; expected at most {MAX_IMAGES}")]
+    TooMany {
+        /// Number of labels.
+        found: u64,
+    },
+
+    /// The archive's size of the array is not that of its type and shape.
+    #[error(
+        "has {claimed} bytes as the archive says, but {expected} by its type and shape: the file is \
+         damaged, or made to fill memory"
+    )]
+    Size {
+        /// What the archive says.
+        claimed: u64,
+        /// What follows from type and shape.
+        expected: u64,
+    },
+
+    /// The archive does not hold enough to unpack to the size of the array.
+    #[error(
+        "should have {expected} bytes, but what the file holds of it cannot unpack to more than \
+         {most}: the file is damaged, or made to fill memory"
+    )]
+    Bomb {
+        /// What follows from type and shape.
+        expected: u64,
+        /// What the stored bytes can unpack to.
+        most: u64,
+    },
+
+    /// There are not as many values as the shape says.
+    #[error("has more or fewer values than its shape says; expected {expected} bytes of them")]
+    Length {
+        /// What follows from type and shape.
+        expected: u64,
+    },
+}
