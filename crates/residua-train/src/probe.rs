@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 use residua_graph::{NodeId, Operation, StateRole, StepKind, fuse};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::evaluation::images;
 use crate::execution::{Execution, Mode, Value};
@@ -27,8 +27,13 @@ pub struct Probe {
 pub struct LayerFigure {
     /// Name of the layer.
     pub layer: String,
-    /// The figure.
+    /// The figure; not finite in a network that diverged, which JSON has no number for.
+    #[serde(deserialize_with = "number_or_null")]
     pub value: f64,
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Probe {
