@@ -1,5 +1,8 @@
 //! Settings by name: what a publication or long experience found to work.
 
+use std::fs;
+use std::path::Path;
+
 use residua_core::suggest;
 use serde::{Deserialize, Serialize};
 
@@ -7,30 +10,35 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 
 /// The files of `recipes/`, by name.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     ("quick", include_str!("../recipes/quick.toml")),
     (
         "onecycle-cifar",
         include_str!("../recipes/onecycle-cifar.toml"),
     ),
     ("he2015-cifar", include_str!("../recipes/he2015-cifar.toml")),
+    ("wrn-cifar", include_str!("../recipes/wrn-cifar.toml")),
+    (
+        "densenet-cifar",
+        include_str!("../recipes/densenet-cifar.toml"),
+    ),
 ];
 
 /// Some settings of a run, and what they are good for. Network and data are the user's choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// How it is called.
-    pub name: &'static str,
+    pub name: String,
     /// What it is good for.
     pub about: RecipeAbout,
     /// The file that says all this.
-    pub text: &'static str,
+    pub text: String,
     settings: toml::Table,
 }
 
 /// What a recipe is good for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RecipeAbout {
     /// In a line.
     pub purpose: String,
@@ -51,11 +59,16 @@ impl Recipe {
         FILES.iter().map(|(name, text)| parse(name, text)).collect()
     }
 
-    /// The recipe of that name.
+    /// The recipe of that name, or the one in a file whose name ends with `.toml`.
     ///
     /// # Errors
-    /// When there is none; the message has the nearest name.
+    /// When there is none; the message has the nearest name, or the place in the file.
     pub fn find(name: &str) -> Result<Self, TrainError> {
+        if Path::new(name).extension().is_some_and(|end| end == "toml") {
+            let text = fs::read_to_string(name)
+                .map_err(|error| TrainError::Config(format!("{name}: {error}")))?;
+            return parse(name, &text);
+        }
         match FILES.iter().find(|(known, _)| *known == name) {
             Some((known, text)) => parse(known, text),
             None => {
@@ -87,16 +100,16 @@ impl Recipe {
     }
 }
 
-fn parse(name: &'static str, text: &'static str) -> Result<Recipe, TrainError> {
+fn parse(name: &str, text: &str) -> Result<Recipe, TrainError> {
     let refuse = |failure: toml::de::Error| TrainError::Config(format!("recipe {name}: {failure}"));
     let mut settings: toml::Table = text.parse().map_err(refuse)?;
     let about = settings
         .remove("about")
         .unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
     Ok(Recipe {
-        name,
+        name: name.to_owned(),
         about: RecipeAbout::deserialize(about).map_err(refuse)?,
-        text,
+        text: text.to_owned(),
         settings,
     })
 }
@@ -138,6 +151,27 @@ mod tests {
             factor: 0.1,
         };
         assert_eq!(config.schedule.stretched(0.5), expected);
+    }
+
+    #[test]
+    fn a_file_is_a_recipe_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let name = path.to_str().unwrap();
+        fs::write(&path, "epochs = 3\n").unwrap();
+        let recipe = Recipe::find(name).unwrap();
+        let config = TrainConfig::for_data(DataSpec::Builtin);
+        assert_eq!(recipe.apply(&config).unwrap().epochs, 3);
+        fs::write(&path, "epochs = 3\nbatches = 4\n").unwrap();
+        let recipe = Recipe::find(name).unwrap();
+        let message = recipe.apply(&config).unwrap_err().to_string();
+        assert!(message.contains("mine.toml"), "{message}");
+        assert!(message.contains("batches"), "{message}");
+        fs::write(&path, "epochs =\n").unwrap();
+        let message = Recipe::find(name).unwrap_err().to_string();
+        assert!(message.contains("line 1"), "{message}");
+        let message = Recipe::find("absent.toml").unwrap_err().to_string();
+        assert!(message.contains("absent.toml: "), "{message}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) mod explain;
 pub(crate) mod lr_find;
 pub(crate) mod models;
 pub(crate) mod predict;
+pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod study;

@@ -49,6 +49,8 @@ enum Command {
     Models(commands::models::ModelsArgs),
     /// Look into weight files, and convert them
     Weights(commands::weights::WeightsArgs),
+    /// List recipes, or show one: settings by name
+    Recipe(commands::recipe::RecipeArgs),
     /// Look at a data set before training on it
     Data(commands::data::DataArgs),
     /// Measure how fast networks train and infer
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => commands::embed::run(&args),
         Command::Models(args) => commands::models::run(&args),
         Command::Weights(args) => commands::weights::run(&args),
+        Command::Recipe(args) => commands::recipe::run(&args),
         Command::Data(args) => commands::data::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
     };

@@ -19,8 +19,8 @@ pub(crate) struct PlanArgs {
     /// Images: builtin, cifar10:DIR, folder:DIR, csv:FILE, npz:FILE or idx:DIR [default: builtin]
     #[arg(long, value_name = "SPEC")]
     pub(crate) data: Option<DataSpec>,
-    /// Settings by name: quick, onecycle-cifar or he2015-cifar
-    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    /// Settings by name (see `residua recipe list`), or from a file like those
+    #[arg(long, value_name = "NAME|FILE.toml", conflicts_with = "config")]
     pub(crate) recipe: Option<String>,
     /// Start from this configuration (a run's config.toml, for instance)
     #[arg(long, value_name = "FILE")]
