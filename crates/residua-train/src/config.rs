@@ -378,6 +378,17 @@ fn explain(message: &str) -> String {
     }
 }
 
+/// Data of every form, which need not be there.
+#[cfg(test)]
+pub(crate) const DATA_FORMS: [&str; 6] = [
+    "builtin",
+    "cifar10:somewhere",
+    "folder:photos",
+    "csv:labels.csv",
+    "npz:bloodmnist.npz",
+    "idx:mnist",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,14 +404,7 @@ mod tests {
 
     #[test]
     fn a_saved_configuration_reads_back() {
-        for data in [
-            "builtin",
-            "cifar10:somewhere",
-            "folder:photos",
-            "csv:labels.csv",
-            "npz:bloodmnist.npz",
-            "idx:mnist",
-        ] {
+        for data in DATA_FORMS {
             let config = TrainConfig::for_data(data.parse().unwrap());
             let text = config.to_toml().unwrap();
             assert_eq!(TrainConfig::from_toml(&text, &[]).unwrap(), config);

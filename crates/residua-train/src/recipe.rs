@@ -119,19 +119,13 @@ mod tests {
     use residua_data::DataSpec;
 
     use super::*;
+    use crate::config::DATA_FORMS;
     use crate::schedule::ScheduleConfig;
 
     #[test]
     fn every_recipe_makes_a_configuration() {
         for recipe in Recipe::all().unwrap() {
-            for data in [
-                "builtin",
-                "cifar10:somewhere",
-                "folder:photos",
-                "csv:labels.csv",
-                "npz:bloodmnist.npz",
-                "idx:mnist",
-            ] {
+            for data in DATA_FORMS {
                 let data: DataSpec = data.parse().unwrap();
                 let config = recipe.apply(&TrainConfig::for_data(data.clone())).unwrap();
                 assert_eq!(config.data, data);

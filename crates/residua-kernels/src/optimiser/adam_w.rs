@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::PART_NUMBERS;
+use super::{PART_NUMBERS, check_moments};
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -32,12 +32,8 @@ impl AdamW {
         first_moment: &mut [f32],
         second_moment: &mut [f32],
     ) -> Result<(), ShapeError> {
-        ShapeError::check_length("gradient", gradient.len(), parameter.len())?;
-        ShapeError::check_length("first moment", first_moment.len(), parameter.len())?;
-        ShapeError::check_length("second moment", second_moment.len(), parameter.len())?;
-        if step == 0 {
-            return Err(ShapeError::new("step is 0, but steps count from 1"));
-        }
+        let lengths = [gradient.len(), first_moment.len(), second_moment.len()];
+        check_moments(step, parameter.len(), lengths)?;
         let set = InstructionSet::current();
         // In f64: for beta = 0.999 the first corrections are small differences from 1.
         let correction = self.betas.map(|beta| 1.0 - beta.powf(step as f64));

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::PART_NUMBERS;
 use super::squares::Squares;
+use super::{PART_NUMBERS, check_moments};
 use crate::simd::{Kernel, Simd};
 use crate::{InstructionSet, ShapeError};
 
@@ -65,12 +65,8 @@ impl Lamb {
         first_moment: &mut [f32],
         second_moment: &mut [f32],
     ) -> Result<(), ShapeError> {
-        ShapeError::check_length("gradient", gradient.len(), parameter.len())?;
-        ShapeError::check_length("first moment", first_moment.len(), parameter.len())?;
-        ShapeError::check_length("second moment", second_moment.len(), parameter.len())?;
-        if step == 0 {
-            return Err(ShapeError::new("step is 0, but steps count from 1"));
-        }
+        let lengths = [gradient.len(), first_moment.len(), second_moment.len()];
+        check_moments(step, parameter.len(), lengths)?;
         let constants = LambConstants::new(self, step);
         let norms = norms(constants, parameter, gradient, first_moment, second_moment);
         let step_size = (self.learning_rate * self.trust_ratio(norms)) as f32;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use residua::core::model_record::ModelRecord;
 use residua::data::{
-    DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, Split, SplitName,
+    DataError, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, Split, SplitName,
     quarantine_unreadable,
 };
 use residua::train::TrainConfig;
@@ -39,8 +39,8 @@ impl EvaluationData {
         });
         let (spec, name, mut dataset) = open_split(wanted, config, record)?;
         let ignore = |_: Progress| {};
-        let unreadable = quarantine_unreadable(&mut dataset, max_unreadable, &ignore)
-            .map_err(Failure::bad_input)?;
+        let unreadable =
+            quarantine_unreadable(&mut dataset, max_unreadable, &ignore).map_err(explained)?;
         for image in &unreadable {
             eprintln!("warning: left out {}: {}", image.path, image.reason);
         }
@@ -71,8 +71,27 @@ fn open_split(
         let usual = dataset.evaluation();
         usual.map_or(SplitName::Test, |(name, _)| name)
     });
-    let dataset = dataset.only(name).map_err(Failure::bad_input)?;
+    let dataset = dataset.only(name).map_err(explained)?;
     Ok((spec, name, dataset))
+}
+
+/// The advice of these errors is for training, which can hold images out and tolerate more.
+fn explained(error: DataError) -> Failure {
+    Failure::bad_input(match error {
+        DataError::MissingSplit { path, split, .. } => format!(
+            "{}: there is no {split} split; --split names another",
+            path.display()
+        ),
+        DataError::TooManyUnreadable {
+            unreadable,
+            images,
+            first,
+            ..
+        } => format!(
+            "{unreadable} of {images} images are unreadable; mend or remove them. The first: {first}"
+        ),
+        error => error.to_string(),
+    })
 }
 
 /// The data set, with the labels of the network.
