@@ -126,15 +126,17 @@ impl Mix {
             let centre = [below(height, rng), below(width, rng)];
             let rectangle = rectangle_about(centre, [height, width], wanted);
             exchange(images, shape, rectangle);
-            1.0 - (rectangle.height * rectangle.width) as f64 / (height * width) as f64
+            let cut = (rectangle.height * rectangle.width) as f64 / (height * width) as f64;
+            (1.0 - cut) as f32
         } else {
-            let share = beta(self.mixup_alpha, rng)?;
-            blend(images, shape, share as f32);
+            let share = beta(self.mixup_alpha, rng)? as f32;
+            blend(images, shape, share);
             share
         };
+        // The share as the loss will see it: one that only rounds to 1 mixes nothing either.
         (share < 1.0).then(|| Mixture {
             partner_labels: labels.iter().rev().copied().collect(),
-            shares: vec![share as f32; labels.len()],
+            shares: vec![share; labels.len()],
         })
     }
 }
@@ -231,6 +233,13 @@ mod tests {
             &mut SeedStream::new(seed).rng(),
         );
         (images, mixture)
+    }
+
+    #[test]
+    fn a_share_that_rounds_to_one_is_no_mixture() {
+        let (images, mixture) = mixed(mixup(), 2, 6_420_624_601_983_583_267);
+        assert_eq!(mixture, None);
+        assert!(images[..108].iter().all(|&value| value == 0.0));
     }
 
     proptest! {
