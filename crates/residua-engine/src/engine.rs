@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// Logits `[N, classes]` with the running statistics.
+    /// The result of the graph with the running statistics, as a rule logits `[N, classes]`.
     ///
     /// # Panics
     /// If a length differs from what the graph needs.

@@ -110,6 +110,11 @@ impl Graph {
         &self.nodes
     }
 
+    /// All nodes in the order of the state.
+    pub(crate) fn registered(&self) -> &[NodeId] {
+        &self.registered
+    }
+
     /// All node identifiers in the order of execution.
     pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
         (0..self.nodes.len()).map(NodeId)

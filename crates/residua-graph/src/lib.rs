@@ -39,6 +39,7 @@
 
 mod builder;
 pub mod catalog;
+mod division;
 mod drawing;
 pub mod families;
 mod fusion;

@@ -32,6 +32,7 @@ mod composed;
 mod flex;
 mod functions;
 mod host;
+mod host_steps;
 mod operation_set;
 mod options;
 pub mod reference;
@@ -46,6 +47,7 @@ pub use functions::{
     linear, max_pool, sgd_step, zero_pad_shortcut,
 };
 pub use host::{HostValues, is_host};
+pub use host_steps::{lamb_step, muon_step, rms_prop_step};
 pub use operation_set::OperationSet;
 pub use options::{
     AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, ZeroPadOptions,
@@ -56,4 +58,6 @@ pub use residua_kernels::activation::Activation;
 /// What a dropout drops.
 pub use residua_kernels::dropout::DropRule;
 /// The rules of the optimiser steps.
-pub use residua_kernels::optimiser::{AdamW, Sgd};
+pub use residua_kernels::optimiser::{
+    AdamW, DecayForm, Lamb, Muon, MuonScale, RmsProp, RmsPropForm, Sgd, TrustBound,
+};

@@ -22,6 +22,7 @@ use crate::loss::LossConfig;
 use crate::network::{Network, check_precision, host_values};
 use crate::optimiser::OptimiserConfig;
 use crate::quantile::{median, quantile};
+use crate::schedule::Pace;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ pub fn measure(
                 let batch = images.clone();
                 let begin = Instant::now();
                 // Reading the loss waits for devices that work ahead.
-                let learned = learner.learn(batch, LEARNING_RATE, step as u64);
+                let learned = learner.learn(batch, Pace::rate(LEARNING_RATE), step as u64);
                 learned.map_err(|divergence| TrainError::NonFiniteLoss {
                     loss: divergence.loss,
                     step: step as u64,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::config::build_options;
 use crate::error::TrainError;
 use crate::network::{Network, host_values};
-use crate::optimiser::{Memory, OptimiserConfig};
+use crate::optimiser::{Memory, OptimiserConfig, ParameterRole};
 use crate::schedule::Plateau;
 
 /// Metadata key of the [`ModelRecord`].
@@ -133,9 +133,11 @@ pub(crate) fn save_training(path: &Path, snapshot: &Snapshot<'_>) -> Result<(), 
     } = snapshot;
     let mut file = weights_file(network, record, state.step)?;
     file.metadata.insert(TRAINING.to_owned(), to_json(state)?);
+    let head = network.graph().head();
     for (entry, memory) in snapshot.memories {
         let entry = &network.entries()[*entry];
-        let names = snapshot.optimiser.memory_names();
+        let role = ParameterRole::of(entry, head);
+        let names = snapshot.optimiser.memory_names(role);
         for (name, tensor) in names.iter().zip(memory) {
             file.tensors.push(NamedTensor::float(
                 memory_name(name, &entry.name),
@@ -377,13 +379,15 @@ pub(crate) fn load_training(
         false => Some(network_for(&record, &averages, device)?),
     };
     let tensors = file.by_name();
+    let head = network.graph().head();
     let mut memories = Vec::new();
     for (index, entry) in network.entries().iter().enumerate() {
         if !entry.role.is_trainable() {
             continue;
         }
         let mut memory = Vec::new();
-        for name in optimiser.memory_names() {
+        let role = ParameterRole::of(entry, head);
+        for name in optimiser.memory_names(role) {
             let name = memory_name(name, &entry.name);
             let values = match tensors.get(name.as_str()).map(|tensor| &tensor.values) {
                 Some(Values::Float(values)) if values.len() == entry.elements() => values.clone(),

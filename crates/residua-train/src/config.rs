@@ -6,16 +6,19 @@ use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::suggest;
 use residua_data::{Augmentation, DataSpec, RandomCrop};
 use residua_graph::catalog::{BuildOptions, VariationOptions};
-use residua_graph::{Graph, Shape, catalog};
+use residua_graph::{Graph, Shape, StateEntry, catalog};
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
+use crate::distillation::Distillation;
 use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
+use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
 use crate::schedule::ScheduleConfig;
 use crate::starting_weights::StartingWeights;
 use crate::weight_average::WeightAverage;
+use crate::whitening::{self, StemRule};
 
 /// Every setting that decides what a run computes.
 ///
@@ -66,6 +69,9 @@ pub struct TrainConfig {
     /// Where values come from before the first step; fresh ones unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<StartingWeights>,
+    /// Where the values of the network's first layer come from, unless from a file.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stem: StemRule,
     /// In what the network differs from the published one.
     #[serde(default)]
     pub variations: VariationOptions,
@@ -77,6 +83,15 @@ pub struct TrainConfig {
     /// A moving average of the weights, which takes their place in validation and in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_average: Option<WeightAverage>,
+    /// Another network that teaches this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distillation: Option<Distillation>,
+    /// Which stages of the network learn, and how fast; all of them alike unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stages: Option<StageRules>,
+    /// Parameters that are treated in a way of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameter_groups: Vec<ParameterGroup>,
     /// How.
     pub optimiser: OptimiserConfig,
     /// The learning rate over time.
@@ -119,6 +134,7 @@ impl TrainConfig {
             data,
             seed: 0,
             weights: None,
+            stem: StemRule::Random,
             epochs: if builtin { 15 } else { 30 },
             batch_size: if builtin || !small { 32 } else { 128 },
             accumulate: 1,
@@ -134,6 +150,9 @@ impl TrainConfig {
             },
             class_weights: ClassWeights::Equal,
             weight_average: None,
+            distillation: None,
+            stages: None,
+            parameter_groups: Vec::new(),
             optimiser: OptimiserConfig::sgd(if builtin || !small { 0.1 } else { 0.4 }),
             schedule: ScheduleConfig::one_cycle(),
             preprocessing: if small {
@@ -238,6 +257,15 @@ impl TrainConfig {
         if let Some(average) = &self.weight_average {
             average.validate().map_err(TrainError::Config)?;
         }
+        if let Some(distillation) = &self.distillation {
+            distillation.validate().map_err(TrainError::Config)?;
+        }
+        if let Some(stages) = &self.stages {
+            stages.validate().map_err(TrainError::Config)?;
+        }
+        for (number, group) in self.parameter_groups.iter().enumerate() {
+            group.validate(number).map_err(TrainError::Config)?;
+        }
         for (key, fraction) in [
             ("validation_fraction", self.validation_fraction),
             ("max_unreadable", Some(self.max_unreadable)),
@@ -253,8 +281,24 @@ impl TrainConfig {
         self.augmentation
             .validate()
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
-        // Whether the network has these variations and can take such images does not depend on classes.
-        self.graph(1).map(|_| ())
+        // Whether the network has these variations, stages and parameters and can take such images does
+        // not depend on classes.
+        let graph = self.graph(1)?;
+        if self.stem == StemRule::Whitening {
+            whitening::stem(&graph).map_err(TrainError::Config)?;
+        }
+        let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
+        self.parameter_plan(&graph, &entries).map(|_| ())
+    }
+
+    /// How each entry of a network's state is treated.
+    pub(crate) fn parameter_plan(
+        &self,
+        graph: &Graph,
+        entries: &[StateEntry],
+    ) -> Result<ParameterPlan, TrainError> {
+        ParameterPlan::new(graph, entries, self.stages, &self.parameter_groups)
+            .map_err(TrainError::Config)
     }
 }
 

@@ -61,15 +61,31 @@ impl RunData {
 
     /// The first `count` validation images, or all if there are fewer.
     pub(crate) fn first_of_validation(&self, count: usize) -> Result<HostBatch, TrainError> {
+        self.first(&self.validation, self.validation.transform().clone(), count)
+    }
+
+    /// The first `count` training images, or all if there are fewer, as evaluation would see them.
+    pub(crate) fn first_of_training(
+        &self,
+        preprocessing: &Preprocessing,
+        count: usize,
+    ) -> Result<HostBatch, TrainError> {
+        let transform = Transform::evaluation(preprocessing);
+        self.first(&self.train, transform.map_err(settings)?, count)
+    }
+
+    fn first(
+        &self,
+        loader: &Loader,
+        transform: Transform,
+        count: usize,
+    ) -> Result<HostBatch, TrainError> {
         let batch_size = NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         let options = LoaderOptions::evaluation(batch_size);
-        let loader = &self.validation;
-        let loader = Loader::new(loader.split().clone(), loader.transform().clone(), options);
+        let loader = Loader::new(loader.split().clone(), transform, options);
         match loader.epoch(0).next() {
             Some(batch) => Ok(batch?),
-            None => Err(TrainError::Config(
-                "there are no validation images".to_owned(),
-            )),
+            None => Err(settings("there are no such images")),
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) enum Mode {
     Training {
         /// Of dropouts: each node derives its own.
         randomness: SeedStream,
+        /// The last node that computes as in evaluation.
+        frozen: Option<NodeId>,
     },
 }
 
@@ -248,7 +250,7 @@ impl<'a> Execution<'a> {
 
     fn dropout(&mut self, node: NodeId, input: NodeId) -> Value {
         let value = self.take(input);
-        let Mode::Training { randomness } = self.mode else {
+        let Some(randomness) = self.training_randomness(node) else {
             return value;
         };
         let rule = drop_rule(self.network.graph(), node, randomness)
@@ -269,7 +271,7 @@ impl<'a> Execution<'a> {
         let x = self.map(self.network.graph().node(node).inputs[0]);
         let shortcut = shortcut.map(|id| self.map(id));
         let (scale, shift) = (self.state(node, 0), self.state(node, 1));
-        if self.mode == Mode::Evaluation {
+        if self.training_randomness(node).is_none() {
             let variance = self.state(node, 3).add_scalar(settings.epsilon);
             let scale = scale / variance.sqrt();
             let shift = shift - self.state(node, 2) * scale.clone();
@@ -291,6 +293,16 @@ impl<'a> Execution<'a> {
             momentum: settings.momentum,
         });
         Value::Map(output.y)
+    }
+
+    /// What a dropout drops, unless the node computes as in evaluation.
+    fn training_randomness(&self, node: NodeId) -> Option<SeedStream> {
+        match self.mode {
+            Mode::Evaluation => None,
+            Mode::Training { randomness, frozen } => frozen
+                .is_none_or(|frozen| node > frozen)
+                .then_some(randomness),
+        }
     }
 
     /// The value of a node, released when nobody else will read it.

@@ -4,13 +4,19 @@ use burn::tensor::Tensor;
 use residua_core::metrics::most_likely;
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
+use residua_graph::NodeId;
 
 use crate::config::TrainConfig;
+use crate::distillation::Teacher;
 use crate::evaluation::images;
 use crate::loss::{LossConfig, Targets};
 use crate::network::{Network, NonFinite, host_values};
-use crate::optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+use crate::optimiser::{
+    Memory, Optimiser, OptimiserConfig, ParameterRole, Update, clip_factor, global_norm,
+};
+use crate::parameter_groups::ParameterPlan;
 use crate::pieces::pieces;
+use crate::schedule::Pace;
 
 /// How a network learns from a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +33,8 @@ pub struct LearnerSettings {
     pub seed: u64,
     /// How much an image of each class counts; all the same if there are none.
     pub class_weights: Option<Vec<f32>>,
+    /// Which parameters learn, and how fast.
+    pub plan: ParameterPlan,
 }
 
 impl LearnerSettings {
@@ -39,12 +47,19 @@ impl LearnerSettings {
             accumulate: 1,
             seed: 0,
             class_weights: None,
+            plan: ParameterPlan::ALL_ALIKE,
         }
     }
 
-    /// As a configuration says, with the weights of the data's classes.
-    pub(crate) fn of(config: &TrainConfig, class_weights: Option<Vec<f32>>) -> Self {
+    /// As a configuration says, with the weights of the data's classes and the plan for the network's
+    /// parameters.
+    pub(crate) fn of(
+        config: &TrainConfig,
+        class_weights: Option<Vec<f32>>,
+        plan: ParameterPlan,
+    ) -> Self {
         Self {
+            plan,
             clip_norm: config.clip_norm,
             accumulate: config.accumulate,
             seed: config.seed,
@@ -61,6 +76,11 @@ pub struct Learner {
     settings: LearnerSettings,
     optimiser: Optimiser,
     memories: Vec<(usize, Memory)>,
+    teacher: Option<Teacher>,
+    /// The last layer.
+    head: Option<NodeId>,
+    /// Counted from 0.
+    epoch: u64,
 }
 
 /// What a batch was like before the network learned from it.
@@ -90,10 +110,14 @@ impl Learner {
     /// Begins to train a network.
     pub fn new(network: Network, settings: LearnerSettings) -> Self {
         let optimiser = Optimiser::new(settings.optimiser);
+        let head = network.graph().head();
         let entries = network.entries().iter().enumerate();
         let trained = entries.filter(|(_, entry)| entry.role.is_trainable());
         let memories = trained
-            .map(|(index, _)| (index, optimiser.initial_memory(network.values(index))))
+            .map(|(index, entry)| {
+                let role = ParameterRole::of(entry, head);
+                (index, optimiser.initial_memory(network.values(index), role))
+            })
             .collect();
         Self::with_memories(network, settings, memories)
     }
@@ -104,12 +128,31 @@ impl Learner {
         settings: LearnerSettings,
         memories: Vec<(usize, Memory)>,
     ) -> Self {
-        Self {
+        let mut learner = Self {
             optimiser: Optimiser::new(settings.optimiser),
+            head: network.graph().head(),
             network,
             settings,
             memories,
-        }
+            teacher: None,
+            epoch: 0,
+        };
+        learner.begin_epoch(0);
+        learner
+    }
+
+    /// The same, which learns from another network too.
+    pub fn taught_by(self, teacher: Option<Teacher>) -> Self {
+        Self { teacher, ..self }
+    }
+
+    /// Thaws what begins to learn in an epoch, counted from 0, and freezes what does not learn yet.
+    pub fn begin_epoch(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        let plan = &self.settings.plan;
+        let (graph, entries) = (self.network.graph(), self.network.entries());
+        let frozen = plan.frozen_part(graph, entries, epoch);
+        self.network.freeze_before(frozen);
     }
 
     /// The network.
@@ -129,22 +172,26 @@ impl Learner {
     pub fn learn(
         &mut self,
         batch: HostBatch,
-        learning_rate: f64,
+        pace: Pace,
         step: u64,
     ) -> Result<Learned, Divergence> {
-        let (learned, gradients) = self.gradients(batch, step)?;
+        let (learned, mut gradients) = self.gradients(batch, step)?;
+        let plan = &self.settings.plan;
+        gradients.retain(|(entry, _)| plan.learns(*entry, self.epoch));
         let factor = self.settings.clip_norm.map_or(1.0, |limit| {
             let tensors: Vec<Tensor<1>> = gradients.iter().map(|(_, g)| g.clone()).collect();
             clip_factor(global_norm(&tensors), limit)
         });
-        let mut pairs = gradients.into_iter().zip(&mut self.memories);
-        let optimiser = &self.optimiser;
-        let mut spent = Vec::with_capacity(pairs.len());
+        let mut gradients = gradients.into_iter().peekable();
+        let mut memories = self.memories.iter_mut();
+        let (optimiser, head) = (&self.optimiser, self.head);
+        let mut spent = Vec::with_capacity(memories.len());
         self.network.change_trained(|index, entry, parameter| {
-            let ((_, gradient), (_, memory)) = pairs
-                .next()
-                .filter(|((of, _), (owner, _))| (*of, *owner) == (index, index))
-                .expect("gradients and memories are in the order of the trained entries");
+            let memory = memories.next().filter(|(owner, _)| *owner == index);
+            let (_, memory) = memory.expect("memories are in the order of the trained entries");
+            let Some((_, gradient)) = gradients.next_if(|(of, _)| *of == index) else {
+                return parameter;
+            };
             let gradient = if factor < 1.0 {
                 gradient.mul_scalar(factor)
             } else {
@@ -154,8 +201,10 @@ impl Learner {
                 parameter,
                 gradient: gradient.clone(),
                 memory: std::mem::take(memory),
-                is_norm_or_bias: entry.role.is_norm_or_bias(),
-                learning_rate,
+                role: ParameterRole::of(entry, head),
+                learning_rate: pace.learning_rate * plan.rate(index),
+                momentum: pace.momentum,
+                weight_decay: plan.weight_decay(index),
                 step,
             });
             *memory = remembered;
@@ -216,6 +265,13 @@ impl Learner {
         };
         let loss = self.settings.loss;
         let loss = loss.compute(logits.clone(), targets, self.network.device());
+        let loss = match &self.teacher {
+            None => loss,
+            Some(teacher) => {
+                let precision = self.network.precision();
+                teacher.combine(loss, logits.clone(), images.clone(), precision)
+            }
+        };
         let value = f64::from(host_values(&loss)[0]);
         if !value.is_finite() {
             return Err(Divergence {

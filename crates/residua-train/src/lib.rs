@@ -27,6 +27,7 @@ mod checkpoint;
 mod class_weights;
 mod config;
 mod data;
+mod distillation;
 mod environment;
 mod error;
 mod evaluation;
@@ -38,6 +39,7 @@ mod loss;
 mod network;
 mod observer;
 mod optimiser;
+mod parameter_groups;
 mod pieces;
 mod predictions;
 pub mod probe;
@@ -50,6 +52,7 @@ mod starting_weights;
 mod trainer;
 mod training_pass;
 mod weight_average;
+mod whitening;
 
 pub use benchmark::{
     BenchmarkCase, BenchmarkMode, BenchmarkOptions, DEFAULT_SECONDS, LEAST_STEPS, Measurement,
@@ -65,6 +68,7 @@ pub use checkpoint::{
 pub use class_weights::ClassWeights;
 pub use config::{TrainConfig, photographs};
 pub use data::training_batch;
+pub use distillation::{Distillation, Teacher};
 pub use error::TrainError;
 pub use evaluation::{
     Evaluation, RankedClass, SampleLogits, Views, evaluate, image_tensor, rank_classes,
@@ -74,15 +78,20 @@ pub use learner::{Divergence, Learned, Learner, LearnerSettings};
 pub use loss::{LossConfig, Targets};
 pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
-pub use optimiser::{Memory, Optimiser, OptimiserConfig, Update, clip_factor, global_norm};
+pub use optimiser::{
+    Memory, MuonScale, Optimiser, OptimiserConfig, OtherParameters, ParameterRole, RmsPropForm,
+    Update, clip_factor, global_norm,
+};
+pub use parameter_groups::{Freezing, ParameterGroup, ParameterPlan, StageRules};
 pub use probe::Probe;
 pub use rate_search::{RateCurve, RatePoint, RateSearch, search_rate};
 pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
-pub use schedule::{Anneal, Plateau, Schedule, ScheduleConfig};
+pub use schedule::{Anneal, MomentumCycle, Pace, Plateau, Schedule, ScheduleConfig};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;
 pub use weight_average::WeightAverage;
+pub use whitening::StemRule;

@@ -1,5 +1,7 @@
 //! A graph with values: the state of a network on a device.
 
+mod division;
+
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,6 +17,8 @@ use crate::error::TrainError;
 use crate::execution::{Execution, Mode, Value};
 use crate::initialise::initial_values;
 use crate::training_pass::TrainingPass;
+
+pub(crate) use division::Division;
 
 /// A network on a device, ready to be trained or evaluated.
 ///
@@ -41,6 +45,8 @@ pub struct Network {
     precision: Precision,
     /// Of training passes; it needs the engine, too.
     checkpointing: GradientCheckpointing,
+    /// Of training passes: where the frozen part ends, if there is one.
+    division: Option<Division>,
 }
 
 impl Network {
@@ -148,6 +154,7 @@ impl Network {
             engine: is_host(device).then(|| Arc::new(Engine::new(&graph))),
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
+            division: None,
             graph,
         }
     }
@@ -155,12 +162,16 @@ impl Network {
     /// The same network computing on Burn's tape on every device, in `f32`. Slower on the CPU; it
     /// is there to compare with.
     pub fn on_tape(self) -> Self {
-        Self {
+        let cut = self.division.as_ref().map(Division::cut);
+        let mut network = Self {
             engine: None,
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
+            division: None,
             ..self
-        }
+        };
+        network.freeze_before(cut);
+        network
     }
 
     /// [`Network::on_tape`] with the definitions of all operations, which other devices have for code,
@@ -216,6 +227,21 @@ impl Network {
         }
         self.checkpointing = checkpointing;
         Ok(())
+    }
+
+    /// Freezes the network up to and including a [cut](Graph::cuts), or nothing of it: in training
+    /// passes the frozen part computes as in evaluation, with running statistics that stay as they are,
+    /// and there are no gradients of its parameters.
+    pub fn freeze_before(&mut self, cut: Option<NodeId>) {
+        if self.division.as_ref().map(Division::cut) != cut {
+            let with_engines = self.engine.is_some();
+            let divide = |cut| Division::new(&self.graph, cut, with_engines);
+            self.division = cut.map(divide);
+        }
+    }
+
+    pub(crate) fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
     }
 
     fn require(&self, precision: Precision) -> Result<(), TrainError> {
@@ -325,7 +351,8 @@ impl Network {
     }
 
     /// Logits with the statistics of the batch, from which gradients can be computed. The running
-    /// statistics do not change until [`Network::absorb_statistics`].
+    /// statistics do not change until [`Network::absorb_statistics`]. What is
+    /// [frozen](Network::freeze_before) has no gradients and no statistics.
     ///
     /// `randomness` decides what dropouts drop, equally wherever the pass is computed.
     ///
@@ -341,7 +368,8 @@ impl Network {
     /// Takes gradients that nobody needs any more, so that the next pass can use their memory.
     pub(crate) fn reuse(&self, gradient: Tensor<1>) {
         // The gradient's own vector, as nobody else holds it.
-        if let Some(engine) = &self.engine
+        let divided = self.division.as_ref().and_then(Division::trained_engine);
+        if let Some(engine) = divided.or(self.engine.as_ref())
             && let Ok(vector) = gradient.into_data().try_into_vec()
         {
             engine.reuse(vector);
@@ -366,7 +394,10 @@ impl Network {
             }
             value
         };
-        let mode = Mode::Training { randomness };
+        let mode = Mode::Training {
+            randomness,
+            frozen: self.division.as_ref().map(Division::cut),
+        };
         Execution::new(self, &self.values, mode).run(images, &mut look);
         first.map(|node| NonFinite::Layer(self.graph.node(node).name.clone()))
     }

@@ -1,159 +1,52 @@
 //! Optimisers: from gradients to new parameters.
 
+mod config;
+
 use burn::tensor::Tensor;
-use residua_ops::{AdamW, Sgd, adam_w_step, sgd_step};
-use serde::{Deserialize, Serialize};
+use residua_graph::{NodeId, StateEntry, StateRole};
+use residua_ops::{
+    AdamW, DecayForm, Lamb, Muon, RmsProp, Sgd, TrustBound, adam_w_step, lamb_step, muon_step,
+    rms_prop_step, sgd_step,
+};
 
 use crate::network::host_values;
 
-/// Which optimiser, with which settings. The formulas are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum OptimiserConfig {
-    /// Stochastic gradient descent with momentum, without dampening.
-    Sgd {
-        /// Peak learning rate.
-        learning_rate: f64,
-        /// Share of the velocity that is kept.
-        momentum: f64,
-        /// Look ahead along the velocity (Sutskever et al. 2013).
-        nesterov: bool,
-        /// Added to the gradient for each unit of the parameter.
-        weight_decay: f64,
-        /// Whether norms and biases decay too.
-        decay_norms_and_biases: bool,
+pub use config::{MuonScale, OptimiserConfig, OtherParameters, RmsPropForm};
+
+/// What optimisers need to know of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterRole {
+    /// The weight of a convolution or a linear layer that is not the last one, as a matrix.
+    Hidden {
+        /// Outputs, and numbers that go into each.
+        shape: [usize; 2],
     },
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
-    #[serde(rename = "adamw")]
-    AdamW {
-        /// Peak learning rate.
-        learning_rate: f64,
-        /// Decay of the mean gradient.
-        beta1: f64,
-        /// Decay of the mean squared gradient.
-        beta2: f64,
-        /// Added to the root of the mean squared gradient.
-        epsilon: f64,
-        /// Share of the parameter removed for each unit of learning rate.
-        weight_decay: f64,
-        /// Whether norms and biases decay too.
-        decay_norms_and_biases: bool,
-    },
+    /// A weight that is no such matrix: that of the last layer, or a table of positions.
+    OtherWeight,
+    /// Of a normalisation, or a bias: what many recipes exempt from weight decay.
+    NormOrBias,
 }
 
-impl OptimiserConfig {
-    /// SGD with the momentum and decay that most CIFAR recipes use, Nesterov included.
-    pub const fn sgd(learning_rate: f64) -> Self {
-        Self::Sgd {
-            learning_rate,
-            momentum: 0.9,
-            nesterov: true,
-            weight_decay: 5e-4,
-            decay_norms_and_biases: true,
-        }
-    }
-
-    /// AdamW with PyTorch's betas and the usual decay of vision recipes.
-    pub fn adam_w(learning_rate: f64) -> Self {
-        Self::AdamW {
-            learning_rate,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            weight_decay: 0.05,
-            decay_norms_and_biases: false,
-        }
-    }
-
-    /// Peak learning rate.
-    pub fn learning_rate(&self) -> f64 {
-        match self {
-            Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => *learning_rate,
-        }
-    }
-
-    /// The same with another peak learning rate.
-    pub fn with_learning_rate(mut self, rate: f64) -> Self {
-        match &mut self {
-            Self::Sgd { learning_rate, .. } | Self::AdamW { learning_rate, .. } => {
-                *learning_rate = rate;
+impl ParameterRole {
+    /// Of a tensor of a network with this last layer.
+    pub(crate) fn of(entry: &StateEntry, head: Option<NodeId>) -> Self {
+        match &entry.shape[..] {
+            _ if entry.role.is_norm_or_bias() => Self::NormOrBias,
+            [rows, inputs @ ..]
+                if entry.role == StateRole::Weight
+                    && !inputs.is_empty()
+                    && Some(entry.node) != head =>
+            {
+                Self::Hidden {
+                    shape: [*rows, inputs.iter().product()],
+                }
             }
-        }
-        self
-    }
-
-    /// The same with another weight decay.
-    pub fn with_weight_decay(mut self, decay: f64) -> Self {
-        match &mut self {
-            Self::Sgd { weight_decay, .. } | Self::AdamW { weight_decay, .. } => {
-                *weight_decay = decay;
-            }
-        }
-        self
-    }
-
-    /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        let within = |key: &str, value: f64, range: std::ops::Range<f64>| {
-            if range.contains(&value) {
-                return Ok(());
-            }
-            let std::ops::Range { start, end } = range;
-            Err(format!(
-                "optimiser.{key} is {value}; expected at least {start} and less than {end}"
-            ))
-        };
-        let rate = self.learning_rate();
-        if !(rate.is_finite() && rate > 0.0) {
-            return Err(format!(
-                "optimiser.learning_rate is {rate}; expected a number above 0"
-            ));
-        }
-        within("weight_decay", self.decay(false), 0.0..f64::INFINITY)?;
-        match *self {
-            Self::Sgd { momentum, .. } => within("momentum", momentum, 0.0..1.0),
-            Self::AdamW {
-                beta1,
-                beta2,
-                epsilon,
-                ..
-            } => {
-                within("beta1", beta1, 0.0..1.0)?;
-                within("beta2", beta2, 0.0..1.0)?;
-                within("epsilon", epsilon, 0.0..f64::INFINITY)
-            }
-        }
-    }
-
-    /// The names of the tensors that it keeps for each parameter.
-    pub fn memory_names(&self) -> &'static [&'static str] {
-        match self {
-            Self::Sgd { .. } => &["velocity"],
-            Self::AdamW { .. } => &["mean", "mean_square"],
-        }
-    }
-
-    fn decay(&self, is_norm_or_bias: bool) -> f64 {
-        let (Self::Sgd {
-            weight_decay,
-            decay_norms_and_biases,
-            ..
-        }
-        | Self::AdamW {
-            weight_decay,
-            decay_norms_and_biases,
-            ..
-        }) = *self;
-        if is_norm_or_bias && !decay_norms_and_biases {
-            0.0
-        } else {
-            weight_decay
+            _ => Self::OtherWeight,
         }
     }
 }
 
-/// What an optimiser remembers of one parameter: zeros at first, in the order of
-/// [`OptimiserConfig::memory_names`].
+/// What an optimiser remembers of one parameter, in the order of [`OptimiserConfig::memory_names`].
 pub type Memory = Vec<Tensor<1>>;
 
 /// The optimiser of one run.
@@ -171,10 +64,15 @@ pub struct Update {
     pub gradient: Tensor<1>,
     /// What the optimiser remembers of it.
     pub memory: Memory,
-    /// Whether it belongs to a norm or is a bias, which may be exempt from decay.
-    pub is_norm_or_bias: bool,
+    /// What it is.
+    pub role: ParameterRole,
     /// Learning rate of this step.
     pub learning_rate: f64,
+    /// Momentum of this step (of Adam and its relatives the decay of the mean gradient), if it is
+    /// not the configured one.
+    pub momentum: Option<f64>,
+    /// Weight decay, if it is not the configured one.
+    pub weight_decay: Option<f64>,
     /// The step, counted from 1.
     pub step: u64,
 }
@@ -186,9 +84,16 @@ impl Optimiser {
     }
 
     /// What it remembers of a parameter before the first step.
-    pub fn initial_memory(&self, parameter: &Tensor<1>) -> Memory {
-        let names = self.config.memory_names();
-        names.iter().map(|_| parameter.zeros_like()).collect()
+    pub fn initial_memory(&self, parameter: &Tensor<1>, role: ParameterRole) -> Memory {
+        let names = self.config.memory_names(role);
+        let first = |name: &&str| match self.config {
+            OptimiserConfig::RmsProp { form, .. } if *name == "mean_square" => {
+                let value = residua_ops::RmsPropForm::from(form).first_mean_square();
+                parameter.zeros_like().add_scalar(value)
+            }
+            _ => parameter.zeros_like(),
+        };
+        names.iter().map(first).collect()
     }
 
     /// The parameter and the memory after the step.
@@ -196,27 +101,22 @@ impl Optimiser {
     /// # Panics
     /// When the memory is not one of this optimiser.
     pub fn apply(&self, update: Update) -> (Tensor<1>, Memory) {
-        let Update {
-            parameter,
-            gradient,
-            memory,
-            is_norm_or_bias,
-            learning_rate,
-            step,
-        } = update;
-        let weight_decay = self.config.decay(is_norm_or_bias);
+        let learning_rate = update.learning_rate;
+        let weight_decay = { update.weight_decay }.unwrap_or(self.config.decay(update.role));
+        let moving = |configured: f64| update.momentum.unwrap_or(configured);
         match self.config {
             OptimiserConfig::Sgd {
                 momentum, nesterov, ..
             } => {
                 let rule = Sgd {
                     learning_rate,
-                    momentum,
+                    momentum: moving(momentum),
                     weight_decay,
                     nesterov,
                 };
-                let [velocity] = tensors(memory);
-                let (parameter, velocity) = sgd_step(parameter, gradient, velocity, rule);
+                let [velocity] = tensors(update.memory);
+                let (parameter, velocity) =
+                    sgd_step(update.parameter, update.gradient, velocity, rule);
                 (parameter, vec![velocity])
             }
             OptimiserConfig::AdamW {
@@ -227,14 +127,117 @@ impl Optimiser {
             } => {
                 let rule = AdamW {
                     learning_rate,
-                    betas: [beta1, beta2],
+                    betas: [moving(beta1), beta2],
                     epsilon,
                     weight_decay,
                 };
-                let moments = tensors(memory);
-                let (parameter, moments) = adam_w_step(parameter, gradient, moments, rule, step);
+                adam_w(update, rule)
+            }
+            OptimiserConfig::Lamb {
+                beta1,
+                beta2,
+                epsilon,
+                ..
+            } => {
+                let rule = Lamb {
+                    learning_rate,
+                    betas: [moving(beta1), beta2],
+                    epsilon,
+                    weight_decay,
+                    form: DecayForm::Coupled,
+                    bound: TrustBound::Unbounded,
+                };
+                let moments = tensors(update.memory);
+                let (parameter, moments) = lamb_step(
+                    update.parameter,
+                    update.gradient,
+                    moments,
+                    rule,
+                    update.step,
+                );
                 (parameter, moments.into())
             }
+            OptimiserConfig::RmsProp {
+                smoothing,
+                epsilon,
+                momentum,
+                form,
+                ..
+            } => {
+                let rule = RmsProp {
+                    learning_rate,
+                    smoothing,
+                    epsilon,
+                    momentum: moving(momentum),
+                    weight_decay,
+                    form: form.into(),
+                };
+                let state = tensors(update.memory);
+                let (parameter, state) =
+                    rms_prop_step(update.parameter, update.gradient, state, rule);
+                (parameter, state.into())
+            }
+            OptimiserConfig::Muon {
+                momentum,
+                nesterov,
+                scale,
+                others,
+                learning_rate: peak,
+                ..
+            } => match update.role {
+                ParameterRole::Hidden { shape } => {
+                    let rule = Muon {
+                        learning_rate,
+                        momentum: moving(momentum),
+                        nesterov,
+                        weight_decay,
+                        scale: scale.into(),
+                    };
+                    let [velocity] = tensors(update.memory);
+                    let (parameter, velocity) =
+                        muon_step(shape, update.parameter, update.gradient, velocity, rule);
+                    (parameter, vec![velocity])
+                }
+                ParameterRole::OtherWeight | ParameterRole::NormOrBias => {
+                    let rule = AdamW {
+                        learning_rate: learning_rate / peak * others.learning_rate,
+                        betas: [others.beta1, others.beta2],
+                        epsilon: others.epsilon,
+                        weight_decay,
+                    };
+                    adam_w(update, rule)
+                }
+            },
+        }
+    }
+}
+
+fn adam_w(update: Update, rule: AdamW) -> (Tensor<1>, Memory) {
+    let moments = tensors(update.memory);
+    let (parameter, moments) = adam_w_step(
+        update.parameter,
+        update.gradient,
+        moments,
+        rule,
+        update.step,
+    );
+    (parameter, moments.into())
+}
+
+impl From<RmsPropForm> for residua_ops::RmsPropForm {
+    fn from(form: RmsPropForm) -> Self {
+        match form {
+            RmsPropForm::PyTorch => Self::PyTorch,
+            RmsPropForm::TensorFlow => Self::TensorFlow,
+        }
+    }
+}
+
+impl From<MuonScale> for residua_ops::MuonScale {
+    fn from(scale: MuonScale) -> Self {
+        match scale {
+            MuonScale::Original => Self::Original,
+            MuonScale::MatchRms => Self::MatchRms,
         }
     }
 }
@@ -285,7 +288,8 @@ mod tests {
         let trace = &serde_json::from_str::<Value>(text).unwrap()[name];
         let optimiser = Optimiser::new(config);
         let mut parameter = tensor(&floats(&trace["initial"]["data"]));
-        let mut memory = optimiser.initial_memory(&parameter);
+        let role = ParameterRole::OtherWeight;
+        let mut memory = optimiser.initial_memory(&parameter, role);
         let gradients = trace["gradients_per_step"].as_array().unwrap();
         let results = trace["parameters_after_each_step"].as_array().unwrap();
         for (step, (gradient, expected)) in (1..).zip(gradients.iter().zip(results)) {
@@ -293,8 +297,10 @@ mod tests {
                 parameter,
                 gradient: tensor(&floats(gradient)),
                 memory,
-                is_norm_or_bias: false,
+                role,
                 learning_rate: config.learning_rate(),
+                momentum: None,
+                weight_decay: None,
                 step,
             });
             let found: Vec<f32> = parameter.to_data().try_into_vec().unwrap();
@@ -324,14 +330,29 @@ mod tests {
         assert_trace_agrees("sgd_momentum_wd", sgd_config(0.9, false, 0.05));
         assert_trace_agrees("sgd_nesterov_wd", sgd_config(0.9, true, 0.05));
         assert_trace_agrees("adamw", OptimiserConfig::adam_w(0.01));
+        let rms_prop = OptimiserConfig::RmsProp {
+            learning_rate: 0.01,
+            smoothing: 0.9,
+            epsilon: 1e-8,
+            momentum: 0.9,
+            weight_decay: 0.0,
+            decay_norms_and_biases: true,
+            form: RmsPropForm::PyTorch,
+        };
+        assert_trace_agrees("rmsprop", rms_prop);
     }
 
     #[test]
     fn norms_and_biases_can_be_exempt_from_decay() {
         let config = OptimiserConfig::adam_w(0.1);
-        assert_eq!(config.decay(true), 0.0);
-        assert_eq!(config.decay(false), 0.05);
-        assert_eq!(OptimiserConfig::sgd(0.1).decay(true), 5e-4);
+        let norm = ParameterRole::NormOrBias;
+        assert_eq!(config.decay(norm), 0.0);
+        assert_eq!(config.decay(ParameterRole::OtherWeight), 0.05);
+        assert_eq!(OptimiserConfig::sgd(0.1).decay(norm), 5e-4);
+        let muon = OptimiserConfig::muon(0.1).with_weight_decay(0.3);
+        assert_eq!(muon.decay(norm), 0.0);
+        assert_eq!(muon.decay(ParameterRole::OtherWeight), 0.3);
+        assert_eq!(muon.decay(ParameterRole::Hidden { shape: [1, 2] }), 0.3);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::learner::Learner;
 use crate::observer::Observer;
-use crate::trainer::{RunOptions, initial_network, learner_settings, open_data};
+use crate::schedule::Pace;
+use crate::trainer::{RunOptions, initial_network, learner_settings, open_data, teacher};
 
 /// How the rate rises.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +109,9 @@ pub fn search_rate(
     search.validate()?;
     let data = open_data(config, options, observer)?;
     let network = initial_network(config, &data, options, observer)?;
-    let mut learner = Learner::new(network, learner_settings(config, &data)?);
+    let settings = learner_settings(config, &data, &network)?;
+    let teacher = teacher(config, &data, &options.device)?;
+    let mut learner = Learner::new(network, settings).taught_by(teacher);
     let mut batches = (0..).flat_map(|epoch| data.train.epoch(epoch));
     let mut points: Vec<RatePoint> = Vec::new();
     let (mut average, mut least) = (0.0, f64::INFINITY);
@@ -116,7 +119,7 @@ pub fn search_rate(
         let Some(batch) = batches.next() else { break };
         let learning_rate = search.rate(step);
         // A loss that is no number is where the search ends.
-        let Ok(learned) = learner.learn(batch?, learning_rate, step + 1) else {
+        let Ok(learned) = learner.learn(batch?, Pace::rate(learning_rate), step + 1) else {
             break;
         };
         average = KEPT * average + (1.0 - KEPT) * learned.loss / learned.images.max(1) as f64;

@@ -10,7 +10,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 
 /// The files of `recipes/`, by name.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 10] = [
     ("quick", include_str!("../recipes/quick.toml")),
     (
         "onecycle-cifar",
@@ -22,9 +22,15 @@ const FILES: [(&str, &str); 5] = [
         "densenet-cifar",
         include_str!("../recipes/densenet-cifar.toml"),
     ),
+    ("finetune", include_str!("../recipes/finetune.toml")),
+    ("imagenet-a1", include_str!("../recipes/imagenet-a1.toml")),
+    ("imagenet-a2", include_str!("../recipes/imagenet-a2.toml")),
+    ("imagenet-a3", include_str!("../recipes/imagenet-a3.toml")),
+    ("speedrun-94", include_str!("../recipes/speedrun-94.toml")),
 ];
 
-/// Some settings of a run, and what they are good for. Network and data are the user's choice.
+/// Some settings of a run, and what they are good for. The data are the user's choice, and so is the
+/// network, unless a recipe is made for one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// How it is called.

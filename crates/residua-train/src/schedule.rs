@@ -1,5 +1,5 @@
 //! Learning-rate schedules: the rate is a function of the step, and for [`ScheduleConfig::Plateau`] of
-//! the validations before it.
+//! the validations before it. A schedule may change the momentum too.
 
 use std::f64::consts::PI;
 
@@ -13,7 +13,7 @@ pub enum ScheduleConfig {
     /// The same rate throughout.
     Constant,
     /// Up and down once (Smith and Topin 2018, "Super-Convergence"), as PyTorch's
-    /// `OneCycleLR` computes it; the momentum stays as it is.
+    /// `OneCycleLR` computes it.
     OneCycle {
         /// Share of the run spent going up.
         warmup_fraction: f64,
@@ -23,6 +23,9 @@ pub enum ScheduleConfig {
         end_divisor: f64,
         /// The shape of both slopes.
         anneal: Anneal,
+        /// The momentum on the way; as the optimiser has it unless set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        momentum: Option<MomentumCycle>,
     },
     /// A linear warm-up followed by half a cosine down to zero (Loshchilov and Hutter 2017,
     /// without restarts).
@@ -49,6 +52,37 @@ pub enum ScheduleConfig {
     },
 }
 
+/// A momentum that goes down while the rate goes up, and up again with it (Smith 2018, "A disciplined
+/// approach to neural network hyper-parameters", §4.2). For Adam and its relatives it is the
+/// decay of the mean gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MomentumCycle {
+    /// At both ends of the run. PyTorch's default is 0.95.
+    pub highest: f64,
+    /// With the peak rate. PyTorch's default is 0.85.
+    pub lowest: f64,
+}
+
+/// How a step is taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Its learning rate.
+    pub learning_rate: f64,
+    /// Its momentum, if it is not the optimiser's.
+    pub momentum: Option<f64>,
+}
+
+impl Pace {
+    /// This rate, with the optimiser's momentum.
+    pub const fn rate(learning_rate: f64) -> Self {
+        Self {
+            learning_rate,
+            momentum: None,
+        }
+    }
+}
+
 /// The shape of a slope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,6 +102,7 @@ impl ScheduleConfig {
             start_divisor: 25.0,
             end_divisor: 1e4,
             anneal: Anneal::Cosine,
+            momentum: None,
         }
     }
 
@@ -108,6 +143,7 @@ impl ScheduleConfig {
                 warmup_fraction,
                 start_divisor,
                 end_divisor,
+                momentum,
                 ..
             } => {
                 if !(0.0..1.0).contains(warmup_fraction) {
@@ -120,6 +156,15 @@ impl ScheduleConfig {
                 ] {
                     if !(divisor.is_finite() && divisor >= 1.0) {
                         return refuse(key, divisor, "1 or more");
+                    }
+                }
+                if let Some(MomentumCycle { highest, lowest }) = momentum {
+                    for (key, value) in
+                        [("momentum.highest", *highest), ("momentum.lowest", *lowest)]
+                    {
+                        if !(0.0..1.0).contains(&value) {
+                            return refuse(key, value, "0 or more and less than 1");
+                        }
                     }
                 }
                 Ok(())
@@ -233,6 +278,42 @@ impl Schedule {
         }
     }
 
+    /// How a step, counted from 0, is taken.
+    pub fn pace(&self, step: u64) -> Pace {
+        Pace {
+            learning_rate: self.rate(step),
+            momentum: self.momentum(step),
+        }
+    }
+
+    fn momentum(&self, step: u64) -> Option<f64> {
+        let ScheduleConfig::OneCycle {
+            warmup_fraction,
+            anneal,
+            momentum: Some(MomentumCycle { highest, lowest }),
+            ..
+        } = self.config
+        else {
+            return None;
+        };
+        Some(match self.slope(step, warmup_fraction) {
+            Slope::Up(share) => anneal.between(highest, lowest, share),
+            Slope::Down(share) => anneal.between(lowest, highest, share),
+        })
+    }
+
+    /// Where a step of a cycle is.
+    fn slope(&self, step: u64, warmup_fraction: f64) -> Slope {
+        let at = step as f64;
+        let top = warmup_fraction * self.steps as f64 - 1.0;
+        let last = self.steps as f64 - 1.0;
+        if at <= top {
+            Slope::Up(at / top.max(f64::MIN_POSITIVE))
+        } else {
+            Slope::Down(((at - top) / (last - top).max(f64::MIN_POSITIVE)).min(1.0))
+        }
+    }
+
     /// The learning rate of a step, counted from 0.
     pub fn rate(&self, step: u64) -> f64 {
         let at = step as f64;
@@ -246,15 +327,12 @@ impl Schedule {
                 start_divisor,
                 end_divisor,
                 anneal,
+                ..
             } => {
                 let start = self.peak / start_divisor;
-                let top = warmup_fraction * self.steps as f64 - 1.0;
-                let last = self.steps as f64 - 1.0;
-                if at <= top {
-                    anneal.between(start, self.peak, at / top.max(f64::MIN_POSITIVE))
-                } else {
-                    let share = ((at - top) / (last - top).max(f64::MIN_POSITIVE)).min(1.0);
-                    anneal.between(self.peak, start / end_divisor, share)
+                match self.slope(step, *warmup_fraction) {
+                    Slope::Up(share) => anneal.between(start, self.peak, share),
+                    Slope::Down(share) => anneal.between(self.peak, start / end_divisor, share),
                 }
             }
             ScheduleConfig::Cosine { warmup_epochs } => {
@@ -276,6 +354,13 @@ impl Schedule {
             }
         }
     }
+}
+
+/// One side of a cycle, and how far a step is on it.
+#[derive(Debug, Clone, Copy)]
+enum Slope {
+    Up(f64),
+    Down(f64),
 }
 
 impl Anneal {
@@ -314,6 +399,7 @@ mod tests {
             start_divisor: 25.0,
             end_divisor: 1e4,
             anneal,
+            momentum: None,
         }
     }
 
@@ -352,6 +438,45 @@ mod tests {
             schedule.validated(loss);
             assert!((schedule.rate(3) - expected).abs() < 1e-12, "{loss}");
         }
+    }
+
+    /// PyTorch's `OneCycleLR(max_lr=0.1, total_steps=12, pct_start=0.25)`, which cycles the momentum by
+    /// default.
+    #[test]
+    fn momentum_goes_against_the_rate_as_pytorchs() {
+        let expected = [
+            0.95,
+            0.9,
+            0.85,
+            0.85301536896,
+            0.86169777784,
+            0.875,
+            0.89131759112,
+            0.90868240888,
+            0.925,
+            0.93830222216,
+            0.94698463104,
+            0.95,
+        ];
+        let mut config = ScheduleConfig::one_cycle();
+        let ScheduleConfig::OneCycle { momentum, .. } = &mut config else {
+            panic!("one cycle is one cycle");
+        };
+        *momentum = Some(MomentumCycle {
+            highest: 0.95,
+            lowest: 0.85,
+        });
+        config.validate().unwrap();
+        let schedule = Schedule::new(config, 0.1, 12, 1);
+        for (step, expected) in (0..).zip(expected) {
+            let found = schedule.pace(step).momentum.unwrap();
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "step {step}: {found} is not {expected}"
+            );
+        }
+        let without = Schedule::new(ScheduleConfig::one_cycle(), 0.1, 12, 1);
+        assert_eq!(without.pace(3), Pace::rate(without.rate(3)));
     }
 
     #[test]

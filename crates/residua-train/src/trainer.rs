@@ -34,7 +34,7 @@ use crate::schedule::Schedule;
 use crate::weight_average::AveragedNetwork;
 
 pub use preparation::read_config;
-pub(crate) use preparation::{initial_network, learner_settings, open_data};
+pub(crate) use preparation::{initial_network, learner_settings, open_data, teacher};
 
 /// Mistakes that `metrics.json` lists.
 const LISTED_MISTAKES: usize = 24;
@@ -152,6 +152,7 @@ impl Trainer {
     /// Trains what is left of the epoch; `false` when asked to stop on the way.
     fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let epoch = self.state.finished_epochs;
+        self.learner.begin_epoch(epoch);
         let first = self.state.step - epoch * self.steps_per_epoch();
         let batches = self.data.train.epoch_from(epoch, first as usize);
         let mut waiting_since = Instant::now();
@@ -176,12 +177,12 @@ impl Trainer {
 
     /// One optimiser update.
     fn train_step(&mut self, batch: HostBatch) -> Result<(), TrainError> {
-        let rate = self.schedule.rate(self.state.step);
+        let pace = self.schedule.pace(self.state.step);
         let step = self.state.step + 1;
         let learned = self
             .learner
-            .learn(batch, rate, step)
-            .map_err(|divergence| self.diverged(divergence, step, rate))?;
+            .learn(batch, pace, step)
+            .map_err(|divergence| self.diverged(divergence, step, pace.learning_rate))?;
         self.state.step = step;
         if let Some(average) = &mut self.average {
             average.absorb(self.learner.network(), step);

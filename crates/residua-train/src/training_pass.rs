@@ -9,7 +9,7 @@ use residua_graph::{Graph, Operation};
 use residua_ops::HostValues;
 
 use crate::execution::{Execution, Mode, NormStatistics};
-use crate::network::{Network, lent, slices};
+use crate::network::{Division, Network, lent, slices};
 
 /// The result of a forward pass that gradients can flow through.
 #[derive(Debug)]
@@ -31,23 +31,30 @@ enum Reverse {
         record: Record,
         /// The values that the forward pass read.
         state: Vec<HostValues>,
+        /// Entries before the engine's first one.
+        frozen_entries: usize,
         device: Device,
     },
 }
 
 impl TrainingPass {
     pub(crate) fn on_tape(network: &Network, images: Tensor<4>, randomness: SeedStream) -> Self {
+        let division = network.division();
+        let frozen_entries = division.map_or(0, Division::frozen_entries);
         let mut leaves = Vec::new();
         let mut values = Vec::new();
         for (index, entry) in network.entries().iter().enumerate() {
             let mut value = network.values(index).clone();
-            if entry.role.is_trainable() {
+            if entry.role.is_trainable() && index >= frozen_entries {
                 value = value.autodiff().require_grad();
                 leaves.push((index, value.clone()));
             }
             values.push(value);
         }
-        let mode = Mode::Training { randomness };
+        let mode = Mode::Training {
+            randomness,
+            frozen: division.map(Division::cut),
+        };
         let outcome = Execution::new(network, &values, mode).run(images, &mut |_, value| value);
         Self {
             logits: outcome.logits,
@@ -64,36 +71,56 @@ impl TrainingPass {
     ) -> Self {
         let [batch, ..] = images.dims();
         let (graph, device) = (network.graph(), network.device());
-        let state = network.lent_state();
-        let images = lent(images);
+        let mut state = network.lent_state();
         let settings = TrainingSettings {
             precision: network.precision(),
             checkpointing: network.checkpointing(),
             randomness,
         };
-        let pass = engine.train_forward(settings, &images, batch, &slices(&state));
+        let images = lent(images);
+        let (engine, frozen_entries, pass) = match network.division().map(parts) {
+            Some((division, frozen, trained)) => {
+                let learning = state.split_off(division.frozen_entries());
+                let precision = settings.precision;
+                let features = frozen.infer(precision, &images, batch, &slices(&state));
+                state = learning;
+                let pass = trained.train_forward(settings, &features, batch, &slices(&state));
+                (trained, division.frozen_entries(), pass)
+            }
+            None => {
+                let pass = engine.train_forward(settings, &images, batch, &slices(&state));
+                (engine, 0, pass)
+            }
+        };
         let ForwardPass {
             logits,
             statistics,
             record,
         } = pass;
         let logits = TensorData::new(logits, [batch, graph.output_shape().channels()]);
-        let statistics = statistics.into_iter();
+        let cut = network.division().map(Division::cut);
+        let statistics = statistics.into_iter().map(|norm| {
+            let node = cut.map_or(norm.node, |cut| norm.node.in_whole(cut));
+            on_device(
+                residua_engine::NormStatistics { node, ..norm },
+                graph,
+                device,
+            )
+        });
         Self {
             logits: Tensor::from_data(logits, device).autodiff().require_grad(),
-            statistics: statistics
-                .map(|norm| on_device(norm, graph, device))
-                .collect(),
+            statistics: statistics.collect(),
             reverse: Reverse::Engine {
                 engine: Arc::clone(engine),
                 record,
                 state,
+                frozen_entries,
                 device: device.clone(),
             },
         }
     }
 
-    /// The gradients of a loss computed from the logits: for each trainable entry its index
+    /// The gradients of a loss computed from the logits: for each entry that is trained its index
     /// and its gradient, `[elements]`, off the tape.
     pub fn gradients(self, loss: &Tensor<1>) -> Vec<(usize, Tensor<1>)> {
         let mut gradients = loss.backward();
@@ -111,6 +138,7 @@ impl TrainingPass {
                 engine,
                 record,
                 state,
+                frozen_entries,
                 device,
             } => {
                 let gradient = self.logits.grad_remove(&mut gradients);
@@ -122,7 +150,7 @@ impl TrainingPass {
                 };
                 gradients
                     .into_iter()
-                    .map(|gradient| (gradient.entry, tensor(gradient.values)))
+                    .map(|gradient| (frozen_entries + gradient.entry, tensor(gradient.values)))
                     .collect()
             }
         }
@@ -130,6 +158,14 @@ impl TrainingPass {
 
     pub(crate) fn statistics(&self) -> &[NormStatistics] {
         &self.statistics
+    }
+}
+
+/// The engines of a network that is divided, as all are on the CPU.
+fn parts(division: &Division) -> (&Division, &Engine, &Arc<Engine>) {
+    match (division.frozen_engine(), division.trained_engine()) {
+        (Some(frozen), Some(trained)) => (division, frozen, trained),
+        _ => unreachable!("a network with an engine has one for each part"),
     }
 }
 

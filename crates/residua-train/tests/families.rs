@@ -15,7 +15,9 @@ use residua_graph::families::{
     PreActivationSpec, Reduction, ResNetSpec, Shortcut, Stage, Stem,
 };
 use residua_graph::{Activation, Graph, Shape};
-use residua_train::{Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Precision};
+use residua_train::{
+    Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Pace, Precision,
+};
 
 /// The builtin photographs of 32×32 pixels.
 fn builtin(batch: usize) -> Loader {
@@ -142,7 +144,7 @@ fn losses(graph: Graph, precision: Precision, training: Training) -> [f64; 2] {
     let batches = (0..).flat_map(|epoch| loader.epoch(epoch));
     let mut learn = |(step, batch): (u64, Result<HostBatch, _>)| {
         let batch = batch.unwrap();
-        let learned = learner.learn(batch, rate, step).unwrap();
+        let learned = learner.learn(batch, Pace::rate(rate), step).unwrap();
         learned.loss / learned.images as f64
     };
     let losses: Vec<f64> = (1..=training.steps).zip(batches).map(&mut learn).collect();

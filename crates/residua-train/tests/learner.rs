@@ -3,13 +3,16 @@
 use burn::tensor::Device;
 use rand::RngExt;
 use rayon::ThreadPoolBuilder;
+use residua_core::model_record::ModelRecord;
+use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_data::HostBatch;
 use residua_graph::catalog::{self, BuildOptions};
 use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Graph, Shape};
 use residua_train::{
-    Learner, LearnerSettings, LossConfig, Network, NonFinite, OptimiserConfig, Precision,
+    Distillation, Learner, LearnerSettings, LoadedModel, LossConfig, Network, NonFinite,
+    OptimiserConfig, Pace, Precision, Teacher,
 };
 use residua_weights::NamedTensor;
 
@@ -79,7 +82,12 @@ fn trained(graph: Graph, precision: Precision, threads: usize) -> (Vec<NamedTens
     pool.unwrap().install(|| {
         let mut learner = learner(graph, precision);
         let steps = 1..=3;
-        let losses = steps.map(|step| learner.learn(batch(step), 0.05, step).unwrap().loss);
+        let losses = steps.map(|step| {
+            learner
+                .learn(batch(step), Pace::rate(0.05), step)
+                .unwrap()
+                .loss
+        });
         let losses = losses.collect();
         (learner.network().state(), losses)
     })
@@ -103,7 +111,7 @@ fn bits_do_not_depend_on_threads() {
 fn a_batch_is_learned() {
     for precision in Precision::ALL {
         let mut learner = learner(cataloged("resnet8"), precision);
-        let mut learn = |step| learner.learn(batch(1), 0.05, step).unwrap();
+        let mut learn = |step| learner.learn(batch(1), Pace::rate(0.05), step).unwrap();
         let first = learn(1);
         let last = (2..=25).map(&mut learn).last().unwrap();
         assert_eq!((first.images, last.images), (8, 8));
@@ -113,13 +121,87 @@ fn a_batch_is_learned() {
 }
 
 #[test]
+fn every_optimiser_learns_a_batch() {
+    let optimisers = [
+        OptimiserConfig::sgd(0.05),
+        OptimiserConfig::adam_w(3e-3),
+        OptimiserConfig::lamb(0.02),
+        OptimiserConfig::rms_prop(3e-3),
+        OptimiserConfig::muon(0.05),
+    ];
+    for optimiser in optimisers {
+        let graph = cataloged("resnet8");
+        let network = Network::initialise(graph, SeedStream::new(1), &Device::flex());
+        let loss = LossConfig::CrossEntropy {
+            label_smoothing: 0.0,
+        };
+        let mut learner = Learner::new(network, LearnerSettings::new(loss, optimiser));
+        let pace = Pace::rate(optimiser.learning_rate());
+        let mut learn = |step| learner.learn(batch(1), pace, step).unwrap();
+        let first = learn(1);
+        let last = (2..=40).map(&mut learn).last().unwrap();
+        assert!(
+            last.loss < 0.5 * first.loss,
+            "{optimiser:?}: {first:?} to {last:?}"
+        );
+    }
+}
+
+#[test]
+fn a_teacher_is_imitated() {
+    let graph = cataloged("resnet8");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("teacher.safetensors");
+    let preprocessing = Preprocessing {
+        height: 16,
+        width: 16,
+        ..Preprocessing::cifar10()
+    };
+    let classes: Vec<String> = (0..4).map(|class| format!("class {class}")).collect();
+    let teacher = LoadedModel {
+        network: Network::initialise(graph.clone(), SeedStream::new(8), &Device::flex()),
+        record: ModelRecord::new("resnet8", classes.clone(), preprocessing.clone()),
+    };
+    teacher.save(&file).unwrap();
+    let distillation = Distillation {
+        temperature: 1.0,
+        share: 1.0,
+        ..Distillation::by(file.clone())
+    };
+    let load = |distillation: &Distillation, classes: &[String]| {
+        Teacher::load(distillation, classes, &preprocessing, &Device::flex())
+    };
+    let teacher = load(&distillation, &classes).unwrap();
+    let network = Network::initialise(graph, SeedStream::new(1), &Device::flex());
+    let loss = LossConfig::CrossEntropy {
+        label_smoothing: 0.0,
+    };
+    let settings = LearnerSettings::new(loss, OptimiserConfig::sgd(0.05));
+    let mut learner = Learner::new(network, settings).taught_by(Some(teacher));
+    let mut learn = |step| learner.learn(batch(1), Pace::rate(0.05), step).unwrap();
+    let first = learn(1);
+    let last = (2..=40).map(&mut learn).last().unwrap();
+    // Nothing but the divergence from the teacher, which has no least value but 0.
+    assert!(last.loss < 0.1 * first.loss, "{first:?} to {last:?}");
+    assert!(last.loss > -1e-4, "{last:?}");
+
+    let message = load(&distillation, &classes[..3]).unwrap_err().to_string();
+    assert!(
+        message.contains("knows 4 classes, and the data have 3"),
+        "{message}"
+    );
+    std::fs::write(&file, b"nothing").unwrap();
+    assert!(load(&distillation, &classes).is_err());
+}
+
+#[test]
 fn nothing_is_learned_from_what_is_not_finite() {
     for precision in Precision::ALL {
         let mut learner = learner(cataloged("resnet8"), precision);
         let before = learner.network().state();
         let mut broken = batch(1);
         broken.images[1000] = f32::NAN;
-        let divergence = learner.learn(broken, 0.05, 1).unwrap_err();
+        let divergence = learner.learn(broken, Pace::rate(0.05), 1).unwrap_err();
         assert!(divergence.loss.is_nan());
         assert_eq!(divergence.place, Some(NonFinite::Images));
         assert_eq!(learner.network().state(), before);

@@ -48,6 +48,9 @@ fn settings_line(config: &TrainConfig) -> String {
     let optimiser = match config.optimiser {
         OptimiserConfig::Sgd { .. } => "SGD",
         OptimiserConfig::AdamW { .. } => "AdamW",
+        OptimiserConfig::Lamb { .. } => "LAMB",
+        OptimiserConfig::RmsProp { .. } => "RMSProp",
+        OptimiserConfig::Muon { .. } => "Muon",
     };
     format!(
         "{} in batches of {}, {optimiser} with {schedule} up to {}, feature maps in {}, on {}",

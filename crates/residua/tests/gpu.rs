@@ -18,7 +18,9 @@ use residua::core::seed::SeedStream;
 use residua::data::HostBatch;
 use residua::graph::Shape;
 use residua::graph::catalog::{self, BuildOptions};
-use residua::train::{Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Targets};
+use residua::train::{
+    Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Pace, Targets,
+};
 
 const CLASSES: usize = 4;
 const BATCH: usize = 12;
@@ -165,7 +167,8 @@ fn learning_agrees_with_the_cpu() {
                 };
                 let mut learner = Learner::new(network("resnet8", device), settings);
                 let steps = (1..=8).map(|step| {
-                    let learned = learner.learn(batch(), optimiser.learning_rate(), step);
+                    let learned =
+                        learner.learn(batch(), Pace::rate(optimiser.learning_rate()), step);
                     learned.unwrap().loss / BATCH as f64
                 });
                 steps.collect::<Vec<_>>()

@@ -102,6 +102,7 @@ impl ModelSpec {
             Self::DenseNet(spec) => spec.variable(),
             Self::Vgg(spec) => spec.variable(),
             Self::AlexNet(spec) => spec.variable(),
+            Self::Shallow(spec) => spec.variable(),
         }
     }
 }

@@ -8,6 +8,7 @@ use residua_core::atomic_file;
 use residua_core::model_record::ModelRecord;
 use residua_core::run::{Destination, RunError, RunFolder, refuse_newer_schema};
 use residua_core::seed::SeedStream;
+use residua_graph::Graph;
 use residua_graph::catalog::VariationOptions;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,7 @@ use super::{RunOptions, Trainer};
 use crate::checkpoint::{LoadedTraining, TrainingState, load_training};
 use crate::config::TrainConfig;
 use crate::data::RunData;
+use crate::distillation::Teacher;
 use crate::environment::environment;
 use crate::error::TrainError;
 use crate::learner::{Learner, LearnerSettings};
@@ -23,6 +25,7 @@ use crate::observer::Observer;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
 use crate::weight_average::AveragedNetwork;
+use crate::whitening::{self, StemRule, whiten};
 
 impl Trainer {
     /// Prepares a new run. Data and configuration are checked before the folder is created.
@@ -49,7 +52,9 @@ impl Trainer {
                 config.preprocessing.clone(),
             )
         };
-        let learner = Learner::new(network, learner_settings(&config, &data)?);
+        let settings = learner_settings(&config, &data, &network)?;
+        let teacher = teacher(&config, &data, &options.device)?;
+        let learner = Learner::new(network, settings).taught_by(teacher);
         let text = config.to_toml()?;
         let folder = RunFolder::create(destination)?;
         atomic_file::replace_with(&folder.config(), text.as_bytes())
@@ -147,10 +152,11 @@ impl Trainer {
                 });
             }
         };
-        let settings = learner_settings(&config, &data)?;
+        let settings = learner_settings(&config, &data, &network)?;
+        let teacher = teacher(&config, &data, &options.device)?;
         let mut trainer = Self {
             schedule: schedule(&config, &data).remembering(state.plateau),
-            learner: Learner::with_memories(network, settings, memories),
+            learner: Learner::with_memories(network, settings, memories).taught_by(teacher),
             log: RunLog::open(&folder)?,
             config,
             options,
@@ -200,7 +206,7 @@ pub(crate) fn initial_network(
     let graph = config.graph(data.classes.len())?;
     let seed = SeedStream::new(config.seed);
     let mut network = match &config.weights {
-        None => Network::initialise(graph, seed, &options.device),
+        None => fresh_network(graph, config, data, &options.device)?,
         Some(weights) => {
             let (network, report) = weights.network(graph, seed, &options.device)?;
             observer.weights_loaded(&report);
@@ -209,6 +215,20 @@ pub(crate) fn initial_network(
     };
     network.set_precision(config.precision)?;
     network.set_checkpointing(config.gradient_checkpointing)?;
+    Ok(network)
+}
+
+fn fresh_network(
+    graph: Graph,
+    config: &TrainConfig,
+    data: &RunData,
+    device: &Device,
+) -> Result<Network, TrainError> {
+    let mut network = Network::initialise(graph, SeedStream::new(config.seed), device);
+    if config.stem == StemRule::Whitening {
+        let images = data.first_of_training(&config.preprocessing, whitening::IMAGES)?;
+        whiten(&mut network, &images).map_err(TrainError::Config)?;
+    }
     Ok(network)
 }
 
@@ -277,12 +297,25 @@ fn schedule(config: &TrainConfig, data: &RunData) -> Schedule {
 pub(crate) fn learner_settings(
     config: &TrainConfig,
     data: &RunData,
+    network: &Network,
 ) -> Result<LearnerSettings, TrainError> {
     let class_weights = config
         .class_weights
         .resolve(&data.classes, data.train.split())
         .map_err(TrainError::Config)?;
-    Ok(LearnerSettings::of(config, class_weights))
+    let plan = config.parameter_plan(network.graph(), network.entries())?;
+    Ok(LearnerSettings::of(config, class_weights, plan))
+}
+
+/// The network that teaches, if there is one.
+pub(crate) fn teacher(
+    config: &TrainConfig,
+    data: &RunData,
+    device: &Device,
+) -> Result<Option<Teacher>, TrainError> {
+    let load =
+        |distillation| Teacher::load(distillation, &data.classes, &config.preprocessing, device);
+    config.distillation.as_ref().map(load).transpose()
 }
 
 fn write_error(folder: &RunFolder, source: std::io::Error) -> TrainError {

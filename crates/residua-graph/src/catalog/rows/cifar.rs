@@ -1,13 +1,13 @@
 //! Networks for CIFAR that have a name of their own, and those that a rule makes.
 
 use super::papers::{
-    HE_2015, HE_2016, HU_2018, HUANG_2017, KRIZHEVSKY_2012, SIMONYAN_2015, WOO_2018, XIE_2017,
-    ZAGORUYKO_2016,
+    HE_2015, HE_2016, HU_2018, HUANG_2017, JORDAN_2024, KRIZHEVSKY_2012, PAGE_2018, SIMONYAN_2015,
+    WOO_2018, XIE_2017, ZAGORUYKO_2016,
 };
 use super::{Entry, IDELBAYEV, ModelSpec, VGG_DEPTHS, cifar};
 use crate::families::{
     AlexNetSpec, Attention, DenseNetKind, DenseNetSpec, Form, Norm, Paths, PreActivationBlock,
-    PreActivationSpec, Reduction, ResNetSpec, Shortcut, VggSpec,
+    PreActivationSpec, Reduction, ResNetSpec, ShallowSpec, Shortcut, VggSpec,
 };
 
 /// Depths of the CIFAR form in He et al. 2015, Table 6.
@@ -32,6 +32,7 @@ pub(super) fn named() -> Vec<Entry> {
     entries.extend(compressed.filter_map(|(depth, growth)| densenet_bc(depth, growth)));
     entries.extend(VGG_DEPTHS.into_iter().filter_map(vgg));
     entries.push(alexnet());
+    entries.extend(shallow());
     entries
 }
 
@@ -117,4 +118,13 @@ fn vgg(depth: usize) -> Option<Entry> {
 fn alexnet() -> Entry {
     let spec = ModelSpec::AlexNet(AlexNetSpec::new(Form::Cifar));
     cifar("cifar_alexnet", KRIZHEVSKY_2012, spec)
+}
+
+/// Networks that are made to be trained fast.
+fn shallow() -> [Entry; 2] {
+    [
+        ("resnet9", PAGE_2018, ShallowSpec::resnet9()),
+        ("fast_resnet8", JORDAN_2024, ShallowSpec::fast_resnet8()),
+    ]
+    .map(|(name, paper, spec)| cifar(name, paper, ModelSpec::Shallow(spec)))
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Erasing, Fraction, Mix, Policy};
 use residua::train::{
-    ClassWeights, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe, ScheduleConfig,
-    TrainConfig, WeightAverage,
+    ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
+    ScheduleConfig, TrainConfig, WeightAverage,
 };
 
 use crate::commands::device::PrecisionName;
@@ -84,7 +84,8 @@ pub(crate) struct SettingArgs {
     /// work, a fraction of the memory, on the CPU
     #[arg(long)]
     gradient_checkpointing: bool,
-    /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; 0.001 with --optimiser adamw]
+    /// Peak learning rate [default: 0.4 for cifar10, otherwise 0.1; with --optimiser adamw 0.001, lamb
+    /// 0.005, rms-prop 0.01, muon 0.02]
     #[arg(
         long,
         visible_alias = "learning-rate",
@@ -116,6 +117,21 @@ pub(crate) struct SettingArgs {
     /// End when the best validation accuracy is this many epochs old
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
+    /// Also learn from this network, a run or a weight file (Hinton et al. 2015)
+    #[arg(long, value_name = "RUN|FILE")]
+    teacher: Option<PathBuf>,
+    /// Name of the teacher in the catalog, where its weight file does not say it
+    #[arg(long, value_name = "NAME", requires = "teacher")]
+    teacher_model: Option<String>,
+    /// Leave so many stages of the network, counted from the image, as they are
+    #[arg(long, value_name = "N")]
+    freeze_stages: Option<usize>,
+    /// Learning rate of a stage as a share of that of the next one, 0.4 for instance
+    #[arg(long, value_name = "SHARE")]
+    stage_rate_decay: Option<f64>,
+    /// Train the last layer alone at first, and one stage more whenever so many epochs are over
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
+    unfreeze_every: Option<u64>,
     /// Scale gradients of a larger global norm down to this
     #[arg(long, value_name = "NORM")]
     clip_norm: Option<f64>,
@@ -160,6 +176,13 @@ enum OptimiserName {
     Sgd,
     /// Adam with decoupled weight decay
     Adamw,
+    /// Adam with steps in proportion to the parameters, for big batches (You et al. 2019)
+    Lamb,
+    /// Steps divided by the root of the mean squared gradient (Tieleman and Hinton 2012)
+    #[value(alias = "rmsprop")]
+    RmsProp,
+    /// Orthogonal steps for convolutions (Jordan et al. 2024), AdamW for the rest
+    Muon,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -287,6 +310,7 @@ impl SettingArgs {
         }
         self.apply_augmentation(&mut config.augmentation);
         self.apply_optimiser(config);
+        self.apply_transfer(config)?;
         if let Some(name) = self.schedule {
             config.schedule = schedule(name, config.epochs);
         }
@@ -313,6 +337,9 @@ impl SettingArgs {
             config.optimiser = match name {
                 OptimiserName::Sgd => OptimiserConfig::sgd(0.1),
                 OptimiserName::Adamw => OptimiserConfig::adam_w(1e-3),
+                OptimiserName::Lamb => OptimiserConfig::lamb(5e-3),
+                OptimiserName::RmsProp => OptimiserConfig::rms_prop(0.01),
+                OptimiserName::Muon => OptimiserConfig::muon(0.02),
             };
         }
         if let Some(rate) = self.lr {
@@ -321,6 +348,30 @@ impl SettingArgs {
         if let Some(decay) = self.weight_decay {
             config.optimiser = config.optimiser.with_weight_decay(decay);
         }
+    }
+
+    /// What is taken from other networks, and how the network's parts learn.
+    fn apply_transfer(&self, config: &mut TrainConfig) -> Result<(), Failure> {
+        let rules = [
+            self.freeze_stages.is_some(),
+            self.stage_rate_decay.is_some(),
+            self.unfreeze_every.is_some(),
+        ];
+        if rules.contains(&true) {
+            let stages = config.stages.get_or_insert_default();
+            set(&mut stages.frozen, self.freeze_stages);
+            set(&mut stages.rate_decay, self.stage_rate_decay);
+            set_some(&mut stages.unfreeze_every, self.unfreeze_every);
+        }
+        if let Some(teacher) = &self.teacher {
+            // Wherever the run is continued from.
+            let teacher = std::path::absolute(teacher).map_err(Failure::failed)?;
+            config.distillation = Some(Distillation {
+                model: self.teacher_model.clone(),
+                ..Distillation::by(teacher)
+            });
+        }
+        Ok(())
     }
 
     fn apply_loss(&self, config: &mut TrainConfig) -> Result<(), Failure> {

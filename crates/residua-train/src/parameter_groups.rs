@@ -1,0 +1,443 @@
+//! Which parameters learn, from when on, and how fast.
+
+use globset::Glob;
+use residua_core::suggest;
+use residua_graph::{Graph, NodeId, StateEntry};
+use serde::{Deserialize, Serialize};
+
+/// Rules for the [stages](Graph::stages) of a network, for training that begins with the weights of
+/// another task: what is near the image serves most tasks as it is. The head always learns.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StageRules {
+    /// The learning rate of a stage as a share of that of the stage after it, or of the head's (Howard
+    /// and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", §3.2, take
+    /// 1 / 2.6).
+    pub rate_decay: f64,
+    /// How many stages, counted from the image, never learn.
+    pub frozen: usize,
+    /// All stages are frozen at first, and the last of those that are thaws whenever so many epochs
+    /// are over (gradual unfreezing: §3.3 there, with one epoch).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfreeze_every: Option<u64>,
+}
+
+impl Default for StageRules {
+    fn default() -> Self {
+        Self {
+            rate_decay: 1.0,
+            frozen: 0,
+            unfreeze_every: None,
+        }
+    }
+}
+
+impl StageRules {
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        if !(self.rate_decay > 0.0 && self.rate_decay <= 1.0) {
+            return Err(format!(
+                "stages.rate_decay is {}; expected more than 0 and at most 1",
+                self.rate_decay
+            ));
+        }
+        if self.unfreeze_every == Some(0) {
+            return Err("stages.unfreeze_every is 0; expected at least 1 epoch".to_owned());
+        }
+        Ok(())
+    }
+
+    /// For stage `stage` of `stages`.
+    fn treatment(&self, stage: usize, stages: usize) -> Treatment {
+        let distance = (stages - stage) as u64;
+        Treatment {
+            rate: self.rate_decay.powi(distance as i32),
+            weight_decay: None,
+            learns_from: (stage >= self.frozen)
+                .then(|| self.unfreeze_every.map_or(0, |every| every * distance)),
+        }
+    }
+}
+
+/// Parameters that are treated alike. A parameter belongs to the first group whose names fit it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParameterGroup {
+    /// Their names, with `*` for anything and `?` for any letter: `layer1.*`, `*.bias`, `*.bn?.*`.
+    pub names: String,
+    /// What their learning rate is multiplied by.
+    #[serde(default = "one")]
+    pub rate: f64,
+    /// Their weight decay, in place of the optimiser's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Whether they learn.
+    #[serde(default)]
+    pub frozen: Freezing,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// When parameters do not learn. Where all parameters from the image up to some place are frozen, the
+/// normalisations there use their running statistics, and leave them as they are; those of
+/// other frozen parameters go on with the statistics of the batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Freezing {
+    /// They learn from the first step on.
+    #[default]
+    Never,
+    /// They stay as they are.
+    Always,
+    /// They learn when so many epochs are over.
+    ForEpochs(u64),
+}
+
+impl ParameterGroup {
+    /// Says whether the values can be used, or which cannot and what was expected. `number` counts the
+    /// groups from 0.
+    pub(crate) fn validate(&self, number: usize) -> Result<(), String> {
+        let key = |key: &str| format!("parameter_groups[{number}].{key}");
+        if let Err(failure) = Glob::new(&self.names) {
+            return Err(format!(
+                "{} is '{}', which is no pattern ({}); expected for instance layer1.*",
+                key("names"),
+                self.names,
+                failure.kind()
+            ));
+        }
+        let numbers = [
+            ("rate", self.rate),
+            ("weight_decay", self.weight_decay.unwrap_or(0.0)),
+        ];
+        match { numbers }
+            .into_iter()
+            .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+        {
+            Some((name, value)) => Err(format!("{} is {value}; expected 0 or more", key(name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How each tensor of a network's state is treated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterPlan {
+    /// Of each entry; all alike if there are none.
+    treatments: Vec<Treatment>,
+}
+
+/// How one tensor is treated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Treatment {
+    /// What its learning rate is multiplied by.
+    rate: f64,
+    weight_decay: Option<f64>,
+    /// Epochs that are over when it begins to learn; `None` if it never does.
+    learns_from: Option<u64>,
+}
+
+impl Treatment {
+    /// As if there were no rules.
+    const PLAIN: Self = Self {
+        rate: 1.0,
+        weight_decay: None,
+        learns_from: Some(0),
+    };
+
+    fn in_group(self, group: &ParameterGroup) -> Self {
+        let of_group = match group.frozen {
+            Freezing::Never => Some(0),
+            Freezing::Always => None,
+            Freezing::ForEpochs(epochs) => Some(epochs),
+        };
+        Self {
+            rate: self.rate * group.rate,
+            weight_decay: group.weight_decay,
+            learns_from: match (self.learns_from, of_group) {
+                (Some(one), Some(other)) => Some(one.max(other)),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl ParameterPlan {
+    /// Everything learns, and equally fast.
+    pub(crate) const ALL_ALIKE: Self = Self {
+        treatments: Vec::new(),
+    };
+
+    /// By these rules for a network and the entries of its state.
+    ///
+    /// # Errors
+    /// With a sentence about a rule that fits nothing, or rules that leave nothing to learn.
+    pub fn new(
+        graph: &Graph,
+        entries: &[StateEntry],
+        stages: Option<StageRules>,
+        groups: &[ParameterGroup],
+    ) -> Result<Self, String> {
+        if stages.is_none() && groups.is_empty() {
+            return Ok(Self::ALL_ALIKE);
+        }
+        let of_stages = stage_treatments(graph, stages.unwrap_or_default())?;
+        let patterns = groups
+            .iter()
+            .map(|group| Glob::new(&group.names).map(|glob| glob.compile_matcher()));
+        let patterns: Vec<_> = patterns
+            .collect::<Result<_, _>>()
+            .map_err(|e| e.to_string())?;
+        let mut has_members = vec![false; groups.len()];
+        let mut treatments = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let mut treatment = of_stages[entry.node.index()];
+            let fits = |pattern: &globset::GlobMatcher| pattern.is_match(&entry.name);
+            if entry.role.is_trainable()
+                && let Some(group) = patterns.iter().position(fits)
+            {
+                has_members[group] = true;
+                treatment = treatment.in_group(&groups[group]);
+            }
+            treatments.push(treatment);
+        }
+        if let Some(empty) = has_members.iter().position(|has| !has) {
+            return Err(no_members(empty, groups, entries));
+        }
+        let mut trained =
+            { entries.iter().zip(&treatments) }.filter(|(entry, _)| entry.role.is_trainable());
+        if trained.all(|(_, treatment)| treatment.learns_from.is_none()) {
+            return Err("all parameters are frozen, and nothing is left to learn".to_owned());
+        }
+        Ok(Self { treatments })
+    }
+
+    fn of(&self, entry: usize) -> Treatment {
+        self.treatments
+            .get(entry)
+            .copied()
+            .unwrap_or(Treatment::PLAIN)
+    }
+
+    /// Whether a tensor learns in an epoch, counted from 0.
+    pub(crate) fn learns(&self, entry: usize, epoch: u64) -> bool {
+        self.of(entry).learns_from.is_some_and(|from| from <= epoch)
+    }
+
+    /// What its learning rate is multiplied by.
+    pub(crate) fn rate(&self, entry: usize) -> f64 {
+        self.of(entry).rate
+    }
+
+    /// Its weight decay, if it is not the optimiser's.
+    pub(crate) fn weight_decay(&self, entry: usize) -> Option<f64> {
+        self.of(entry).weight_decay
+    }
+
+    /// The last cut of the network before which nothing learns in an epoch, counted from 0.
+    pub(crate) fn frozen_part(
+        &self,
+        graph: &Graph,
+        entries: &[StateEntry],
+        epoch: u64,
+    ) -> Option<NodeId> {
+        let mut numbered = entries.iter().enumerate();
+        let first =
+            numbered.find(|(index, entry)| entry.role.is_trainable() && self.learns(*index, epoch));
+        let first = first.map(|(_, entry)| entry.node)?;
+        let cuts = graph.cuts().into_iter();
+        // Without a parameter before it there is nothing to freeze.
+        let begin = entries.first()?.node;
+        { cuts }.filter(|cut| *cut < first && *cut >= begin).last()
+    }
+}
+
+/// How the parameters of each node are treated by the rules for stages.
+fn stage_treatments(graph: &Graph, rules: StageRules) -> Result<Vec<Treatment>, String> {
+    let stages = graph.stages();
+    if rules.frozen > stages.len() {
+        return Err(format!(
+            "stages.frozen is {}, and {} has {} stages; expected at most as many",
+            rules.frozen,
+            graph.name(),
+            stages.len()
+        ));
+    }
+    let mut treatments = vec![Treatment::PLAIN; graph.nodes().len()];
+    for (number, stage) in stages.iter().enumerate() {
+        treatments[stage.clone()].fill(rules.treatment(number, stages.len()));
+    }
+    Ok(treatments)
+}
+
+fn no_members(number: usize, groups: &[ParameterGroup], entries: &[StateEntry]) -> String {
+    let names = &groups[number].names;
+    let trained = entries.iter().filter(|entry| entry.role.is_trainable());
+    let known: Vec<&str> = trained.map(|entry| entry.name.as_str()).collect();
+    let taken = { groups[..number].iter() }.any(|group| group.names == *names);
+    if taken {
+        return format!(
+            "parameter_groups[{number}].names is '{names}', as in a group before it, which takes all"
+        );
+    }
+    let near = suggest::closest(names, known.iter().copied());
+    let some = known.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    format!(
+        "parameter_groups[{number}].names is '{names}', which fits no parameter that is not in a \
+         group before it{}; they are called {some} and so on (`residua models show NAME` lists them)",
+        suggest::did_you_mean(&near)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use residua_graph::StateRole;
+    use residua_graph::catalog::{self, BuildOptions};
+
+    use super::*;
+
+    fn resnet20() -> (Graph, Vec<StateEntry>) {
+        let graph = catalog::build("resnet20", &BuildOptions::default()).unwrap();
+        let state = graph.ids().flat_map(|id| graph.state_of(id));
+        let entries = state.filter(|entry| entry.role != StateRole::BatchCount);
+        let entries = entries.collect();
+        (graph, entries)
+    }
+
+    fn group(names: &str) -> ParameterGroup {
+        ParameterGroup {
+            names: names.to_owned(),
+            rate: 1.0,
+            weight_decay: None,
+            frozen: Freezing::Never,
+        }
+    }
+
+    fn plan(
+        stages: Option<StageRules>,
+        groups: &[ParameterGroup],
+    ) -> Result<ParameterPlan, String> {
+        let (graph, entries) = resnet20();
+        ParameterPlan::new(&graph, &entries, stages, groups)
+    }
+
+    fn index(name: &str) -> usize {
+        let (_, entries) = resnet20();
+        entries.iter().position(|entry| entry.name == name).unwrap()
+    }
+
+    #[test]
+    fn stages_learn_the_faster_the_nearer_they_are_to_the_head() {
+        let rules = StageRules {
+            rate_decay: 0.5,
+            ..StageRules::default()
+        };
+        let plan = plan(Some(rules), &[]).unwrap();
+        let rates = [
+            ("conv1.weight", 0.125),
+            ("layer1.0.conv1.weight", 0.125),
+            ("layer2.0.conv1.weight", 0.25),
+            ("layer3.2.bn2.weight", 0.5),
+            ("linear.weight", 1.0),
+        ];
+        for (name, rate) in rates {
+            assert_eq!(plan.rate(index(name)), rate, "{name}");
+            assert!(plan.learns(index(name), 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn stages_thaw_from_the_head_on() {
+        let rules = StageRules {
+            frozen: 1,
+            unfreeze_every: Some(2),
+            ..StageRules::default()
+        };
+        let plan = plan(Some(rules), &[]).unwrap();
+        let (graph, entries) = resnet20();
+        let learns = |epoch| {
+            [
+                "conv1.weight",
+                "layer2.0.conv1.weight",
+                "layer3.0.bn1.bias",
+                "linear.bias",
+            ]
+            .map(|name| plan.learns(index(name), epoch))
+        };
+        assert_eq!(learns(0), [false, false, false, true]);
+        assert_eq!(learns(1), [false, false, false, true]);
+        assert_eq!(learns(2), [false, false, true, true]);
+        assert_eq!(learns(4), [false, true, true, true]);
+        assert_eq!(learns(1000), [false, true, true, true]);
+        let frozen = |epoch| {
+            let cut = plan.frozen_part(&graph, &entries, epoch).unwrap();
+            graph.node(cut).name.clone()
+        };
+        assert!(frozen(0).starts_with("layer3.2."), "{}", frozen(0));
+        assert!(frozen(2).starts_with("layer2.2."), "{}", frozen(2));
+        assert!(frozen(4).starts_with("layer1.2."), "{}", frozen(4));
+    }
+
+    #[test]
+    fn the_first_group_that_fits_counts() {
+        let groups = [
+            ParameterGroup {
+                rate: 64.0,
+                weight_decay: Some(0.0),
+                ..group("*.bn?.bias")
+            },
+            ParameterGroup {
+                frozen: Freezing::ForEpochs(3),
+                ..group("layer1.*")
+            },
+        ];
+        let plan = plan(None, &groups).unwrap();
+        let bias = index("layer1.0.bn1.bias");
+        assert_eq!(
+            (plan.rate(bias), plan.weight_decay(bias)),
+            (64.0, Some(0.0))
+        );
+        assert!(plan.learns(bias, 0));
+        let weight = index("layer1.0.bn1.weight");
+        assert_eq!((plan.rate(weight), plan.weight_decay(weight)), (1.0, None));
+        assert!(!plan.learns(weight, 2) && plan.learns(weight, 3));
+        // The first convolution learns, so nothing before it is frozen.
+        let (graph, entries) = resnet20();
+        assert_eq!(plan.frozen_part(&graph, &entries, 0), None);
+    }
+
+    #[test]
+    fn rules_that_do_nothing_are_refused() {
+        let message = plan(None, &[group("layer9.*")]).unwrap_err();
+        assert!(
+            message.contains("parameter_groups[0].names is 'layer9.*'"),
+            "{message}"
+        );
+        let message = plan(None, &[group("*"), group("*")]).unwrap_err();
+        assert!(message.contains("parameter_groups[1]"), "{message}");
+        let all = ParameterGroup {
+            frozen: Freezing::Always,
+            ..group("*")
+        };
+        let message = plan(None, &[all]).unwrap_err();
+        assert!(message.contains("nothing is left"), "{message}");
+        let rules = StageRules {
+            frozen: 4,
+            ..StageRules::default()
+        };
+        let message = plan(Some(rules), &[]).unwrap_err();
+        assert!(message.contains("resnet20 has 3 stages"), "{message}");
+        let message = group("layer[").validate(2).unwrap_err();
+        assert!(message.contains("parameter_groups[2].names"), "{message}");
+    }
+
+    #[test]
+    fn without_rules_everything_learns() {
+        let plan = plan(None, &[]).unwrap();
+        let (graph, entries) = resnet20();
+        assert!((0..entries.len()).all(|entry| plan.learns(entry, 0) && plan.rate(entry) == 1.0));
+        assert_eq!(plan.frozen_part(&graph, &entries, 0), None);
+    }
+}
