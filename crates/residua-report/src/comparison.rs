@@ -150,7 +150,7 @@ impl Comparison {
                     "Quality",
                     html! {
                         (with_forms(&self.quality()))
-                        (figure(&self.error_against_parameters(), "Figure 1. Error against the number of trainable parameters, which has a logarithmic axis. Bars are standard deviations over seeds."))
+                        (figure(&self.error_against_parameters(), &self.caption_of_errors()))
                     },
                 ),
                 Section::new(
@@ -181,6 +181,22 @@ impl Comparison {
         }
     }
 
+    /// Whether a figure of a network may be one of several runs.
+    fn has_repetitions(&self) -> bool {
+        self.networks.iter().any(|network| network.runs.len() > 1)
+    }
+
+    fn caption_of_errors(&self) -> String {
+        let bars = match self.has_repetitions() {
+            true => " Bars are standard deviations over seeds.",
+            false => "",
+        };
+        format!(
+            "Figure 1. Error against the number of trainable parameters, which has a logarithmic \
+             axis.{bars}"
+        )
+    }
+
     fn caption_of_curves(&self) -> String {
         let left_out = match self.lowest_shown() {
             Some(lowest) => format!(
@@ -189,21 +205,30 @@ impl Comparison {
             ),
             None => String::new(),
         };
-        format!(
-            "Figure 2. Validation accuracy against epochs: the mean over seeds, within its standard \
-             deviation.{left_out}"
-        )
+        let mean = match self.has_repetitions() {
+            true => ": the mean over seeds, within its standard deviation",
+            false => "",
+        };
+        format!("Figure 2. Validation accuracy against epochs{mean}.{left_out}")
     }
 
     fn key_figures(&self) -> Vec<Fact> {
-        /// The network with the smallest figure.
+        /// The smallest figure, and the networks that have it.
         fn least(
             networks: &[ComparedNetwork],
             figure: impl Fn(&ComparedNetwork) -> Option<f64>,
-        ) -> Option<(&ComparedNetwork, f64)> {
-            { networks.iter() }
-                .filter_map(|network| Some((network, figure(network)?)))
-                .min_by(|a, b| a.1.total_cmp(&b.1))
+        ) -> Option<(String, f64)> {
+            let figures = || {
+                networks
+                    .iter()
+                    .filter_map(|network| Some((network, figure(network)?)))
+            };
+            let (_, least) = figures().min_by(|a, b| a.1.total_cmp(&b.1))?;
+            let names: Vec<&str> = figures()
+                .filter(|(_, value)| *value == least)
+                .map(|(network, _)| network.name.as_str())
+                .collect();
+            Some((names.join(", "), least))
         }
         let best = least(&self.networks, |network| {
             network.summary(|run| Some(run.error())).mean
@@ -213,11 +238,10 @@ impl Comparison {
             network.summary(converged).mean
         });
         let smallest = least(&self.networks, |network| Some(network.parameters as f64));
-        let fact =
-            |name: &str, found: Option<(&ComparedNetwork, f64)>, write: fn(f64) -> String| {
-                let (network, value) = found?;
-                Some(Fact::new(name, write(value)).with_detail(network.name.clone()))
-            };
+        let fact = |name: &str, found: Option<(String, f64)>, write: fn(f64) -> String| {
+            let (networks, value) = found?;
+            Some(Fact::new(name, write(value)).with_detail(networks))
+        };
         [
             fact("Lowest error", best, |error| number::percent(error, 2)),
             fact("Soonest converged", soonest, number::duration),

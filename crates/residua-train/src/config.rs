@@ -298,7 +298,6 @@ impl TrainConfig {
         entries: &[StateEntry],
     ) -> Result<ParameterPlan, TrainError> {
         ParameterPlan::new(graph, entries, self.stages, &self.parameter_groups)
-            .map_err(TrainError::Config)
     }
 }
 

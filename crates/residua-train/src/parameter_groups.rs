@@ -5,6 +5,8 @@ use residua_core::suggest;
 use residua_graph::{Graph, NodeId, StateEntry};
 use serde::{Deserialize, Serialize};
 
+use crate::error::TrainError;
+
 /// Rules for the [stages](Graph::stages) of a network, for training that begins with the weights of
 /// another task: what is near the image serves most tasks as it is. The head always learns.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -173,8 +175,17 @@ impl ParameterPlan {
     /// By these rules for a network and the entries of its state.
     ///
     /// # Errors
-    /// With a sentence about a rule that fits nothing, or rules that leave nothing to learn.
+    /// [`TrainError::Config`] for a rule that fits nothing, or rules that leave nothing to learn.
     pub fn new(
+        graph: &Graph,
+        entries: &[StateEntry],
+        stages: Option<StageRules>,
+        groups: &[ParameterGroup],
+    ) -> Result<Self, TrainError> {
+        Self::by_rules(graph, entries, stages, groups).map_err(TrainError::Config)
+    }
+
+    fn by_rules(
         graph: &Graph,
         entries: &[StateEntry],
         stages: Option<StageRules>,
@@ -320,7 +331,7 @@ mod tests {
         groups: &[ParameterGroup],
     ) -> Result<ParameterPlan, String> {
         let (graph, entries) = resnet20();
-        ParameterPlan::new(&graph, &entries, stages, groups)
+        ParameterPlan::by_rules(&graph, &entries, stages, groups)
     }
 
     fn index(name: &str) -> usize {

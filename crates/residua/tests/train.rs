@@ -169,6 +169,48 @@ fn a_killed_run_continues_bit_for_bit() {
                 "balanced",
             ][..],
         ),
+        (
+            "muon",
+            &[
+                "--checkpoint-every",
+                "3",
+                "--optimiser",
+                "muon",
+                "--unfreeze-every",
+                "1",
+                "--stage-rate-decay",
+                "0.5",
+                "--set",
+                "stem=whitening",
+            ][..],
+        ),
+        (
+            "lamb",
+            &[
+                "--checkpoint-every",
+                "3",
+                "--optimiser",
+                "lamb",
+                "--lr",
+                "0.01",
+                // The first of these runs.
+                "--teacher",
+                "sgd-whole",
+            ][..],
+        ),
+        (
+            "rms-prop",
+            &[
+                "--checkpoint-every",
+                "3",
+                "--optimiser",
+                "rms-prop",
+                "--lr",
+                "0.001",
+                "--set",
+                "parameter_groups=[{names='*.bn?.*',weight_decay=0.0},{names='layer1.*',frozen='always'}]",
+            ][..],
+        ),
     ] {
         let whole = format!("{name}-whole");
         stdout(folder.path(), &tiny_training(&whole, more));

@@ -19,14 +19,30 @@ pub(super) fn markdown(text: &str) -> String {
     escaped
 }
 
-/// A field of a CSV file.
+/// A field of a CSV file. A number is one for spreadsheets too: without commas between thousands.
 pub(super) fn csv_field(text: &str) -> Cow<'_, str> {
+    if is_grouped_number(text) {
+        return Cow::Owned(text.replace(',', ""));
+    }
     let is_plain = !text.contains([',', '"', '\n', '\r']) && text.trim() == text;
     if is_plain {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
     }
+}
+
+/// Whether a text is a whole number whose digits are in groups of three.
+fn is_grouped_number(text: &str) -> bool {
+    let mut groups = text.split(',');
+    let is_number = |group: &str| group.bytes().all(|letter| letter.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let mut others = groups.peekable();
+    let has_others = others.peek().is_some();
+    has_others
+        && (1..=3).contains(&first.len())
+        && is_number(first)
+        && others.all(|group| group.len() == 3 && is_number(group))
 }
 
 /// Text in LaTeX. Characters outside of ASCII that our tables use become commands; others are left to
@@ -75,6 +91,11 @@ mod tests {
         assert_eq!(csv_field("94.5"), "94.5");
         assert_eq!(csv_field("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(csv_field(" x"), "\" x\"");
+        assert_eq!(csv_field("75,290"), "75290");
+        assert_eq!(csv_field("1,234,567"), "1234567");
+        assert_eq!(csv_field("1,23"), "\"1,23\"");
+        assert_eq!(csv_field("a,123"), "\"a,123\"");
+        assert_eq!(csv_field(",123"), "\",123\"");
     }
 
     #[test]
