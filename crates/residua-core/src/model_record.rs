@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::preprocessing::Preprocessing;
+use crate::task::{Decision, Task};
 
 /// Names the network that weights belong to, its classes, and how images are prepared for it.
 ///
@@ -18,6 +19,9 @@ pub struct ModelRecord {
     pub classes: Vec<String>,
     /// From an image to the network's input.
     pub preprocessing: Preprocessing,
+    /// How the logits become an answer; where nothing is said, by the largest of them.
+    #[serde(default, skip_serializing_if = "Decision::is_most_likely")]
+    pub decision: Decision,
     /// In what the network differs from the catalog's, in the catalog's words.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub variations: Map<String, Value>,
@@ -38,6 +42,7 @@ impl ModelRecord {
             model: model.into(),
             classes,
             preprocessing,
+            decision: Decision::default(),
             variations: Map::new(),
         }
     }
@@ -52,6 +57,11 @@ impl ModelRecord {
         Self::new(model, numbers.collect(), preprocessing)
     }
 
+    /// What the network is asked about an image.
+    pub fn task(&self) -> Task {
+        self.decision.task()
+    }
+
     /// Whether the classes have names, not just their numbers.
     pub fn names_classes(&self) -> bool {
         let mut classes = self.classes.iter().enumerate();
@@ -62,6 +72,21 @@ impl ModelRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_without_a_decision_is_one_of_single_labels() {
+        let mut record = ModelRecord::numbered("resnet20", 2, Preprocessing::cifar10());
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("decision"), "{text}");
+        assert_eq!(serde_json::from_str::<ModelRecord>(&text).unwrap(), record);
+        assert_eq!(record.task(), Task::SingleLabel);
+        record.decision = Decision::Thresholds {
+            thresholds: vec![0.25, 0.5],
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<ModelRecord>(&text).unwrap(), record);
+        assert_eq!(record.task(), Task::MultiLabel);
+    }
 
     #[test]
     fn numbers_are_no_names() {

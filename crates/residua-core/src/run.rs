@@ -9,7 +9,7 @@
 //! ├── report.html              all of it as a page
 //! └── checkpoints/
 //!     ├── last.safetensors     weights and training state: what `--resume` continues from
-//!     └── best.safetensors     the weights with the best validation accuracy
+//!     └── best.safetensors     the weights of the best validation
 //! ```
 //!
 //! A folder may be looked at while it grows, after its process was killed, or as a copy on
@@ -30,7 +30,7 @@ use crate::atomic_file;
 
 pub use environment::Environment;
 pub use events::{Event, EventLog, ResumePoint};
-pub use metrics::RunMetrics;
+pub use metrics::{MultiLabelResults, RunMetrics, RunResults, SingleLabelResults};
 pub use schema::refuse_newer_schema;
 
 /// The names of the files in a run folder.
@@ -205,7 +205,8 @@ impl RunFolder {
     }
 
     /// `predictions.csv`: for each evaluated image its name, class, predicted class, the probability
-    /// of the predicted class and that of the true one.
+    /// of the predicted class and that of the true one; where an image has any number of classes its
+    /// name, classes, predicted classes and the probability of every class.
     pub fn predictions(&self) -> PathBuf {
         self.root.join("predictions.csv")
     }

@@ -86,7 +86,7 @@ fn choose<'a>(
     samples.shuffle(&mut seed.rng());
     let mut taken = [0; 10];
     samples.retain(|sample| {
-        let taken = &mut taken[sample.label as usize];
+        let taken = &mut taken[sample.label.classes()[0] as usize];
         *taken += 1;
         *taken <= per_class
     });
@@ -111,7 +111,7 @@ fn is_excluded(sample: &Sample, excluded: &Excluded) -> bool {
 /// The official layout: the label, then the red, green and blue planes.
 fn write_record(sample: &Sample, records: &mut Vec<u8>) -> Result<(), Box<dyn Error>> {
     let pixels = sample.pixels()?;
-    records.push(u8::try_from(sample.label)?);
+    records.push(u8::try_from(sample.label.classes()[0])?);
     for channel in 0..3 {
         records.extend(pixels.rgb().iter().skip(channel).step_by(3));
     }

@@ -5,11 +5,12 @@ mod report;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicUsize;
 
+use residua_core::task::Task;
 use xxhash_rust::xxh3::Xxh3;
 
 pub use report::{
-    ClassCount, DataReport, Duplicate, ImageReference, ImageSizes, Leakage, SCHEMA, SizeCount,
-    SplitReport,
+    Cardinality, ClassCount, DataReport, Duplicate, ImageReference, ImageSizes, Leakage, SCHEMA,
+    SizeCount, SplitReport,
 };
 
 use crate::dataset::{Dataset, Inspection, Purpose, Split, SplitName};
@@ -66,7 +67,7 @@ pub fn check(spec: &DataSpec, options: &CheckOptions, on_progress: OnProgress<'_
                     reference: ImageReference {
                         split: name,
                         source,
-                        class: dataset.classes()[sample.label as usize].clone(),
+                        class: sample.label.named(dataset.classes()),
                     },
                 }),
                 Err(reason) => unreadable.push(UnreadableImage {
@@ -85,6 +86,7 @@ pub fn check(spec: &DataSpec, options: &CheckOptions, on_progress: OnProgress<'_
     let mut report = DataReport {
         schema: SCHEMA.to_owned(),
         data: spec.to_string(),
+        task: dataset.task(),
         classes: dataset.classes().to_vec(),
         splits,
         unreadable,
@@ -149,8 +151,24 @@ fn describe_split(
                 images,
             })
             .collect(),
+        cardinality: cardinality(split),
         sizes: sizes(images),
     }
+}
+
+/// `None` where each image has one class.
+fn cardinality(split: &Split) -> Option<Cardinality> {
+    let counts = || {
+        split
+            .samples
+            .iter()
+            .map(|sample| sample.label.classes().len())
+    };
+    (split.task() == Task::MultiLabel).then(|| Cardinality {
+        none: counts().filter(|count| *count == 0).count(),
+        mean: counts().sum::<usize>() as f64 / split.len().max(1) as f64,
+        most: counts().max().unwrap_or(0),
+    })
 }
 
 fn sizes(images: &[CheckedImage]) -> Option<ImageSizes> {

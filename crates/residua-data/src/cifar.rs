@@ -115,7 +115,7 @@ pub(crate) fn append(split: &mut Split, path: PathBuf, records: Records) {
     let samples = records.labels.into_iter().enumerate();
     split.samples.extend(samples.map(|(record, label)| Sample {
         id: (first_id + record) as u64,
-        label: u32::from(label),
+        label: u32::from(label).into(),
         group: None,
         source: Source::Record {
             file: Arc::clone(&file),

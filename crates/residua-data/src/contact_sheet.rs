@@ -69,7 +69,7 @@ pub enum ContactSheetError {
 ///     index: 0,
 ///     shape: [5, 32, 32, 3],
 ///     images: vec![0.0; 5 * 32 * 32 * 3],
-///     labels: vec![0; 5],
+///     labels: vec![0; 5].into(),
 ///     mixture: None,
 ///     samples: (0..5).collect(),
 /// };
@@ -163,7 +163,7 @@ mod tests {
             index: 0,
             shape,
             images,
-            labels: vec![0; shape[0]],
+            labels: vec![0; shape[0]].into(),
             mixture: None,
             samples: (0..shape[0]).collect(),
         }

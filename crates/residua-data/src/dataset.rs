@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -16,6 +17,7 @@ use crate::folder;
 use crate::fraction::Fraction;
 use crate::hold_out::{Indivisible, hold_out};
 use crate::idx;
+use crate::label::Label;
 use crate::layout::Layout;
 use crate::npz;
 use crate::pixels::Pixels;
@@ -89,8 +91,8 @@ pub struct Sample {
     /// What random augmentation is addressed by. It stays with the sample when others are
     /// quarantined or put aside.
     pub id: u64,
-    /// Index of its class in [`Dataset::classes`].
-    pub label: u32,
+    /// Its class, or the classes that it shows, as indices into [`Dataset::classes`].
+    pub label: Label,
     /// What it belongs to (a patient, a series of pictures) where the data say so: images of one
     /// group are never divided between training and validation.
     pub group: Option<u32>,
@@ -140,7 +142,13 @@ impl Split {
     pub fn fingerprint(&self) -> u64 {
         let mut hash = Xxh3::new();
         for sample in &self.samples {
-            hash.update(&sample.label.to_le_bytes());
+            if let Label::Classes(set) = &sample.label {
+                // So that a class cannot pass from one image to the next unnoticed.
+                hash.update(&(set.classes().len() as u64).to_le_bytes());
+            }
+            for class in sample.label.classes() {
+                hash.update(&class.to_le_bytes());
+            }
             match &sample.source {
                 Source::File(path) => {
                     let size = std::fs::metadata(path).map_or(0, |file| file.len());
@@ -157,12 +165,21 @@ impl Split {
         hash.digest() ^ self.samples.len() as u64
     }
 
-    /// Number of samples of each of `classes` classes.
+    /// What is asked about the images: what the label of the first says.
+    pub fn task(&self) -> Task {
+        let first = self.samples.first();
+        first.map_or(Task::default(), |sample| sample.label.task())
+    }
+
+    /// Number of samples of each of `classes` classes. A sample that shows several counts for each of
+    /// them.
     pub fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for sample in &self.samples {
-            if let Some(count) = counts.get_mut(sample.label as usize) {
-                *count += 1;
+            for class in sample.label.classes() {
+                if let Some(count) = counts.get_mut(*class as usize) {
+                    *count += 1;
+                }
             }
         }
         counts
@@ -251,7 +268,13 @@ impl Dataset {
         }
     }
 
-    /// The names of the classes; a label is an index into them.
+    /// What is asked about its images.
+    pub fn task(&self) -> Task {
+        let first = self.splits().find(|(_, split)| !split.is_empty());
+        first.map_or(Task::default(), |(_, split)| split.task())
+    }
+
+    /// The names of the classes; a label has indices into them.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -321,7 +344,7 @@ impl Dataset {
         for (name, split) in self.splits() {
             let mut samples = split.samples.clone();
             for sample in &mut samples {
-                sample.label = labels[sample.label as usize];
+                sample.label = sample.label.renumbered(&labels);
             }
             dataset.set_split(name, Split { samples });
         }

@@ -253,6 +253,17 @@ pub enum DataError {
         found: usize,
     },
 
+    /// Nothing can be told of images, in data where each shows any number of classes.
+    #[error(
+        "{}: none of the training images shows any class; expected classes in the column labels, with \
+         | between them",
+        path.display()
+    )]
+    NoClassShown {
+        /// The spreadsheet.
+        path: PathBuf,
+    },
+
     /// A file of class names has the same name twice.
     #[error("{}: class \"{class}\" is named twice; expected every name once", path.display())]
     RepeatedClassName {

@@ -175,7 +175,7 @@ fn collect(
         for image in class.images {
             split.samples.push(Sample {
                 id: split.samples.len() as u64,
-                label: label as u32,
+                label: (label as u32).into(),
                 group: None,
                 source: Source::File(image),
             });

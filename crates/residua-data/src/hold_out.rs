@@ -16,7 +16,8 @@ pub(crate) enum Indivisible {
     OneGroup { label: usize, samples: usize },
 }
 
-/// Divides `samples` into training and validation so that every class gives the same share.
+/// Divides `samples` into training and validation so that every class gives the same share, and so do
+/// the samples without any class. A sample of several classes counts for each of them.
 ///
 /// Samples of one group stay together, so with groups the shares are approximate. Classes come
 /// before shares: none loses all its groups to validation, and none is left out of it where its
@@ -99,8 +100,9 @@ struct Division {
 
 impl Division {
     fn of(samples: &[Sample], classes: usize, fraction: Fraction) -> Result<Self, Indivisible> {
-        let units = units(samples);
-        let mut shares: Vec<Share> = (0..classes).map(|_| Share::default()).collect();
+        let mut units = units(samples);
+        let kinds = classes + count_without_class(samples, &mut units, classes);
+        let mut shares: Vec<Share> = (0..kinds).map(|_| Share::default()).collect();
         for (index, unit) in units.iter().enumerate() {
             for (&label, &count) in &unit.counts {
                 shares[label].samples += count;
@@ -287,9 +289,34 @@ fn units(samples: &[Sample]) -> Vec<Unit> {
         }
         let unit = &mut units[index];
         unit.positions.push(position);
-        *unit.counts.entry(sample.label as usize).or_insert(0) += 1;
+        for class in sample.label.classes() {
+            *unit.counts.entry(*class as usize).or_insert(0) += 1;
+        }
     }
     units
+}
+
+/// Counts the samples that show none of the classes as one kind more, with the number `kind`, if more
+/// than one unit has such; gives the number of kinds that this adds.
+fn count_without_class(samples: &[Sample], units: &mut [Unit], kind: usize) -> usize {
+    let counts: Vec<usize> = units
+        .iter()
+        .map(|unit| {
+            let positions = unit.positions.iter();
+            let shows_none = |position: &&usize| samples[**position].label.classes().is_empty();
+            positions.filter(shows_none).count()
+        })
+        .collect();
+    // One unit alone could not be on both sides, and need not.
+    if counts.iter().filter(|count| **count > 0).count() < 2 {
+        return 0;
+    }
+    for (unit, count) in units.iter_mut().zip(counts) {
+        if count > 0 {
+            unit.counts.insert(kind, count);
+        }
+    }
+    1
 }
 
 #[cfg(test)]

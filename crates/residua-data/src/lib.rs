@@ -33,6 +33,8 @@
 //! says which; [`check`](check::check) tells everything there is to know about a data set
 //! before it is trained on: counts, sizes, damaged files, duplicates, leakage.
 //!
+//! An image is of one class, or shows any number of them ([`label`]); a data set has images of one kind.
+//!
 //! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders,
 //! [`spreadsheet`], [`npz`], [`idx`]) → [`readable`] → [`transform`] ([`augmentation`]) →
 //! [`loader`]. What a network gets can be looked at as a [`mod@contact_sheet`].
@@ -54,6 +56,7 @@ mod geometry;
 mod hold_out;
 pub mod idx;
 mod jpeg;
+pub mod label;
 mod layout;
 pub mod loader;
 pub mod npz;
@@ -77,6 +80,7 @@ pub use decode::{decode_bytes, decode_file, list_images};
 pub use error::DataError;
 pub use fraction::Fraction;
 pub use idx::IdxProblem;
+pub use label::{ClassSet, Label, Labels};
 pub use loader::{EpochBatches, HostBatch, LastBatch, Loader, LoaderOptions, Order};
 pub use npz::ArrayProblem;
 pub use numbered::{LabelLimit, LabelProblem};

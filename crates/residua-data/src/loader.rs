@@ -16,6 +16,7 @@ use residua_core::seed::SeedStream;
 use crate::augmentation::Mixture;
 use crate::dataset::{Sample, Split};
 use crate::error::DataError;
+use crate::label::Labels;
 use crate::panics::panic_message;
 use crate::transform::{Showing, Transform};
 use queue::Workers;
@@ -108,9 +109,9 @@ pub struct HostBatch {
     pub shape: [usize; 4],
     /// The normalised images, `[N, H, W, C]`.
     pub images: Vec<f32>,
-    /// N class indices.
-    pub labels: Vec<u32>,
-    /// How much of each image is of another class, where the images of the batch are mixed.
+    /// What each image is labelled with, N.
+    pub labels: Labels,
+    /// How much of each image is another, where the images of the batch are mixed.
     pub mixture: Option<Mixture>,
     /// N positions in [`Split::samples`], which say where each image comes from.
     pub samples: Vec<usize>,
@@ -218,14 +219,14 @@ impl BatchMaker {
         let [height, width, channels] = self.loader.transform.shape();
         let image_len = height * width * channels;
         let mut images = vec![0.0; samples.len() * image_len];
-        let mut labels = Vec::with_capacity(samples.len());
         let places = (start..).zip(&samples);
         for ((place, &position), image) in places.zip(images.chunks_exact_mut(image_len)) {
             let sample = &self.loader.split.samples[position];
             let repeat = place % self.loader.options.repeats.get();
             self.load_guarded(sample, repeat as u64, image)?;
-            labels.push(sample.label);
         }
+        let of_split = &self.loader.split.samples;
+        let labels = Labels::of(samples.iter().map(|&position| &of_split[position].label));
         let shape = [samples.len(), height, width, channels];
         Ok(HostBatch {
             epoch: self.epoch,
@@ -243,7 +244,7 @@ impl BatchMaker {
         index: usize,
         shape: [usize; 4],
         images: &mut [f32],
-        labels: &[u32],
+        labels: &Labels,
     ) -> Option<Mixture> {
         let options = &self.loader.options;
         let mix = self.loader.transform.augmentation().mix?;

@@ -141,7 +141,7 @@ fn labelled(split: NumberedSplit, classes: i128, limit: &LabelLimit) -> Result<S
         }
         Ok(Sample {
             id: record as u64,
-            label: label as u32,
+            label: (label as u32).into(),
             group: None,
             source: Source::Record {
                 file: Arc::clone(&file),

@@ -6,8 +6,11 @@ use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use residua_core::suggest::{closest, did_you_mean};
+use residua_core::task::Task;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::spreadsheet;
 
 /// Which data are meant: `builtin`, `cifar10:DIR`, `folder:DIR`, `csv:FILE`, `npz:FILE` or
 /// `idx:DIR`.
@@ -108,6 +111,16 @@ impl fmt::Display for Place {
 }
 
 impl DataSpec {
+    /// What is asked about the images, as far as can be told before they are listed: a spreadsheet
+    /// says it in its first line, and data of other forms have one class for each image. Of a file that
+    /// cannot be read nothing else is known.
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Csv { file } => spreadsheet::task(file),
+            _ => Task::SingleLabel,
+        }
+    }
+
     /// The same data, named so that it can be found from any working folder.
     ///
     /// # Errors

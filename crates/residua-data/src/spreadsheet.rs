@@ -6,15 +6,18 @@
 //! | --- | --- |
 //! | `path` (or else `image`, or `file`) | an image file, from the folder of the spreadsheet |
 //! | `label` (or else `class`) | its class |
+//! | `labels` (or else `finding labels`), in place of it | all the classes that it shows, with `\|` between them; nothing, or `No Finding`, for an image that shows none |
 //! | `split` | if there is such a column: `train`, `val` (or `validation`) or `test` |
 //! | `group` | if there is such a column: what the image belongs to (a patient, a series), or nothing |
 //!
 //! Fields are separated by commas, semicolons or tabs, whichever separates the names of these
 //! columns, and may be quoted. The text is UTF-8. Lines without any content are ignored.
 //!
-//! The classes are the labels of the training images, sorted. Without a column of splits all images
-//! are for training, or for testing where nothing is to be trained, as with a folder of class
-//! folders. Images of one group have to be in one split, and stay together when a part of the
+//! The classes are those of the training images, sorted. Nothing but `|` separates the classes of an
+//! image: commas and semicolons occur in names, and spaces all the more.
+//!
+//! Without a column of splits all images are for training, or for testing where nothing is to be
+//! trained, as with a folder of class folders. Images of one group have to be in one split, and stay together when a part of the
 //! training images is put aside: pictures of one patient in training and validation would make a
 //! network look better than it is.
 
@@ -27,12 +30,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use residua_core::task::Task;
+
 use crate::dataset::{Dataset, Inspection, Purpose, Sample, Source, Split, SplitName, abbreviated};
 use crate::error::DataError;
+use crate::label::{ClassSet, Label};
 use crate::layout::Layout;
 
 pub use problem::LineProblem;
-use rows::Row;
+use rows::{Row, Rows};
 
 /// Larger files are not read: a thousand bytes for each of a million images.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -52,6 +58,25 @@ pub(crate) fn inspect(file: &Path, purpose: Purpose) -> Inspection {
         Err(problem) => problems.push(problem),
     }
     Inspection { dataset, problems }
+}
+
+/// The task that the first line of a file tells; that of single labels where nothing can be read.
+pub(crate) fn task(file: &Path) -> Task {
+    /// Longer lines of names are not looked through.
+    const LONGEST: u64 = 1 << 16;
+    let Ok(file) = File::open(file) else {
+        return Task::default();
+    };
+    let mut bytes = Vec::new();
+    if file.take(LONGEST).read_to_end(&mut bytes).is_err() {
+        return Task::default();
+    }
+    let text = bytes.strip_prefix("\u{feff}".as_bytes());
+    let bytes = text.unwrap_or(&bytes).trim_ascii_start();
+    let end = bytes.iter().position(|byte| b"\r\n".contains(byte));
+    rows::task(&String::from_utf8_lossy(
+        &bytes[..end.unwrap_or(bytes.len())],
+    ))
 }
 
 /// A problem and its line, from 1.
@@ -90,7 +115,7 @@ fn list(
         Purpose::Evaluation => SplitName::Test,
     };
     let mut bad = Vec::new();
-    let mut rows = rows::parse(text, default_split, &mut bad);
+    let Rows { task, mut rows } = rows::parse(text, default_split, &mut bad);
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -102,30 +127,37 @@ fn list(
     if rows.is_empty() && bad.is_empty() {
         bad.push((1, LineProblem::NoRows));
     }
-    if bad.is_empty() && purpose == Purpose::Training && classes.len() < 2 {
-        problems.push(DataError::TooFewLabels {
-            path: file.to_owned(),
-            found: classes.len(),
-        });
+    if bad.is_empty() && purpose == Purpose::Training {
+        problems.extend(too_few_classes(file, task, classes.len()));
     }
     describe_lines(file, bad, problems);
     let is_missing = |row: &Row| !folder.join(&row.path).is_file();
     let missing: Vec<Row> = rows.extract_if(.., |row| is_missing(row)).collect();
     problems.extend(missing_images(file, folder, &missing));
-    collect(folder, rows, classes, dataset);
+    collect(folder, Rows { task, rows }, classes, dataset);
+}
+
+/// Of an image that may show any number of classes one class can be asked about alone.
+fn too_few_classes(file: &Path, task: Task, found: usize) -> Option<DataError> {
+    let path = file.to_owned();
+    match (task, found) {
+        (Task::MultiLabel, 0) => Some(DataError::NoClassShown { path }),
+        (Task::SingleLabel, ..2) => Some(DataError::TooFewLabels { path, found }),
+        _ => None,
+    }
 }
 
 /// Keeps the first line of each image.
 fn remove_repetitions(folder: &Path, rows: &mut Vec<Row>, bad: &mut Vec<BadLine>) {
-    let mut first_of = HashMap::<PathBuf, (usize, String)>::new();
+    let mut first_of = HashMap::<PathBuf, (usize, String, Vec<String>)>::new();
     rows.retain(|row| {
         // By its components, so that a/b.png and ./a//b.png are the same.
         let path: PathBuf = folder.join(&row.path).components().collect();
-        let Some((line, label)) = first_of.get(&path) else {
-            first_of.insert(path, (row.line, row.label.clone()));
+        let Some((line, label, classes)) = first_of.get(&path) else {
+            first_of.insert(path, (row.line, row.label.clone(), row.classes.clone()));
             return true;
         };
-        let problem = match *label == row.label {
+        let problem = match *classes == row.classes {
             true => LineProblem::Repeated {
                 image: row.path.clone(),
                 first: *line,
@@ -163,12 +195,12 @@ fn divided_groups(rows: &[Row]) -> Vec<BadLine> {
     bad
 }
 
-/// The labels of the training images; of all images where none are for training.
+/// The classes of the training images; of all images where none are for training.
 fn classes(rows: &[Row]) -> Vec<String> {
     let has_training = rows.iter().any(|row| row.split == SplitName::Train);
     let of_training = |row: &&Row| !has_training || row.split == SplitName::Train;
-    let labels = rows.iter().filter(of_training).map(|row| &row.label);
-    labels
+    let classes = rows.iter().filter(of_training).flat_map(|row| &row.classes);
+    classes
         .collect::<BTreeSet<_>>()
         .into_iter()
         .cloned()
@@ -180,12 +212,14 @@ fn unknown_classes(rows: &[Row], classes: &[String]) -> Vec<BadLine> {
     let mut unknown = BTreeSet::new();
     let mut bad = Vec::new();
     for row in rows {
-        if classes.binary_search(&row.label).is_err() && unknown.insert(&row.label) {
-            let problem = LineProblem::UnknownClass {
-                class: row.label.clone(),
-                known: abbreviated(classes),
-            };
-            bad.push((row.line, problem));
+        for class in &row.classes {
+            if classes.binary_search(class).is_err() && unknown.insert(class) {
+                let problem = LineProblem::UnknownClass {
+                    class: class.clone(),
+                    known: abbreviated(classes),
+                };
+                bad.push((row.line, problem));
+            }
         }
     }
     bad
@@ -227,11 +261,11 @@ fn missing_images(file: &Path, folder: &Path, missing: &[Row]) -> Option<DataErr
     })
 }
 
-fn collect(folder: &Path, rows: Vec<Row>, classes: Vec<String>, dataset: &mut Dataset) {
+fn collect(folder: &Path, listed: Rows, classes: Vec<String>, dataset: &mut Dataset) {
     let mut splits = [(); 3].map(|()| Split::default());
     let mut groups = HashMap::new();
-    for row in rows {
-        let Ok(label) = classes.binary_search(&row.label) else {
+    for row in listed.rows {
+        let Some(label) = label(&row, listed.task, &classes) else {
             continue;
         };
         let next = groups.len() as u32;
@@ -239,7 +273,7 @@ fn collect(folder: &Path, rows: Vec<Row>, classes: Vec<String>, dataset: &mut Da
         let split = &mut splits[row.split as usize];
         split.samples.push(Sample {
             id: split.samples.len() as u64,
-            label: label as u32,
+            label,
             group,
             source: Source::File(folder.join(row.path)),
         });
@@ -248,6 +282,18 @@ fn collect(folder: &Path, rows: Vec<Row>, classes: Vec<String>, dataset: &mut Da
     for (name, split) in SplitName::ALL.into_iter().zip(splits) {
         if !split.is_empty() {
             dataset.set_split(name, split);
+        }
+    }
+}
+
+/// `None` for a class that training does not know, which is a problem of its own.
+fn label(row: &Row, task: Task, classes: &[String]) -> Option<Label> {
+    let number = |class: &String| Some(classes.binary_search(class).ok()? as u32);
+    match (task, row.classes.as_slice()) {
+        (Task::SingleLabel, [class]) => number(class).map(Label::Class),
+        (_, several) => {
+            let set: Option<ClassSet> = several.iter().map(number).collect();
+            set.map(Label::Classes)
         }
     }
 }

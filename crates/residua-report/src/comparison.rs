@@ -7,6 +7,7 @@ mod warnings;
 use maud::{Markup, html};
 use residua_core::metrics::convergence::{Better, Summary, first_within};
 use residua_core::run::RunMetrics;
+use residua_core::task::Measure;
 
 use crate::chart::Chart;
 use crate::number;
@@ -15,8 +16,8 @@ use crate::page::{
 };
 use crate::table::Table;
 
-/// A run has converged at the first epoch whose validation accuracy is within this distance of its
-/// best one: half a point.
+/// A run has converged at the first epoch whose validation accuracy (or mean area under the ROC curve) is
+/// within this distance of its best one: half a point.
 pub const CONVERGENCE_MARGIN: f64 = 0.005;
 
 /// Networks that were trained in the same way.
@@ -74,15 +75,23 @@ pub struct EpochPoint {
     pub validation_loss: f64,
     /// Validation accuracy.
     pub validation_accuracy: f64,
+    /// The mean area under the ROC curve on the validation images, where they show any number of classes.
+    pub validation_roc_auc: Option<f64>,
     /// Seconds spent on training steps.
     pub train_seconds: f64,
 }
 
+impl EpochPoint {
+    /// The figure by which epochs are compared.
+    fn score(&self) -> f64 {
+        self.validation_roc_auc.unwrap_or(self.validation_accuracy)
+    }
+}
+
 impl ComparedRun {
-    /// The epoch at which the run had converged; `None` without epochs, or where an accuracy is not a
-    /// number.
+    /// The epoch at which the run had converged; `None` without epochs, or where a score is not a number.
     fn converged(&self) -> Option<&EpochPoint> {
-        let series: Vec<f64> = self.epochs.iter().map(|e| e.validation_accuracy).collect();
+        let series: Vec<f64> = self.epochs.iter().map(EpochPoint::score).collect();
         let found = first_within(&series, CONVERGENCE_MARGIN, Better::Higher).ok()??;
         self.epochs.get(found.index)
     }
@@ -98,8 +107,9 @@ impl ComparedRun {
         number::median(self.epochs.iter().map(|epoch| epoch.train_seconds))
     }
 
+    /// What is missing to the best score.
     fn error(&self) -> f64 {
-        1.0 - self.metrics.evaluation.accuracy
+        1.0 - self.metrics.score()
     }
 }
 
@@ -122,6 +132,21 @@ impl Comparison {
     fn runs(&self) -> impl Iterator<Item = (&ComparedNetwork, &ComparedRun)> {
         let networks = self.networks.iter();
         networks.flat_map(|network| network.runs.iter().map(move |run| (network, run)))
+    }
+
+    /// The figure by which the networks are compared; the first run's, since all have the same.
+    fn measure(&self) -> Measure {
+        let mut runs = self.runs();
+        runs.next()
+            .map_or(Measure::Accuracy, |(_, run)| run.metrics.measure())
+    }
+
+    /// What [`ComparedRun::error`] is called.
+    fn error_name(&self) -> &'static str {
+        match self.measure() {
+            Measure::Accuracy => "error",
+            Measure::RocAuc => "1 − mean ROC-AUC",
+        }
     }
 
     /// The three tables in their order: quality, convergence, size.
@@ -187,29 +212,41 @@ impl Comparison {
     }
 
     fn caption_of_errors(&self) -> String {
+        let error = match self.measure() {
+            Measure::Accuracy => "Error",
+            Measure::RocAuc => "What the mean ROC-AUC lacks to 1",
+        };
         let bars = match self.has_repetitions() {
             true => " Bars are standard deviations over seeds.",
             false => "",
         };
         format!(
-            "Figure 1. Error against the number of trainable parameters, which has a logarithmic \
+            "Figure 1. {error} against the number of trainable parameters, which has a logarithmic \
              axis.{bars}"
         )
     }
 
     fn caption_of_curves(&self) -> String {
         let left_out = match self.lowest_shown() {
-            Some(lowest) => format!(
-                " Accuracies below {} are left out.",
-                number::percent(lowest, 0)
-            ),
+            Some(lowest) => match self.measure() {
+                Measure::Accuracy => format!(
+                    " Accuracies below {} are left out.",
+                    number::percent(lowest, 0)
+                ),
+                Measure::RocAuc => {
+                    format!(" Areas below {} are left out.", number::decimal(lowest, 2))
+                }
+            },
             None => String::new(),
         };
         let mean = match self.has_repetitions() {
             true => ": the mean over seeds, within its standard deviation",
             false => "",
         };
-        format!("Figure 2. Validation accuracy against epochs{mean}.{left_out}")
+        format!(
+            "Figure 2. Validation {} against epochs{mean}.{left_out}",
+            self.measure().name()
+        )
     }
 
     fn key_figures(&self) -> Vec<Fact> {
@@ -238,14 +275,16 @@ impl Comparison {
             network.summary(converged).mean
         });
         let smallest = least(&self.networks, |network| Some(network.parameters as f64));
-        let fact = |name: &str, found: Option<(String, f64)>, write: fn(f64) -> String| {
+        let fact = |name: &str, found: Option<(String, f64)>, write: &dyn Fn(f64) -> String| {
             let (networks, value) = found?;
             Some(Fact::new(name, write(value)).with_detail(networks))
         };
+        let measure = self.measure();
+        let lowest = format!("Lowest {}", self.error_name());
         [
-            fact("Lowest error", best, |error| number::percent(error, 2)),
-            fact("Soonest converged", soonest, number::duration),
-            fact("Fewest parameters", smallest, |count| {
+            fact(&lowest, best, &|error| number::score(measure, error)),
+            fact("Soonest converged", soonest, &number::duration),
+            fact("Fewest parameters", smallest, &|count| {
                 number::compact(count as u64)
             }),
         ]

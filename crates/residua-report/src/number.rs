@@ -1,5 +1,6 @@
 //! Numbers as people read them. What is not finite is a dash.
 
+use residua_core::task::Measure;
 pub(crate) use residua_core::text::grouped;
 
 /// What stands for a figure that does not exist.
@@ -32,6 +33,14 @@ pub(crate) fn decimal(value: f64, decimals: usize) -> String {
     match text.strip_prefix('-') {
         Some(rest) if is_zero => rest.to_owned(),
         _ => text,
+    }
+}
+
+/// What runs are compared by, in its unit: `86.74 %`, or `0.8674`.
+pub(crate) fn score(measure: Measure, value: f64) -> String {
+    match measure {
+        Measure::Accuracy => percent(value, 2),
+        Measure::RocAuc => decimal(value, 4),
     }
 }
 

@@ -6,14 +6,17 @@ mod curves;
 mod digest;
 mod gallery;
 mod head;
+mod labels;
 mod setting;
 mod time_line;
 
 use residua_core::metrics::judgement::Mistake;
-use residua_core::run::{Event, RunMetrics};
+use residua_core::run::{Event, RunMetrics, RunResults};
 
 use crate::page::{Page, Section};
+use classes::Classes;
 use digest::Digest;
+use labels::Labels;
 
 /// All that is known of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,15 +73,7 @@ impl RunReport {
             curves::section(&digest, self.metrics.as_ref()),
         )];
         if let Some(metrics) = &self.metrics {
-            sections.push(Section::new("Classes", classes::section(metrics)));
-            sections.push(Section::new("Confusions", classes::confusions(metrics)));
-            sections.push(Section::new(
-                "Calibration",
-                calibration::section(metrics.judgement.as_ref()),
-            ));
-            if let Some(content) = gallery::section(self, metrics) {
-                sections.push(Section::new("Mistakes", content));
-            }
+            sections.extend(self.result_sections(metrics));
         }
         sections.push(Section::new("Network", setting::network(&self.network)));
         sections.push(Section::new(
@@ -100,5 +95,30 @@ impl RunReport {
             sections,
         };
         page.html()
+    }
+
+    fn result_sections(&self, metrics: &RunMetrics) -> Vec<Section> {
+        match &metrics.results {
+            RunResults::SingleLabel(results) => {
+                let classes = Classes::new(metrics, results);
+                let calibration = calibration::section(results.judgement.as_ref());
+                let mut sections = vec![
+                    Section::new("Classes", classes.section()),
+                    Section::new("Confusions", classes.confusions()),
+                    Section::new("Calibration", calibration),
+                ];
+                if let Some(content) = gallery::section(self, results.judgement.as_ref()) {
+                    sections.push(Section::new("Mistakes", content));
+                }
+                sections
+            }
+            RunResults::MultiLabel(results) => {
+                let labels = Labels::new(metrics, results);
+                vec![
+                    Section::new("Classes", labels.section()),
+                    Section::new("Curves", labels.curves()),
+                ]
+            }
+        }
     }
 }

@@ -7,13 +7,13 @@ mod support {
 }
 
 use residua_core::run::{Event, RunMetrics};
-use residua_report::comparison::ComparedNetwork;
+use residua_report::comparison::{ComparedNetwork, ComparedRun};
 use residua_report::study::Section;
 use residua_report::{Comparison, NetworkFacts, RunReport};
 use support::page::{check, select, text};
 use support::{
-    class_names, compared_run, comparison, events, interrupted_report, metrics, run_report, start,
-    study,
+    class_names, compared_run, comparison, events, interrupted_report, metrics, multi_label_events,
+    multi_label_metrics, run_report, single, start, study,
 };
 
 const HOSTILE: &str =
@@ -45,7 +45,7 @@ fn the_page_of_a_run_tells_what_readers_come_for() {
     let page = check(&report.html());
     assert_eq!(text(&page, "h1"), "resnet20 on CIFAR-10");
     let metrics = report.metrics.unwrap();
-    let accuracy = format!("{:.2}\u{a0}%", metrics.evaluation.accuracy * 100.0);
+    let accuracy = format!("{:.2}\u{a0}%", metrics.score() * 100.0);
     let head = text(&page, "header");
     assert!(head.contains(&accuracy), "{head}");
     assert!(
@@ -94,11 +94,12 @@ fn the_page_of_a_run_tells_what_readers_come_for() {
 fn the_hardest_class_is_first_and_a_class_without_images_last() {
     let classes = class_names(4);
     let mut metrics = metrics(&classes, 300, 5);
-    let per_class = &mut metrics.evaluation.per_class;
+    let results = single(&mut metrics);
+    let per_class = &mut results.evaluation.per_class;
     per_class[1].support = 0;
     per_class[1].predicted = 0;
     per_class[2].f1 = 0.01;
-    metrics.judgement.as_mut().unwrap().ranking.per_class[1].roc_auc = None;
+    results.judgement.as_mut().unwrap().ranking.per_class[1].roc_auc = None;
     let page = check(&with_metrics(metrics).html());
     let rows = select(&page, "#classes tbody tr");
     let cells = |row: usize| -> Vec<String> {
@@ -114,8 +115,8 @@ fn an_optimistic_choice_is_pointed_out() {
     let mut report = run_report();
     assert!(!text(&check(&report.html()), "header").contains("on the high side"));
     let metrics = report.metrics.as_mut().unwrap();
-    metrics.evaluation.images = 10_000;
-    let chosen = metrics.evaluation.accuracy;
+    single(metrics).evaluation.images = 10_000;
+    let chosen = metrics.score();
     for event in &mut report.events {
         if let Event::Epoch {
             epoch: 28,
@@ -226,12 +227,12 @@ fn odd_runs_have_pages() {
     check(&with_metrics(metrics(&[], 0, 1)).html());
     check(&with_metrics(metrics(&classes, 0, 1)).html());
     let mut unjudged = metrics(&classes, 100, 1);
-    unjudged.judgement = None;
+    single(&mut unjudged).judgement = None;
     unjudged.seconds = f64::NAN;
     check(&with_metrics(unjudged).html());
     let mut short = metrics(&classes, 100, 1);
     short.classes.truncate(2);
-    short.evaluation.confusion.truncate(3);
+    single(&mut short).evaluation.confusion.truncate(3);
     check(&with_metrics(short).html());
     for finished in [0, 1] {
         let events = events(1, finished, &classes);
@@ -254,6 +255,75 @@ fn odd_runs_have_pages() {
         .html(),
     );
     assert_eq!(select(&page, "#training svg").len(), 4);
+}
+
+#[test]
+fn images_of_any_number_of_classes_have_areas_and_no_confusions() {
+    let classes = class_names(5);
+    let metrics = multi_label_metrics(&classes, 300, 4);
+    let area = format!("{:.4}", metrics.score());
+    let report = RunReport {
+        events: multi_label_events(30, &classes),
+        gallery: Vec::new(),
+        ..with_metrics(metrics.clone())
+    };
+    let page = check(&report.html());
+    let head = text(&page, "header");
+    assert!(
+        head.contains(&format!("Its mean ROC-AUC over classes is {area}")),
+        "{head}"
+    );
+    assert!(!head.contains("ccuracy"), "{head}");
+    let rows = select(&page, "#classes tbody tr");
+    let cells = |row: usize| -> Vec<String> {
+        let cells = rows[row].child_elements();
+        cells.map(|cell| cell.text().collect()).collect()
+    };
+    // The hardest first, and what nobody shows last.
+    assert_eq!(cells(0)[0], "cat");
+    assert_eq!(cells(4)[..6], ["deer", "–", "–", "–", "–", "–"]);
+    assert_eq!(select(&page, "#curves svg").len(), 2);
+    assert!(select(&page, "#confusions").is_empty() && select(&page, "#calibration").is_empty());
+    assert!(text(&page, "#training").contains("Area under the ROC curve"));
+    assert!(!text(&page, "#training").contains("ccuracy"));
+
+    // Many classes, none, and no images.
+    let many = multi_label_metrics(&class_names(60), 200, 1);
+    let page = check(&with_metrics(many).html());
+    assert!(text(&page, "#classes").contains("The 20 hardest of 60 classes"));
+    check(&with_metrics(multi_label_metrics(&[], 0, 1)).html());
+    check(&with_metrics(multi_label_metrics(&classes, 0, 1)).html());
+    check(
+        &RunReport {
+            events: multi_label_events(3, &classes),
+            ..interrupted_report()
+        }
+        .html(),
+    );
+}
+
+#[test]
+fn networks_for_any_number_of_classes_are_compared_by_their_areas() {
+    let classes = class_names(5);
+    let run = |seed: u64| ComparedRun {
+        metrics: multi_label_metrics(&classes, 300, seed),
+        ..compared_run("resnet20", 0.9, 60.0, seed)
+    };
+    let compared = Comparison {
+        title: "Networks".to_owned(),
+        recipe: String::new(),
+        networks: vec![ComparedNetwork {
+            name: "resnet20".to_owned(),
+            parameters: 269_722,
+            multiply_accumulates: 40_551_040,
+            runs: vec![run(1)],
+        }],
+    };
+    let score = run(1).metrics.score();
+    assert_eq!(compared.quality().rows[0][2], format!("{score:.4}"));
+    assert_eq!(compared.size().rows[0][3], format!("{:.4}", 1.0 - score));
+    let page = check(&compared.html());
+    assert!(!text(&page, "main").contains("ccuracy"));
 }
 
 #[test]
@@ -304,7 +374,7 @@ fn tables_of_a_comparison_follow_their_rules() {
     }
     run.metrics.epochs = 5;
     run.metrics.seconds = 360.0;
-    run.metrics.evaluation.accuracy = 0.9;
+    single(&mut run.metrics).evaluation.accuracy = 0.9;
     let network = |runs| ComparedNetwork {
         name: "resnet20".to_owned(),
         parameters: 269_722,
@@ -313,7 +383,7 @@ fn tables_of_a_comparison_follow_their_rules() {
     };
     let mut other = run.clone();
     other.seed = 1;
-    other.metrics.evaluation.accuracy = 0.92;
+    single(&mut other.metrics).evaluation.accuracy = 0.92;
     let compared = |runs| Comparison {
         title: "Networks".to_owned(),
         recipe: String::new(),
@@ -363,7 +433,7 @@ fn what_makes_a_comparison_unfair_is_said() {
             "different splits",
         ),
         (
-            |c| c.networks[1].runs[0].metrics.evaluation.images = 7,
+            |c| single(&mut c.networks[1].runs[0].metrics).evaluation.images = 7,
             "different numbers of images",
         ),
         (

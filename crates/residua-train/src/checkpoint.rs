@@ -43,6 +43,9 @@ pub struct TrainingState {
     pub best: Option<Best>,
     /// Accuracy of the last validation.
     pub last_accuracy: f64,
+    /// Its mean area under the ROC curve, where images show any number of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_roc_auc: Option<f64>,
     /// Seconds of training and validation so far.
     pub seconds: f64,
     /// Training images per second of each finished epoch.
@@ -59,8 +62,8 @@ pub struct EpochSums {
     pub images: u64,
     /// Sum of their losses.
     pub loss: f64,
-    /// How many were classified correctly.
-    pub correct: u64,
+    /// How many were classified correctly, as [`Learned::correct`](crate::Learned::correct).
+    pub correct: f64,
     /// Seconds spent on them.
     pub seconds: f64,
 }
@@ -73,7 +76,7 @@ impl EpochSums {
 
     /// Share of correct classifications.
     pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.images.max(1) as f64
+        self.correct / self.images.max(1) as f64
     }
 
     /// Images per second.
@@ -89,6 +92,16 @@ pub struct Best {
     pub epoch: u64,
     /// Its validation accuracy.
     pub accuracy: f64,
+    /// Its mean area under the ROC curve, where images show any number of classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roc_auc: Option<f64>,
+}
+
+impl Best {
+    /// The figure by which it is the best.
+    pub fn score(&self) -> f64 {
+        self.roc_auc.unwrap_or(self.accuracy)
+    }
 }
 
 /// Writes the weights alone, for use.
@@ -478,6 +491,7 @@ fn record_of(path: &Path, file: &TensorFile) -> Result<ModelRecord, TrainError> 
     if record.classes.is_empty() {
         return Err(bad("its record names no classes".to_owned()));
     }
+    record.decision.check(record.classes.len()).map_err(bad)?;
     record
         .preprocessing
         .validate()

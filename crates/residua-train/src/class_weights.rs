@@ -1,8 +1,14 @@
 //! How much images of each class count in the loss.
+//!
+//! Where an image shows any number of classes, a class has two sides, and its weight is that of the
+//! answers that should be yes; those that should be no count 1. That is `pos_weight` of PyTorch's
+//! `BCEWithLogitsLoss`. (CheXNet, Rajpurkar et al. 2017, §2, weighs both sides by the share of the other,
+//! which is the same ratio, times a number for each class that takes rare classes' losses down.)
 
 use std::collections::BTreeMap;
 
 use residua_core::suggest;
+use residua_core::task::Task;
 use residua_data::Split;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +20,9 @@ pub enum ClassWeights {
     #[default]
     Equal,
     /// The less, the more images a class has: every class counts as much as any other. The mean over
-    /// all training images is 1, so that learning rates keep their meaning.
+    /// all training images is 1, so that learning rates keep their meaning. Where an image shows any
+    /// number of classes, yes and no count the same for each class: the weight is the number of images
+    /// without it over that of images with it.
     Balanced,
     /// As given for each class by name; 1 for those that are not named.
     Given {
@@ -35,7 +43,10 @@ impl ClassWeights {
     ) -> Result<Option<Vec<f32>>, String> {
         match self {
             Self::Equal => Ok(None),
-            Self::Balanced => Ok(Some(balanced(classes.len(), train))),
+            Self::Balanced => Ok(Some(match train.task() {
+                Task::SingleLabel => balanced(classes.len(), train),
+                Task::MultiLabel => without_over_with(classes.len(), train),
+            })),
             Self::Given { weights } => given(classes, weights).map(Some),
         }
     }
@@ -55,10 +66,7 @@ impl ClassWeights {
 }
 
 fn balanced(classes: usize, train: &Split) -> Vec<f32> {
-    let mut counts = vec![0u64; classes];
-    for sample in &train.samples {
-        counts[sample.label as usize] += 1;
-    }
+    let counts = train.class_counts(classes);
     let occurring = counts.iter().filter(|count| **count > 0).count();
     let share = train.samples.len() as f64 / occurring.max(1) as f64;
     // A class without images has no weight either: nothing is multiplied by it.
@@ -66,6 +74,16 @@ fn balanced(classes: usize, train: &Split) -> Vec<f32> {
         .iter()
         .map(|count| (share / (*count).max(1) as f64) as f32);
     weights.collect()
+}
+
+/// A class that all images have, or none, has no other side to be balanced with.
+fn without_over_with(classes: usize, train: &Split) -> Vec<f32> {
+    let counts = train.class_counts(classes).into_iter();
+    let weight = |with: usize| match (train.len() - with, with) {
+        (0, _) | (_, 0) => 1.0,
+        (without, with) => without as f32 / with as f32,
+    };
+    counts.map(weight).collect()
 }
 
 fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>, String> {
@@ -84,19 +102,23 @@ fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>
 mod tests {
     use std::path::PathBuf;
 
-    use residua_data::{Sample, Source};
+    use residua_data::{Label, Sample, Source};
 
     use super::*;
 
     fn split(labels: &[u32]) -> Split {
-        let sample = |label: &u32| Sample {
+        labelled(labels.iter().map(|label| Label::Class(*label)))
+    }
+
+    fn labelled(labels: impl Iterator<Item = Label>) -> Split {
+        let sample = |label| Sample {
             id: 0,
             group: None,
             source: Source::File(PathBuf::new()),
-            label: *label,
+            label,
         };
         Split {
-            samples: labels.iter().map(sample).collect(),
+            samples: labels.map(sample).collect(),
         }
     }
 
@@ -112,6 +134,16 @@ mod tests {
         assert!((6.0 * weights[0] - 2.0 * weights[1]).abs() < 1e-6);
         let sum: f32 = labels.iter().map(|label| weights[*label as usize]).sum();
         assert!((sum - 8.0).abs() < 1e-5, "{weights:?}");
+    }
+
+    #[test]
+    fn yes_and_no_are_balanced_where_images_show_any_number_of_classes() {
+        let sets: [&[u32]; 5] = [&[0, 1], &[0], &[], &[0], &[0]];
+        let labels = sets.map(|set| Label::Classes(set.iter().copied().collect()));
+        let split = labelled(labels.into_iter());
+        let weights = ClassWeights::Balanced.resolve(&names(), &split);
+        // Nobody shows the last one.
+        assert_eq!(weights, Ok(Some(vec![0.25, 4.0, 1.0])));
     }
 
     #[test]

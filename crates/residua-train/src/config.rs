@@ -4,6 +4,7 @@ use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::suggest;
+use residua_core::task::Task;
 use residua_data::{Augmentation, DataSpec, RandomCrop};
 use residua_graph::catalog::{BuildOptions, VariationOptions};
 use residua_graph::{Graph, Shape, StateEntry, catalog};
@@ -54,7 +55,7 @@ pub struct TrainConfig {
     /// Gradients of a larger global norm are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Training ends when the best validation accuracy is this many epochs old.
+    /// Training ends when the best validation is this many epochs old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
     /// Updates between checkpoints, besides those at the end of each epoch.
@@ -123,10 +124,16 @@ impl TrainConfig {
 
     /// Sensible settings for these data: about a minute of training on two cores for the
     /// builtin images, a one-cycle run with the usual augmentation for the others. Arrays of images
-    /// (npz, IDX) are taken to be small, as CIFAR-10's are; files to be photographs.
+    /// (npz, IDX) are taken to be small, as CIFAR-10's are; files to be photographs. The loss is the one
+    /// for what is asked about the images, so that a spreadsheet's first line is read.
     pub fn for_data(data: DataSpec) -> Self {
         let small = !matches!(data, DataSpec::Folder { .. } | DataSpec::Csv { .. });
         let builtin = data == DataSpec::Builtin;
+        let label_smoothing = 0.0;
+        let loss = match data.task() {
+            Task::SingleLabel => LossConfig::CrossEntropy { label_smoothing },
+            Task::MultiLabel => LossConfig::BinaryCrossEntropy { label_smoothing },
+        };
         Self {
             schema: Self::SCHEMA.to_owned(),
             model: if small { "resnet20" } else { "resnet18" }.to_owned(),
@@ -145,9 +152,7 @@ impl TrainConfig {
             checkpoint_every: None,
             validation_fraction: None,
             max_unreadable: default_max_unreadable(),
-            loss: LossConfig::CrossEntropy {
-                label_smoothing: 0.0,
-            },
+            loss,
             class_weights: ClassWeights::Equal,
             weight_average: None,
             distillation: None,

@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 use residua_data::{
     Dataset, DatasetOptions, Fraction, HostBatch, LastBatch, Loader, LoaderOptions, Progress,
-    Purpose, SplitName, Transform, UnreadableImage, quarantine_unreadable,
+    Purpose, Split, SplitName, Transform, UnreadableImage, quarantine_unreadable,
 };
 
 use crate::config::{TrainConfig, check_batch_memory};
@@ -16,6 +17,7 @@ use crate::error::TrainError;
 /// Data that a configuration names, without the images that cannot be read.
 #[derive(Debug)]
 pub(crate) struct RunData {
+    pub(crate) task: Task,
     pub(crate) classes: Vec<String>,
     pub(crate) train: Loader,
     pub(crate) validation: Loader,
@@ -49,8 +51,15 @@ impl RunData {
             ..LoaderOptions::evaluation(batch_size)
         };
         let (validation_split, split) = dataset.evaluation()?;
+        check_ranking(
+            dataset.task(),
+            split,
+            validation_split,
+            dataset.classes().len(),
+        )?;
         let train_split = dataset.require(SplitName::Train)?.clone();
         Ok(Self {
+            task: dataset.task(),
             classes: dataset.classes().to_vec(),
             train: Loader::new(train_split, transforms.0, train),
             validation: Loader::new(split.clone(), transforms.1, validation),
@@ -134,7 +143,27 @@ fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
         validation_fraction: fraction.map_err(settings)?,
         seed: config.seed,
     };
-    Ok(Dataset::open(&config.data, &options)?)
+    let dataset = Dataset::open(&config.data, &options)?;
+    config.loss.check_task(dataset.task()).map_err(settings)?;
+    Ok(dataset)
+}
+
+/// Epochs are compared by how well classes rank the images, which takes images with and without one.
+fn check_ranking(
+    task: Task,
+    validation: &Split,
+    name: SplitName,
+    classes: usize,
+) -> Result<(), TrainError> {
+    let counts = validation.class_counts(classes);
+    let can_rank = |with: &usize| *with > 0 && *with < validation.len();
+    if task == Task::SingleLabel || counts.iter().any(can_rank) {
+        return Ok(());
+    }
+    Err(settings(format!(
+        "no class has {name} images with it and without it, so that epochs could not be compared; \
+         expected both of at least one class: put more images into that split"
+    )))
 }
 
 fn training_transform(config: &TrainConfig) -> Result<Transform, TrainError> {

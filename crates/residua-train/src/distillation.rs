@@ -9,6 +9,7 @@ use residua_core::model_record::ModelRecord;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
 use residua_core::run::RunFolder;
+use residua_core::task::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{LoadedModel, PublishedWeights, load_model, load_published};
@@ -107,6 +108,10 @@ impl Teacher {
             let teacher = distillation.teacher.display();
             TrainError::Config(format!("the teacher {teacher} {reason}"))
         };
+        if record.decision.task() != Task::SingleLabel {
+            let reason = "says of each class whether an image shows it, and not which one it is of";
+            return Err(refuse(reason.to_owned()));
+        }
         Ok(Self {
             adaptation: adaptation(preprocessing, &record.preprocessing).map_err(refuse)?,
             classes: matched_classes(classes, &record).map_err(refuse)?,

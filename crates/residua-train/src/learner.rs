@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use residua_core::metrics::most_likely;
 use residua_core::seed::SeedStream;
-use residua_data::HostBatch;
+use residua_data::{HostBatch, Labels};
 use residua_graph::NodeId;
 
 use crate::config::TrainConfig;
@@ -31,7 +31,8 @@ pub struct LearnerSettings {
     pub accumulate: usize,
     /// What dropouts drop derives from it.
     pub seed: u64,
-    /// How much an image of each class counts; all the same if there are none.
+    /// How much an image of each class counts, as [`Targets::class_weights`]; all the same if there are
+    /// none.
     pub class_weights: Option<Vec<f32>>,
     /// Which parameters learn, and how fast.
     pub plan: ParameterPlan,
@@ -90,8 +91,9 @@ pub struct Learned {
     pub images: u64,
     /// Sum of their losses.
     pub loss: f64,
-    /// How many were classified correctly.
-    pub correct: u64,
+    /// How many were classified correctly. Where an image shows any number of classes it counts by the
+    /// share of its classes about which the answer is right, a yes from a probability of a half on.
+    pub correct: f64,
 }
 
 /// A loss that is NaN or infinite, so that nothing can be learned from it.
@@ -287,21 +289,40 @@ impl Learner {
     }
 }
 
-fn count_correct(logits: &[f32], labels: &[u32]) -> u64 {
-    let classes = logits.len() / labels.len().max(1);
-    let rows = logits.chunks(classes.max(1)).zip(labels);
-    let correct = rows.filter(|(row, label)| most_likely(row) == Some(**label as usize));
-    correct.count() as u64
+fn count_correct(logits: &[f32], labels: &Labels) -> f64 {
+    let classes = (logits.len() / labels.len().max(1)).max(1);
+    match labels {
+        Labels::Classes(labels) => {
+            let rows = logits.chunks(classes).zip(labels);
+            let correct = rows.filter(|(row, label)| most_likely(row) == Some(**label as usize));
+            correct.count() as f64
+        }
+        Labels::Sets(_) => {
+            let answers = logits.iter().zip(labels.truth(classes));
+            let right = answers.filter(|(logit, truth)| (**logit >= 0.0) == *truth);
+            right.count() as f64 / classes as f64
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use residua_data::ClassSet;
+
     use super::*;
 
     #[test]
     fn correct_classifications_are_counted() {
         let logits = [0.1, 0.9, 0.5, 0.2, 0.3, 0.3];
-        assert_eq!(count_correct(&logits, &[1, 0, 0]), 3);
-        assert_eq!(count_correct(&logits, &[0, 0, 1]), 1);
+        assert_eq!(count_correct(&logits, &vec![1, 0, 0].into()), 3.0);
+        assert_eq!(count_correct(&logits, &vec![0, 0, 1].into()), 1.0);
+    }
+
+    #[test]
+    fn answers_about_classes_are_counted_by_their_share() {
+        let sets = [&[0, 1][..], &[]].map(|set| ClassSet::from_iter(set.iter().copied()));
+        let labels = Labels::Sets(sets.to_vec());
+        let found = count_correct(&[0.0, -1.0, 2.0, -2.0, -0.1, 3.0], &labels);
+        assert!((found - (1.0 + 2.0) / 3.0).abs() < 1e-12, "{found}");
     }
 }

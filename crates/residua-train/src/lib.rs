@@ -17,7 +17,7 @@
 //! let destination = Destination::Folder("runs/first".into());
 //! let trainer = Trainer::start(config, &destination, options, &mut Silent)?;
 //! if let Ending::Finished(metrics) = trainer.run(&mut Silent)? {
-//!     println!("accuracy {:.3}", metrics.evaluation.accuracy);
+//!     println!("{} {:.3}", metrics.measure().name(), metrics.score());
 //! }
 //! # Ok::<(), residua_train::TrainError>(())
 //! ```
@@ -71,7 +71,8 @@ pub use data::training_batch;
 pub use distillation::{Distillation, Teacher};
 pub use error::TrainError;
 pub use evaluation::{
-    Evaluation, RankedClass, SampleLogits, Views, evaluate, image_tensor, rank_classes,
+    Evaluation, RankedClass, SampleLogits, Summary, Views, class_probabilities, evaluate,
+    image_tensor, rank_classes,
 };
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};

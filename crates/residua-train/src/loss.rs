@@ -1,8 +1,13 @@
 //! Losses: a number that training makes small.
+//!
+//! Where images have one class each, targets are distributions over the classes. Where an image shows any
+//! number of classes, each class is a question of its own, answered by the sigmoid of its logit: the
+//! losses for that are binary cross entropy and the focal loss in its own form.
 
 use burn::tensor::activation::{log_sigmoid, log_softmax};
 use burn::tensor::{Device, Tensor, TensorData};
-use residua_data::Mixture;
+use residua_core::task::Task;
+use residua_data::{Labels, Mixture};
 use serde::{Deserialize, Serialize};
 
 /// Which loss.
@@ -15,7 +20,9 @@ pub enum LossConfig {
         label_smoothing: f32,
     },
     /// Cross entropy that counts the less the surer the network is of the right class (Lin et al. 2017,
-    /// "Focal Loss for Dense Object Detection", equation 4, over the softmax).
+    /// "Focal Loss for Dense Object Detection", equation 4, over the softmax). Where an image shows any
+    /// number of classes it is the same over the sigmoid of each logit, as in the paper, averaged over the
+    /// classes.
     Focal {
         /// How much less; 0 is cross entropy, the paper takes 2.
         focus: f32,
@@ -23,7 +30,8 @@ pub enum LossConfig {
         label_smoothing: f32,
     },
     /// Every class is a yes or no of its own, by the sigmoid of its logit, averaged over the classes
-    /// (Wightman et al. 2021, "ResNet strikes back", §2.1).
+    /// (Wightman et al. 2021, "ResNet strikes back", §2.1). It is the usual loss where an image shows any
+    /// number of classes.
     BinaryCrossEntropy {
         /// As of [`LossConfig::CrossEntropy`].
         label_smoothing: f32,
@@ -36,17 +44,18 @@ pub enum LossConfig {
 /// What the logits of a batch should say.
 #[derive(Debug, Clone, Copy)]
 pub struct Targets<'a> {
-    /// The class of each image.
-    pub labels: &'a [u32],
-    /// Which other class each image also shows, where images were mixed.
+    /// What each image is labelled with.
+    pub labels: &'a Labels,
+    /// What each image is also labelled with, where images were mixed.
     pub mixture: Option<&'a Mixture>,
-    /// How much an image of each class counts; all the same if there are none.
+    /// How much an image of each class counts, or, where an image shows any number of classes, how much
+    /// the answer counts where it should be yes; all the same if there are none.
     pub class_weights: Option<&'a [f32]>,
 }
 
 impl<'a> Targets<'a> {
-    /// One class for each image, all of which count the same.
-    pub fn new(labels: &'a [u32]) -> Self {
+    /// What images are labelled with, all of which count the same.
+    pub fn new(labels: &'a Labels) -> Self {
         Self {
             labels,
             mixture: None,
@@ -54,24 +63,44 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// How much each image counts.
+    /// How much each image counts, where images have one class each.
     fn image_weights(&self) -> Option<Vec<f32>> {
         let weights = self.class_weights?;
-        let of = |(label, other, share): (u32, u32, f32)| {
-            share * weights[label as usize] + (1.0 - share) * weights[other as usize]
-        };
-        Some(self.shown().map(of).collect())
+        let of = |classes: &[u32]| -> f32 { classes.iter().map(|c| weights[*c as usize]).sum() };
+        let mixed = self.shown();
+        Some(
+            mixed
+                .map(|(own, other, share)| share * of(own) + (1.0 - share) * of(other))
+                .collect(),
+        )
     }
 
-    /// Of each image its class, its other class, and the share of the first.
-    fn shown(&self) -> impl Iterator<Item = (u32, u32, f32)> {
-        self.labels.iter().enumerate().map(|(image, label)| {
-            let other = self
-                .mixture
-                .map(|mixture| (mixture.partner_labels[image], mixture.shares[image]));
-            let (other, share) = other.unwrap_or((*label, 1.0));
-            (*label, other, share)
+    /// Of each image its classes, those of the other image in it, and the share of the first.
+    fn shown(&self) -> impl Iterator<Item = (&[u32], &[u32], f32)> {
+        (0..self.labels.len()).map(|image| {
+            let own = self.labels.shown(image);
+            match self.mixture {
+                Some(mixture) => {
+                    let other = mixture.partner_labels.shown(image);
+                    (own, other, mixture.shares[image])
+                }
+                None => (own, own, 1.0),
+            }
         })
+    }
+
+    /// How much of each image shows each class, 0 to 1, row by row.
+    fn shares(&self, classes: usize) -> Vec<f32> {
+        let mut rows = vec![0.0; self.labels.len() * classes];
+        for (row, (own, other, share)) in rows.chunks_mut(classes).zip(self.shown()) {
+            for class in own {
+                row[*class as usize] += share;
+            }
+            for class in other {
+                row[*class as usize] += 1.0 - share;
+            }
+        }
+        rows
     }
 }
 
@@ -121,29 +150,75 @@ impl LossConfig {
         }
     }
 
-    /// The target distribution of each sample, row by row.
+    /// Says whether it can be made small for a task, or why not and what else is there.
+    pub(crate) fn check_task(&self, task: Task) -> Result<(), String> {
+        if task == Task::SingleLabel {
+            return Ok(());
+        }
+        let advice = "--loss binary-cross-entropy and --loss focal judge each class on its own";
+        match *self {
+            Self::CrossEntropy { .. } => Err(format!(
+                "the loss cross-entropy takes each image to be of one class, but these show any number \
+                 of them; {advice}"
+            )),
+            Self::MeanSquaredError => Err(format!(
+                "the loss mse takes each image to be of one class, but these show any number of them; \
+                 {advice}"
+            )),
+            Self::Focal {
+                label_smoothing, ..
+            }
+            | Self::BinaryCrossEntropy { label_smoothing }
+                if label_smoothing > 0.0 =>
+            {
+                Err(format!(
+                    "loss.label_smoothing is {label_smoothing}, which spreads the one class of an image \
+                     over all, but these show any number of them; leave out --label-smoothing"
+                ))
+            }
+            Self::Focal { .. } | Self::BinaryCrossEntropy { .. } => Ok(()),
+        }
+    }
+
+    /// The target distribution of each sample, row by row, where images have one class each.
     pub fn distributions(&self, targets: Targets<'_>, classes: usize) -> Vec<f32> {
         let smoothing = self.label_smoothing().unwrap_or(0.0);
         let rest = smoothing / classes as f32;
         let mut rows = vec![rest; targets.labels.len() * classes];
-        for (row, (label, other, share)) in rows.chunks_mut(classes).zip(targets.shown()) {
-            if label == other {
-                row[label as usize] = 1.0 - smoothing + rest;
-            } else {
-                row[label as usize] = (1.0 - smoothing) * share + rest;
-                row[other as usize] = (1.0 - smoothing) * (1.0 - share) + rest;
+        for (row, (own, other, share)) in rows.chunks_mut(classes).zip(targets.shown()) {
+            if own == other {
+                for class in own {
+                    row[*class as usize] = 1.0 - smoothing + rest;
+                }
+                continue;
+            }
+            for class in own {
+                row[*class as usize] = (1.0 - smoothing) * share + rest;
+            }
+            for class in other {
+                row[*class as usize] = (1.0 - smoothing) * (1.0 - share) + rest;
             }
         }
         rows
     }
 
     /// The loss of a batch, on the tape if the logits are: the mean over its images, each multiplied by
-    /// its weight.
+    /// its weight. Where an image shows any number of classes, the weight of a class multiplies the part
+    /// of the loss that asks for a yes, as `pos_weight` of PyTorch's `BCEWithLogitsLoss` does.
     ///
     /// # Shapes
-    /// `logits`: `[N, classes]`; one label, below `classes`, for each row; a weight for each class.
+    /// `logits`: `[N, classes]`; labels, below `classes`, for each row; a weight for each class.
     pub fn compute(&self, logits: Tensor<2>, targets: Targets<'_>, device: &Device) -> Tensor<1> {
         let [batch, classes] = logits.dims();
+        if targets.labels.task() == Task::MultiLabel {
+            let shares = TensorData::new(targets.shares(classes), [batch, classes]);
+            let shares = Tensor::<2>::from_data(shares, device);
+            let weights = targets.class_weights.map(|weights| {
+                Tensor::<2>::from_data(TensorData::new(weights.to_vec(), [1, classes]), device)
+            });
+            let losses = self.of_each_answer(logits, shares, weights);
+            return losses.mean_dim(1).sum().div_scalar(batch as f64);
+        }
         let labels = self.distributions(targets, classes);
         let labels = Tensor::<2>::from_data(TensorData::new(labels, [batch, classes]), device);
         // Row by row first: a sum over millions of values would depend on the threads.
@@ -155,6 +230,38 @@ impl LossConfig {
             }
         };
         losses.sum().div_scalar(batch as f64)
+    }
+
+    /// The loss of each answer about a class, `[N, classes]`, by the sigmoid of its logit: the focal loss
+    /// of equation 4 (Lin et al. 2017), which is binary cross entropy where nothing is focused on.
+    fn of_each_answer(
+        &self,
+        logits: Tensor<2>,
+        yes: Tensor<2>,
+        weights: Option<Tensor<2>>,
+    ) -> Tensor<2> {
+        let focus = match *self {
+            Self::Focal { focus, .. } => focus,
+            // The others do not pass `check_task`.
+            Self::BinaryCrossEntropy { .. }
+            | Self::CrossEntropy { .. }
+            | Self::MeanSquaredError => 0.0,
+        };
+        // The logarithms of the probabilities of yes and no, each of which doubts the other.
+        let log_yes = log_sigmoid(logits.clone());
+        let log_no = log_sigmoid(logits.neg());
+        let focused = |logarithms: Tensor<2>, doubts: &Tensor<2>| match focus {
+            0.0 => logarithms,
+            _ => logarithms * doubts.clone().mul_scalar(focus).exp(),
+        };
+        let no = yes.clone().neg() + 1.0;
+        let of_yes = focused(log_yes.clone(), &log_no) * yes;
+        let of_no = focused(log_no, &log_yes) * no;
+        let of_yes = match weights {
+            Some(weights) => of_yes * weights,
+            None => of_yes,
+        };
+        (of_yes + of_no).neg()
     }
 
     /// The loss of each image, `[N, 1]`.
@@ -187,6 +294,7 @@ impl LossConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use residua_data::ClassSet;
     use serde_json::Value;
 
     fn floats(value: &Value) -> Vec<f32> {
@@ -214,6 +322,7 @@ mod tests {
         let columns = logits["shape"][1].as_u64().unwrap() as usize;
         let labels = floats(&fixture["inputs"]["target"]);
         let labels: Vec<u32> = labels.iter().map(|label| *label as u32).collect();
+        let labels = Labels::Classes(labels);
         let device = Device::flex().autodiff();
         let data = TensorData::new(floats(logits), [rows, columns]);
         let logits = Tensor::<2>::from_data(data, &device).require_grad();
@@ -245,7 +354,7 @@ mod tests {
             list.map(|number| number.as_f64().unwrap() as f32).collect()
         };
         let labels = numbers(&fixture["labels"]).into_iter();
-        let labels: Vec<u32> = labels.map(|label| label as u32).collect();
+        let labels = Labels::Classes(labels.map(|label| label as u32).collect());
         let weights = numbers(&fixture["class_weights"]);
         let device = Device::flex().autodiff();
         let cases = fixture["cases"].as_array().unwrap();
@@ -270,15 +379,97 @@ mod tests {
         }
     }
 
+    /// From PyTorch 2 in 64 bits: `binary_cross_entropy_with_logits(logits, y, pos_weight=w)`, and the
+    /// focal loss written out, `mean(-w y (1 - p)^focus log(p) - (1 - y) p^focus log(1 - p))`. `y` is 1
+    /// for the classes of an image; in mixed cases `share * y + (1 - share) * y.flip(0)`.
+    #[test]
+    fn losses_of_any_number_of_classes_agree_with_pytorch() {
+        let fixture = include_str!("../tests/fixtures/losses_of_labels.json");
+        let fixture: Value = serde_json::from_str(fixture).unwrap();
+        let numbers = |value: &Value| -> Vec<f32> {
+            let list = value.as_array().unwrap().iter();
+            list.map(|number| number.as_f64().unwrap() as f32).collect()
+        };
+        let sets = fixture["sets"].as_array().unwrap().iter();
+        let set = |classes: &Value| -> ClassSet {
+            numbers(classes)
+                .into_iter()
+                .map(|class| class as u32)
+                .collect()
+        };
+        let sets: Vec<ClassSet> = sets.map(set).collect();
+        let mixture = Mixture {
+            partner_labels: Labels::Sets(sets.iter().rev().cloned().collect()),
+            shares: vec![fixture["share"].as_f64().unwrap() as f32; 5],
+        };
+        let labels = Labels::Sets(sets);
+        let weights = numbers(&fixture["class_weights"]);
+        let device = Device::flex().autodiff();
+        let cases = fixture["cases"].as_array().unwrap();
+        assert_eq!(cases.len(), 16);
+        let label_smoothing = 0.0;
+        for case in cases {
+            let loss = match case["focus"].as_f64() {
+                None => LossConfig::BinaryCrossEntropy { label_smoothing },
+                Some(focus) => LossConfig::Focal {
+                    focus: focus as f32,
+                    label_smoothing,
+                },
+            };
+            let data = TensorData::new(numbers(&fixture["logits"]), [5, 3]);
+            let logits = Tensor::<2>::from_data(data, &device).require_grad();
+            let targets = Targets {
+                labels: &labels,
+                mixture: case["mixed"].as_bool().unwrap().then_some(&mixture),
+                class_weights: case["weighted"].as_bool().unwrap().then_some(&weights),
+            };
+            let found = loss.compute(logits.clone(), targets, &device);
+            let gradient = logits.grad(&found.backward()).unwrap();
+            assert_close(&values(found), &[case["value"].as_f64().unwrap() as f32]);
+            assert_close(&values(gradient), &numbers(&case["gradient"]));
+        }
+    }
+
+    #[test]
+    fn certain_answers_have_finite_gradients() {
+        let device = Device::flex().autodiff();
+        let labels = Labels::Sets(vec![ClassSet::from_iter([0]), ClassSet::default()]);
+        let loss = LossConfig::Focal {
+            focus: 0.5,
+            label_smoothing: 0.0,
+        };
+        let logits = Tensor::<2>::from_data([[200.0, -200.0], [200.0, -200.0]], &device);
+        let logits = logits.require_grad();
+        let found = loss.compute(logits.clone(), Targets::new(&labels), &device);
+        let gradient = values(logits.grad(&found.backward()).unwrap());
+        assert_close(&values(found), &[50.0]);
+        assert_close(&gradient, &[0.0, 0.0, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn what_has_no_meaning_for_several_classes_is_refused() {
+        let refusal = |loss: LossConfig| loss.check_task(Task::MultiLabel).unwrap_err();
+        let label_smoothing = 0.1;
+        let message = refusal(LossConfig::CrossEntropy { label_smoothing });
+        assert!(message.starts_with("the loss cross-entropy takes each image to be of one class"));
+        assert!(refusal(LossConfig::MeanSquaredError).contains("--loss binary-cross-entropy"));
+        let smoothed = LossConfig::BinaryCrossEntropy { label_smoothing };
+        assert!(refusal(smoothed).starts_with("loss.label_smoothing is 0.1, which spreads"));
+        assert_eq!(smoothed.check_task(Task::SingleLabel), Ok(()));
+        let label_smoothing = 0.0;
+        let plain = LossConfig::BinaryCrossEntropy { label_smoothing };
+        assert_eq!(plain.check_task(Task::MultiLabel), Ok(()));
+    }
+
     #[test]
     fn mixed_images_are_of_both_classes() {
         let mixture = Mixture {
-            partner_labels: vec![2, 1, 0],
+            partner_labels: Labels::Classes(vec![2, 1, 0]),
             shares: vec![0.25, 0.5, 1.0],
         };
         let weights = [1.0, 10.0, 100.0];
         let targets = Targets {
-            labels: &[0, 1, 2],
+            labels: &Labels::Classes(vec![0, 1, 2]),
             mixture: Some(&mixture),
             class_weights: Some(&weights),
         };
@@ -315,7 +506,11 @@ mod tests {
         ] {
             let logits = Tensor::<2>::from_data([[90.0, -90.0], [-90.0, 90.0]], &device);
             let logits = logits.require_grad();
-            let loss = kind.compute(logits.clone(), Targets::new(&[0, 0]), &device);
+            let loss = kind.compute(
+                logits.clone(),
+                Targets::new(&Labels::Classes(vec![0, 0])),
+                &device,
+            );
             let gradient = values(logits.grad(&loss.backward()).unwrap());
             assert!(
                 gradient.iter().all(|number| number.is_finite()),
@@ -329,8 +524,9 @@ mod tests {
     fn squared_error_is_the_mean_over_samples_and_classes() {
         let device = Device::flex().autodiff();
         let logits = Tensor::<2>::from_data([[1.0, 0.5], [0.0, -1.0]], &device).require_grad();
+        let labels = Labels::Classes(vec![0, 1]);
         let loss =
-            LossConfig::MeanSquaredError.compute(logits.clone(), Targets::new(&[0, 1]), &device);
+            LossConfig::MeanSquaredError.compute(logits.clone(), Targets::new(&labels), &device);
         let gradient = logits.grad(&loss.backward()).unwrap();
         // Differences 0, 0.5, 0, -2.
         assert_close(&values(loss), &[4.25 / 4.0]);

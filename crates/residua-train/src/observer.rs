@@ -1,6 +1,7 @@
 //! What somebody who watches a run is told.
 
 use residua_core::precision::Precision;
+use residua_core::task::Task;
 use residua_data::UnreadableImage;
 use residua_weights::LoadReport;
 use serde_json::{Map, Value};
@@ -24,6 +25,8 @@ pub struct Plan {
     pub validation_images: u64,
     /// Name of the split that validates.
     pub validation_split: String,
+    /// What is asked about an image.
+    pub task: Task,
     /// Class names in the order of the labels.
     pub classes: Vec<String>,
     /// Epochs in all.
@@ -43,7 +46,8 @@ pub struct StepReport {
     pub epoch: u64,
     /// Mean loss since the epoch began.
     pub loss: f64,
-    /// Training accuracy since the epoch began.
+    /// Training accuracy since the epoch began; where images show any number of classes, the share of the
+    /// answers about classes that are right.
     pub accuracy: f64,
     /// Learning rate of the update.
     pub learning_rate: f64,
@@ -58,12 +62,15 @@ pub struct EpochReport {
     pub epoch: u64,
     /// Mean training loss.
     pub train_loss: f64,
-    /// Training accuracy.
+    /// Training accuracy, as of [`StepReport`].
     pub train_accuracy: f64,
     /// Validation loss.
     pub validation_loss: f64,
     /// Validation accuracy.
     pub validation_accuracy: f64,
+    /// The mean area under the ROC curve, by which epochs are compared where images show any number of
+    /// classes.
+    pub validation_roc_auc: Option<f64>,
     /// Whether it is the best so far.
     pub is_best: bool,
     /// Training images per second.

@@ -12,16 +12,15 @@ pub(crate) fn pieces(batch: HostBatch, size: usize) -> Vec<HostBatch> {
     let parts = batch
         .images
         .chunks(size * image)
-        .zip(batch.labels.chunks(size))
         .zip(batch.samples.chunks(size));
     parts
         .enumerate()
-        .map(|(piece, ((images, labels), samples))| HostBatch {
+        .map(|(piece, (images, samples))| HostBatch {
             epoch: batch.epoch,
             index: batch.index,
-            shape: [labels.len(), height, width, channels],
+            shape: [samples.len(), height, width, channels],
             images: images.to_vec(),
-            labels: labels.to_vec(),
+            labels: batch.labels.part(piece * size, size),
             mixture: batch
                 .mixture
                 .as_ref()
@@ -33,9 +32,15 @@ pub(crate) fn pieces(batch: HostBatch, size: usize) -> Vec<HostBatch> {
 
 #[cfg(test)]
 mod tests {
-    use residua_data::Mixture;
+    use residua_data::{ClassSet, Labels, Mixture};
 
     use super::*;
+
+    /// Each image shows its number and 9.
+    fn sets(numbers: impl Iterator<Item = u32>) -> Labels {
+        let set = |number| ClassSet::from_iter([number, 9]);
+        Labels::Sets(numbers.map(set).collect())
+    }
 
     fn batch(count: usize) -> HostBatch {
         HostBatch {
@@ -45,7 +50,7 @@ mod tests {
             images: (0..2 * count).map(|value| value as f32).collect(),
             labels: (0..count as u32).collect(),
             mixture: Some(Mixture {
-                partner_labels: (0..count as u32).rev().collect(),
+                partner_labels: sets((0..count as u32).rev()),
                 shares: (0..count).map(|image| image as f32 / 8.0).collect(),
             }),
             samples: (10..10 + count).collect(),
@@ -55,27 +60,21 @@ mod tests {
     #[test]
     fn pieces_are_the_batch_in_order() {
         for (count, size, expected) in [(7, 3, 3), (6, 3, 2), (2, 3, 1)] {
+            let whole = batch(count);
             let pieces = pieces(batch(count), size);
             assert_eq!(pieces.len(), expected);
-            let joined = pieces.iter().fold(batch(0), |mut joined, piece| {
-                assert_eq!(piece.shape, [piece.labels.len(), 1, 2, 1]);
-                joined.images.extend(&piece.images);
-                joined.labels.extend(&piece.labels);
-                joined.samples.extend(&piece.samples);
-                let (all, part) = (
-                    joined.mixture.as_mut().unwrap(),
-                    piece.mixture.as_ref().unwrap(),
-                );
-                all.partner_labels.extend(&part.partner_labels);
-                all.shares.extend(&part.shares);
-                joined
-            });
-            let whole = batch(count);
-            assert_eq!(
-                (joined.images, joined.labels, joined.samples),
-                (whole.images, whole.labels, whole.samples)
-            );
-            assert_eq!(joined.mixture, whole.mixture);
+            let mut first = 0;
+            for piece in pieces {
+                let length = piece.samples.len();
+                assert_eq!(piece.shape, [length, 1, 2, 1]);
+                assert_eq!(piece.images, whole.images[2 * first..][..2 * length]);
+                assert_eq!(piece.labels, whole.labels.part(first, length));
+                assert_eq!(piece.samples, whole.samples[first..][..length]);
+                let mixture = whole.mixture.as_ref().unwrap();
+                assert_eq!(piece.mixture, Some(mixture.part(first, length)));
+                first += length;
+            }
+            assert_eq!(first, count);
         }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
             index: 0,
             shape: [2, 32, 32, 3],
             images: numbers.collect(),
-            labels: vec![3, 7],
+            labels: vec![3, 7].into(),
             mixture: None,
             samples: vec![0, 1],
         };

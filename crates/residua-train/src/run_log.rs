@@ -1,12 +1,13 @@
 //! What a run writes into `events.jsonl`.
 
-use residua_core::metrics::ClassificationSummary;
+use residua_core::metrics::ClassScore;
 use residua_core::run::{Environment, Event, EventLog, RunFolder};
 use residua_data::UnreadableImage;
 
-use crate::checkpoint::{EpochSums, TrainingState};
+use crate::checkpoint::{Best, EpochSums, TrainingState};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::evaluation::Summary;
 use crate::observer::{Plan, StepReport};
 
 /// Steps between progress events.
@@ -40,6 +41,7 @@ impl RunLog {
             steps: plan.steps,
             epochs: plan.epochs,
             seed: config.seed,
+            task: plan.task,
             classes: plan.classes.clone(),
             environment,
         })?;
@@ -80,7 +82,7 @@ impl RunLog {
         &mut self,
         state: &TrainingState,
         sums: &EpochSums,
-        validation: &ClassificationSummary,
+        validation: &Summary,
         validation_seconds: f64,
         learning_rate: f64,
     ) -> Result<(), TrainError> {
@@ -89,15 +91,15 @@ impl RunLog {
             epoch: state.finished_epochs,
             train_loss: sums.mean_loss(),
             train_accuracy: sums.accuracy(),
-            validation_loss: validation.loss,
-            validation_accuracy: validation.accuracy,
+            validation_loss: validation.loss(),
+            validation_accuracy: validation.accuracy(),
             learning_rate,
             train_seconds: sums.seconds,
             validation_seconds,
             images_per_second: sums.speed(),
-            class_accuracies: { validation.per_class.iter() }
-                .map(|score| (score.support > 0).then_some(score.recall))
-                .collect(),
+            class_accuracies: class_accuracies(validation),
+            validation_roc_auc: validation.roc_auc(),
+            class_roc_aucs: class_roc_aucs(validation),
         })
     }
 
@@ -118,16 +120,12 @@ impl RunLog {
         })
     }
 
-    pub(crate) fn ended(
-        &mut self,
-        step: u64,
-        best_accuracy: f64,
-        seconds: f64,
-    ) -> Result<(), TrainError> {
+    pub(crate) fn ended(&mut self, step: u64, best: Best, seconds: f64) -> Result<(), TrainError> {
         self.record(&Event::End {
             step,
             time: now(),
-            best_accuracy,
+            best_accuracy: best.accuracy,
+            best_roc_auc: best.roc_auc,
             seconds,
         })
     }
@@ -135,6 +133,24 @@ impl RunLog {
     fn record(&mut self, event: &Event) -> Result<(), TrainError> {
         Ok(self.0.record(event)?)
     }
+}
+
+/// Of images of one class each: the share of each class's images that were recognised.
+fn class_accuracies(validation: &Summary) -> Vec<Option<f64>> {
+    let Summary::SingleLabel(summary) = validation else {
+        return Vec::new();
+    };
+    let scores = summary.per_class.iter();
+    let share = |score: &ClassScore| (score.support > 0).then_some(score.recall);
+    scores.map(share).collect()
+}
+
+fn class_roc_aucs(validation: &Summary) -> Vec<Option<f64>> {
+    let Summary::MultiLabel(scores) = validation else {
+        return Vec::new();
+    };
+    let labels = scores.ranking.per_label.iter();
+    labels.map(|label| label.roc_auc).collect()
 }
 
 /// The time in UTC as RFC 3339 has it.

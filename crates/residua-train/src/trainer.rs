@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use residua_core::metrics::ClassificationSummary;
 use residua_core::model_record::ModelRecord;
-use residua_core::run::{RunFolder, RunMetrics};
+use residua_core::run::{MultiLabelResults, RunFolder, RunMetrics, RunResults, SingleLabelResults};
 use residua_core::seed::SeedStream;
+use residua_core::task::Decision;
 use residua_data::HostBatch;
 
 use crate::checkpoint::{
@@ -23,7 +23,7 @@ use crate::checkpoint::{
 use crate::config::TrainConfig;
 use crate::data::RunData;
 use crate::error::TrainError;
-use crate::evaluation::{Evaluation, Views, evaluate, images};
+use crate::evaluation::{Evaluation, Summary, Views, evaluate, images};
 use crate::learner::{Divergence, Learner};
 use crate::network::Network;
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
@@ -245,10 +245,17 @@ impl Trainer {
         .map_err(|error| self.diverged_in_validation(error))?;
         let sums = std::mem::take(&mut self.state.epoch);
         let epoch = self.state.finished_epochs + 1;
-        let accuracy = evaluation.summary.accuracy;
-        let is_best = self.state.best.is_none_or(|best| accuracy > best.accuracy);
+        let found = Best {
+            epoch,
+            accuracy: evaluation.summary.accuracy(),
+            roc_auc: evaluation.summary.roc_auc(),
+        };
+        let best_before = self.state.best;
+        let is_best = best_before.is_none_or(|best| found.score() > best.score());
+        self.record.decision = self.decision(&evaluation)?;
         self.state.finished_epochs = epoch;
-        self.state.last_accuracy = accuracy;
+        self.state.last_accuracy = found.accuracy;
+        self.state.last_roc_auc = found.roc_auc;
         self.state.seconds += sums.seconds + evaluation.seconds;
         self.state.epoch_speeds.push(sums.speed());
         self.log.epoch_ended(
@@ -258,10 +265,10 @@ impl Trainer {
             evaluation.seconds,
             self.schedule.rate(self.state.step - 1),
         )?;
-        self.schedule.validated(evaluation.summary.loss);
+        self.schedule.validated(evaluation.summary.loss());
         self.state.plateau = self.schedule.plateau();
         if is_best {
-            self.state.best = Some(Best { epoch, accuracy });
+            self.state.best = Some(found);
             let path = self.folder.best_checkpoint();
             save_weights(&path, self.judged(), &self.record, self.state.step)?;
             self.log.saved(self.state.step, "best")?;
@@ -272,22 +279,35 @@ impl Trainer {
         Ok(())
     }
 
+    /// How logits become an answer, as far as an evaluation tells.
+    fn decision(&self, evaluation: &Evaluation) -> Result<Decision, TrainError> {
+        Ok(match evaluation.summary {
+            Summary::SingleLabel(_) => Decision::MostLikely,
+            Summary::MultiLabel(_) => Decision::Thresholds {
+                thresholds: evaluation.best_thresholds(self.data.classes.len())?,
+            },
+        })
+    }
+
     /// Writes the final evaluation.
     fn finish(&mut self, observer: &mut dyn Observer) -> Result<Ending, TrainError> {
         let best = self.state.best.unwrap_or(Best {
             epoch: self.state.finished_epochs,
             accuracy: self.state.last_accuracy,
+            roc_auc: self.state.last_roc_auc,
         });
         let evaluation = match self.last_evaluation.take() {
             Some(evaluation) if best.epoch == self.state.finished_epochs => evaluation,
             _ => self.evaluate_best(observer)?,
         };
         let split = self.data.validation.split();
-        let judgement = evaluation.judge(&self.data.classes, split, LISTED_MISTAKES)?;
+        // Thresholds are those of the best checkpoint, found again from the same logits.
+        let decision = self.decision(&evaluation)?;
         predictions::write(
             &self.folder.predictions(),
             &evaluation.outputs,
             &self.data.classes,
+            &decision,
             split,
         )?;
         let metrics = RunMetrics {
@@ -300,16 +320,35 @@ impl Trainer {
             precision: self.config.precision,
             epochs: self.state.finished_epochs,
             best_epoch: best.epoch,
-            last_accuracy: self.state.last_accuracy,
             seconds: self.state.seconds,
             train_images_per_second: median(&self.state.epoch_speeds),
-            evaluation: evaluation.summary,
-            judgement: Some(judgement),
+            results: self.results(&evaluation)?,
         };
         self.folder.write_metrics(&metrics)?;
-        self.log
-            .ended(self.state.step, best.accuracy, self.state.seconds)?;
+        self.log.ended(self.state.step, best, self.state.seconds)?;
         Ok(Ending::Finished(Box::new(metrics)))
+    }
+
+    /// What `metrics.json` says of an evaluation.
+    fn results(&self, evaluation: &Evaluation) -> Result<RunResults, TrainError> {
+        Ok(match &evaluation.summary {
+            Summary::SingleLabel(summary) => {
+                let split = self.data.validation.split();
+                let judgement = evaluation.judge(&self.data.classes, split, LISTED_MISTAKES)?;
+                RunResults::SingleLabel(Box::new(SingleLabelResults {
+                    last_accuracy: self.state.last_accuracy,
+                    evaluation: summary.clone(),
+                    judgement: Some(judgement),
+                }))
+            }
+            Summary::MultiLabel(scores) => {
+                let thresholds = evaluation.best_thresholds(self.data.classes.len())?;
+                RunResults::MultiLabel(Box::new(MultiLabelResults {
+                    last_roc_auc: self.state.last_roc_auc.unwrap_or(scores.score()),
+                    multilabel: evaluation.judge_labels(&thresholds)?,
+                }))
+            }
+        })
     }
 
     fn evaluate_best(&self, observer: &mut dyn Observer) -> Result<Evaluation, TrainError> {
@@ -359,6 +398,7 @@ impl Trainer {
             train_images: self.data.train.split().len() as u64,
             validation_images: self.data.validation.split().len() as u64,
             validation_split: self.data.validation_split.to_string(),
+            task: self.data.task,
             classes: self.data.classes.clone(),
             epochs: self.config.epochs,
             steps: self.steps_per_epoch() * self.config.epochs,
@@ -379,18 +419,14 @@ impl Trainer {
     }
 }
 
-fn epoch_report(
-    epoch: u64,
-    sums: &EpochSums,
-    validation: &ClassificationSummary,
-    is_best: bool,
-) -> EpochReport {
+fn epoch_report(epoch: u64, sums: &EpochSums, validation: &Summary, is_best: bool) -> EpochReport {
     EpochReport {
         epoch,
         train_loss: sums.mean_loss(),
         train_accuracy: sums.accuracy(),
-        validation_loss: validation.loss,
-        validation_accuracy: validation.accuracy,
+        validation_loss: validation.loss(),
+        validation_accuracy: validation.accuracy(),
+        validation_roc_auc: validation.roc_auc(),
         is_best,
         images_per_second: sums.speed(),
     }

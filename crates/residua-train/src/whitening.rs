@@ -244,7 +244,7 @@ mod tests {
             index: 0,
             shape,
             images,
-            labels: vec![0; count],
+            labels: vec![0; count].into(),
             mixture: None,
             samples: (0..count).collect(),
         }

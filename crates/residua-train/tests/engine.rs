@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use residua_core::seed::SeedStream;
+use residua_data::Labels;
 use residua_graph::catalog::{self, BuildOptions, VariationOptions};
 use residua_graph::families::{Block, Form, Norm, Paths, ResNetSpec, Shortcut, Stage};
 use residua_graph::{Activation, Graph, Shape, StateRole};
@@ -68,7 +69,7 @@ enum Shifts {
 struct Case {
     network: Network,
     images: Tensor<4>,
-    labels: Vec<u32>,
+    labels: Labels,
 }
 
 impl Case {

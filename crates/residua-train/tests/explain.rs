@@ -3,6 +3,7 @@
 mod support;
 
 use burn::tensor::Tensor;
+use residua_core::task::Task;
 use residua_train::explain::{
     CamMethod, HeatMap, Occlusion, attribute, last_map, occlusion, saliency,
 };
@@ -137,7 +138,13 @@ fn covering_what_matters_costs_probability() {
         patch: 8,
         stride: 8,
     };
-    let map = occlusion(&case.network, &image[..32 * 32 * 3], None, settings);
+    let map = occlusion(
+        &case.network,
+        &image[..32 * 32 * 3],
+        None,
+        Task::SingleLabel,
+        settings,
+    );
     assert!(map.values.iter().all(|value| (0.0..=1.0).contains(value)));
     assert!(map.values.iter().any(|value| *value > 0.0));
     // Patches that do not overlap give blocks of one value.

@@ -41,7 +41,7 @@ fn batch() -> HostBatch {
         index: 0,
         shape: [LABELS.len(), SIDE, SIDE, 3],
         images: numbers(),
-        labels: LABELS.to_vec(),
+        labels: LABELS.to_vec().into(),
         mixture: None,
         samples: (0..LABELS.len()).collect(),
     }
@@ -68,7 +68,11 @@ fn pass(network: &Network) -> (Vec<f32>, Vec<(usize, Vec<f32>)>) {
         label_smoothing: 0.1,
     };
     let logits = values(&pass.logits);
-    let loss = loss.compute(pass.logits.clone(), Targets::new(&LABELS), network.device());
+    let loss = loss.compute(
+        pass.logits.clone(),
+        Targets::new(&LABELS.to_vec().into()),
+        network.device(),
+    );
     let gradients = pass.gradients(&loss).into_iter();
     let gradients = gradients.map(|(entry, gradient)| (entry, values(&gradient)));
     (logits, gradients.collect())

@@ -31,7 +31,11 @@ fn loss_of(network: &Network) -> f64 {
     let loss = LossConfig::CrossEntropy {
         label_smoothing: 0.1,
     };
-    let loss = loss.compute(pass.logits, Targets::new(&LABELS), network.device());
+    let loss = loss.compute(
+        pass.logits,
+        Targets::new(&LABELS.to_vec().into()),
+        network.device(),
+    );
     f64::from(values(&loss)[0])
 }
 
@@ -65,7 +69,11 @@ fn gradients_agree_with_finite_differences() {
         let loss = LossConfig::CrossEntropy {
             label_smoothing: 0.1,
         };
-        let loss = loss.compute(pass.logits.clone(), Targets::new(&LABELS), network.device());
+        let loss = loss.compute(
+            pass.logits.clone(),
+            Targets::new(&LABELS.to_vec().into()),
+            network.device(),
+        );
         let gradients = pass.gradients(&loss);
         let trainable = network.entries().iter().filter(|e| e.role.is_trainable());
         assert_eq!(gradients.len(), trainable.count());

@@ -4,6 +4,7 @@ use std::fs;
 
 use residua_core::precision::Precision;
 use residua_core::run::{Destination, Environment, Event, RunFolder};
+use residua_core::task::Task;
 use tempfile::TempDir;
 
 pub(crate) const CLASSES: [&str; 10] = [
@@ -65,6 +66,7 @@ pub(crate) fn start() -> Event {
         steps: 10 * STEPS_PER_EPOCH,
         epochs: 10,
         seed: 0,
+        task: Task::SingleLabel,
         classes: CLASSES.map(str::to_owned).to_vec(),
         environment: Environment {
             device: "cpu".to_owned(),
@@ -122,6 +124,8 @@ pub(crate) fn epoch_end(epoch: u64) -> Vec<Event> {
             validation_seconds: 2.6,
             images_per_second: 50_000.0 / seconds,
             class_accuracies: CLASS_ACCURACIES.map(Some).to_vec(),
+            validation_roc_auc: None,
+            class_roc_aucs: Vec::new(),
         },
         checkpoint("best"),
         checkpoint("last"),
@@ -161,6 +165,7 @@ pub(crate) fn end() -> Event {
         step: 10 * STEPS_PER_EPOCH,
         time: "2026-11-25T23:02:25Z".to_owned(),
         best_accuracy: 0.8674,
+        best_roc_auc: None,
         seconds: 398.987,
     }
 }

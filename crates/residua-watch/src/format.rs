@@ -2,11 +2,6 @@
 
 pub(crate) use residua_core::text::{counted, grouped};
 
-/// A fraction as a percentage.
-pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.2} %", 100.0 * fraction)
-}
-
 /// A duration as `0:07`, `12:34` or `1:02:03`; days are counted in hours.
 pub(crate) fn clock(seconds: f64) -> String {
     // The conversion saturates: what is not a number becomes zero.
@@ -37,7 +32,6 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_readable() {
-        assert_eq!(percent(0.8674), "86.74 %");
         assert_eq!(clock(7.4), "0:07");
         assert_eq!(clock(59.6), "1:00");
         assert_eq!(clock(3723.0), "1:02:03");

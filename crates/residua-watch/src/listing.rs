@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use residua_core::run::{RunError, RunFolder};
+use residua_core::task::Measure;
 
 use crate::error::WatchError;
 use crate::tail::EventTail;
@@ -27,10 +28,12 @@ pub struct RunEntry {
     pub finished_epochs: u64,
     /// Epochs planned.
     pub epochs: Option<u64>,
-    /// Best validation accuracy so far, a fraction.
-    pub best_accuracy: Option<f64>,
-    /// Accuracy of the final evaluation, in `metrics.json`; a fraction.
-    pub final_accuracy: Option<f64>,
+    /// By which figure it is judged; unknown before its beginning.
+    pub measure: Option<Measure>,
+    /// The best validation so far, by that figure.
+    pub best_score: Option<f64>,
+    /// The final evaluation, in `metrics.json`, by that figure.
+    pub final_score: Option<f64>,
     /// When it began.
     pub started: Option<Timestamp>,
     /// Seconds spent training and validating, over all processes of the run.
@@ -110,8 +113,9 @@ fn damaged(folder: &Path, name: String, problem: String) -> RunEntry {
         status: RunStatus::Stopped,
         finished_epochs: 0,
         epochs: None,
-        best_accuracy: None,
-        final_accuracy: None,
+        measure: None,
+        best_score: None,
+        final_score: None,
         started: None,
         seconds: 0.0,
         problem: Some(problem),
@@ -124,7 +128,7 @@ fn entry(folder: &Path, name: String) -> RunEntry {
         Err(error) => return damaged(folder, name, error.to_string()),
     };
     let (timeline, events_problem) = timeline(&run);
-    let (final_accuracy, metrics_problem) = final_accuracy(&run);
+    let (final_score, metrics_problem) = final_score(&run);
     let start = timeline.start();
     RunEntry {
         path: folder.to_owned(),
@@ -134,8 +138,9 @@ fn entry(folder: &Path, name: String) -> RunEntry {
         status: status(&run, &timeline),
         finished_epochs: timeline.finished_epochs(),
         epochs: start.map(|start| start.epochs),
-        best_accuracy: timeline.best_accuracy(),
-        final_accuracy,
+        measure: start.map(|start| start.task.measure()),
+        best_score: timeline.best_score(),
+        final_score,
         started: start.and_then(|start| start.time),
         seconds: timeline.elapsed_seconds(),
         problem: events_problem.or(metrics_problem),
@@ -171,9 +176,9 @@ fn timeline(run: &RunFolder) -> (Timeline, Option<String>) {
 }
 
 /// None, and no problem, for a run that has not ended.
-fn final_accuracy(run: &RunFolder) -> (Option<f64>, Option<String>) {
+fn final_score(run: &RunFolder) -> (Option<f64>, Option<String>) {
     match run.read_metrics() {
-        Ok(metrics) => (Some(metrics.evaluation.accuracy), None),
+        Ok(metrics) => (Some(metrics.score()), None),
         Err(RunError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             (None, None)
         }
@@ -235,8 +240,9 @@ mod tests {
         assert_eq!(killed.model.as_deref(), Some("resnet20"));
         assert_eq!(killed.data.as_deref(), Some("cifar10:/data"));
         assert_eq!((killed.finished_epochs, killed.epochs), (2, Some(10)));
-        assert_eq!(killed.best_accuracy, Some(0.4499));
-        assert_eq!(killed.final_accuracy, None);
+        assert_eq!(killed.best_score, Some(0.4499));
+        assert_eq!(killed.measure, Some(Measure::Accuracy));
+        assert_eq!(killed.final_score, None);
         assert!((killed.seconds - 84.1).abs() < 1e-9);
         let malformed = &runs[3];
         assert_eq!(malformed.finished_epochs, 2);

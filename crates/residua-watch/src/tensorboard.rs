@@ -9,6 +9,7 @@
 //! | `images_per_second` | steps and epochs | mean since the epoch began |
 //! | `loss/validation`, `accuracy/validation` | epochs | of the validation split |
 //! | `class_accuracy/<name>` | epochs | share of the class's images that were recognised |
+//! | `roc_auc/validation`, `class_roc_auc/<name>` | epochs | area under the ROC curve, where images show any number of classes |
 //!
 //! Accuracies are fractions. Values are written as `simple_value`, which every version of TensorBoard
 //! and every reader of its files knows; 32 bits hold them.
@@ -121,6 +122,8 @@ impl TensorBoardWriter {
                 learning_rate,
                 images_per_second,
                 class_accuracies,
+                validation_roc_auc,
+                class_roc_aucs,
                 ..
             } => {
                 let mut scalars = vec![
@@ -136,7 +139,9 @@ impl TensorBoardWriter {
                         ("images_per_second", *images_per_second),
                     ]);
                 }
-                let classes = self.class_scalars(class_accuracies);
+                scalars.extend(validation_roc_auc.map(|area| ("roc_auc/validation", area)));
+                let mut classes = self.class_scalars("class_accuracy", class_accuracies);
+                classes.extend(self.class_scalars("class_roc_auc", class_roc_aucs));
                 scalars.extend(classes.iter().map(|(tag, value)| (&**tag, *value)));
                 self.write_scalars(*step, &scalars)
             }
@@ -156,15 +161,15 @@ impl TensorBoardWriter {
         self.file.flush().map_err(WatchError::io(&self.path))
     }
 
-    fn class_scalars(&self, accuracies: &[Option<f64>]) -> Vec<(String, f64)> {
+    fn class_scalars(&self, tag: &str, scores: &[Option<f64>]) -> Vec<(String, f64)> {
         let name = |label| match self.timeline.start() {
             Some(start) => start.class_name(label),
             None => format!("class {label}"),
         };
-        let scalar = |(label, accuracy): (usize, &Option<f64>)| {
-            accuracy.map(|value| (format!("class_accuracy/{}", name(label)), value))
+        let scalar = |(label, score): (usize, &Option<f64>)| {
+            score.map(|value| (format!("{tag}/{}", name(label)), value))
         };
-        accuracies.iter().enumerate().filter_map(scalar).collect()
+        scores.iter().enumerate().filter_map(scalar).collect()
     }
 
     fn begin_session(&mut self, step: u64) -> Result<(), WatchError> {

@@ -7,8 +7,9 @@ mod time;
 
 use jiff::Timestamp;
 use residua_core::run::{Event, ResumePoint};
+use residua_core::task::{Measure, Task};
 
-use crate::format::{clock, counted, percent};
+use crate::format::{clock, counted};
 
 pub use points::{EpochPoint, LogLevel, LogLine, QuarantinedImage, Start, StepPoint};
 
@@ -36,7 +37,7 @@ pub struct Timeline {
 enum Ending {
     Interrupted,
     Failed,
-    Finished { best_accuracy: f64, seconds: f64 },
+    Finished { best: f64, seconds: f64 },
 }
 
 /// A moment of which both the time of day and the training time are known.
@@ -142,16 +143,17 @@ impl Timeline {
                 step,
                 time,
                 best_accuracy,
+                best_roc_auc,
                 seconds,
             } => {
                 self.step = *step;
                 self.ending = Some(Ending::Finished {
-                    best_accuracy: *best_accuracy,
+                    best: best_roc_auc.unwrap_or(*best_accuracy),
                     seconds: *seconds,
                 });
                 self.time = time.parse().ok().or(self.time);
-                let best = percent(*best_accuracy);
-                let text = format!("finished in {}; best accuracy {best}", clock(*seconds));
+                let best = self.named(best_roc_auc.unwrap_or(*best_accuracy));
+                let text = format!("finished in {}; best {best}", clock(*seconds));
                 self.say(LogLevel::Success, text);
             }
         }
@@ -185,16 +187,16 @@ impl Timeline {
     }
 
     fn end_epoch(&mut self, event: &Event) {
-        let best_before = self.best_epoch().map(|best| best.validation_accuracy);
+        let best_before = self.best_epoch().map(EpochPoint::score);
         let Some(point) = EpochPoint::from_event(event, self.seconds_of_epochs()) else {
             return;
         };
-        let is_best = best_before.is_none_or(|best| point.validation_accuracy > best);
+        let is_best = best_before.is_none_or(|best| point.score() > best);
         let text = format!(
-            "epoch {}: validation loss {:.4}, accuracy {}{}",
+            "epoch {}: validation loss {:.4}, {}{}",
             point.epoch,
             point.validation_loss,
-            percent(point.validation_accuracy),
+            self.named(point.score()),
             if is_best { ", the best so far" } else { "" },
         );
         self.epochs.push(point);
@@ -237,6 +239,21 @@ impl Timeline {
         });
     }
 
+    /// A score with what it is called.
+    fn named(&self, score: f64) -> String {
+        let measure = self.measure();
+        format!("{} {}", measure.name(), measure.written(score))
+    }
+
+    /// The figure by which epochs are compared.
+    pub fn measure(&self) -> Measure {
+        let task = self
+            .start
+            .as_ref()
+            .map_or(Task::default(), |start| start.task);
+        task.measure()
+    }
+
     /// The facts that the first event states.
     pub fn start(&self) -> Option<&Start> {
         self.start.as_ref()
@@ -258,10 +275,10 @@ impl Timeline {
         &self.epochs
     }
 
-    /// The first of the epochs with the best validation accuracy, whose weights are kept.
+    /// The first of the epochs with the best validation, whose weights are kept.
     pub fn best_epoch(&self) -> Option<&EpochPoint> {
         self.epochs.iter().reduce(|best, epoch| {
-            if epoch.validation_accuracy > best.validation_accuracy {
+            if epoch.score() > best.score() {
                 epoch
             } else {
                 best
@@ -269,11 +286,11 @@ impl Timeline {
         })
     }
 
-    /// The best validation accuracy, a fraction.
-    pub fn best_accuracy(&self) -> Option<f64> {
+    /// The best validation so far, by [`Timeline::measure`].
+    pub fn best_score(&self) -> Option<f64> {
         match self.ending {
-            Some(Ending::Finished { best_accuracy, .. }) => Some(best_accuracy),
-            _ => self.best_epoch().map(|epoch| epoch.validation_accuracy),
+            Some(Ending::Finished { best, .. }) => Some(best),
+            _ => self.best_epoch().map(EpochPoint::score),
         }
     }
 

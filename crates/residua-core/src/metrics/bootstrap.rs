@@ -12,11 +12,15 @@
 //! Draw number `b` comes from `stream.child_index(b)`, so an interval depends on the stream, the
 //! data and the settings alone.
 
+mod areas;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::{MetricError, finite};
 use crate::seed::SeedStream;
+
+pub use areas::{AreaIntervals, area_intervals};
 
 /// More samples than this are refused: drawing them again and again would take hours.
 pub const MOST_SAMPLES: u64 = 100_000_000;

@@ -4,11 +4,19 @@
 //! predicted where the score is at least a threshold. Averages over labels are those of
 //! scikit-learn's multi-label metrics with `zero_division=0`: *macro* counts every label the same,
 //! *micro* counts every pair of sample and label the same.
+//!
+//! [`MultilabelPredictions`] takes scores of any kind. [`LabelledImages`] are logits, with all that is
+//! to be said of them in one [`MultilabelEvaluation`].
+
+mod evaluation;
+mod thresholds;
 
 use serde::{Deserialize, Serialize};
 
 use super::ranking::{BinaryRanking, RankingScore};
 use super::{Average, ClassScore, MetricError, mean_of_defined};
+
+pub use evaluation::{LabelCurves, LabelledImages, MultilabelEvaluation, MultilabelScores};
 
 /// Scores and truth `[samples, labels]`, row by row, checked: of equal length, whole rows, finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,6 +158,16 @@ impl<'a> MultilabelPredictions<'a> {
     /// no such label.
     pub fn label_ranking(&self, label: usize) -> Option<BinaryRanking> {
         (label < self.labels).then(|| self.ranking(label, self.labels))
+    }
+
+    /// The scores of one label with the truth.
+    pub(super) fn column(&self, label: usize) -> impl Iterator<Item = (f32, bool)> {
+        let pairs = self
+            .scores
+            .iter()
+            .copied()
+            .zip(self.targets.iter().copied());
+        pairs.skip(label).step_by(self.labels.max(1))
     }
 
     /// The ranking of every `step`-th pair of sample and label.

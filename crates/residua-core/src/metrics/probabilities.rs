@@ -1,4 +1,4 @@
-//! From logits to probabilities: the softmax with a temperature, in 64-bit arithmetic.
+//! From logits to probabilities: the softmax with a temperature, and the sigmoid, in 64-bit arithmetic.
 //!
 //! ```text
 //! softmax(z / T)_c = exp(z_c / T) / sum over k of exp(z_k / T)
@@ -28,6 +28,17 @@ pub fn softmax(logits: &[f32], temperature: f64) -> Result<Vec<f64>, MetricError
     let mut values = Vec::with_capacity(logits.len());
     append_softmax(logits, temperature, &mut values);
     Ok(values)
+}
+
+/// The probability of a yes, `1 / (1 + exp(-logit))`, for logits that decide about one class each.
+pub fn sigmoid(logit: f32) -> f64 {
+    let logit = f64::from(logit);
+    // The exponent of a positive number could overflow.
+    let small = (-logit.abs()).exp();
+    match logit >= 0.0 {
+        true => 1.0 / (1.0 + small),
+        false => small / (1.0 + small),
+    }
 }
 
 /// The softmax of each row of `logits / temperature`, `[samples, classes]` to the same shape.
@@ -153,6 +164,17 @@ mod tests {
         let logits = [50.0, 0.0];
         let log = Normaliser::new(&logits, 1.0).log_probability(logits[0]);
         assert!((log + (-50.0_f64).exp()).abs() < 1e-35, "{log}");
+    }
+
+    #[test]
+    fn the_sigmoid_is_finite_and_symmetric() {
+        assert_eq!(sigmoid(0.0), 0.5);
+        assert_eq!((sigmoid(f32::MAX), sigmoid(f32::MIN)), (1.0, 0.0));
+        for logit in [0.1_f32, 1.0, 5.0, 30.0] {
+            let direct = 1.0 / (1.0 + (-f64::from(logit)).exp());
+            assert!((sigmoid(logit) - direct).abs() < 1e-15);
+            assert!((sigmoid(logit) + sigmoid(-logit) - 1.0).abs() < 1e-15);
+        }
     }
 
     #[test]

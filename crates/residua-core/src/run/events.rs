@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Environment, RunError, schema};
 use crate::precision::Precision;
+use crate::task::Task;
 
 /// One line of `events.jsonl`.
 ///
-/// Steps count optimiser updates from 1; epochs count from 1. Accuracies are fractions.
+/// Steps count optimiser updates from 1; epochs count from 1. Accuracies are fractions: of images of
+/// one class, those that are recognised; of images of any number of classes, the decisions about a
+/// class (yes from a probability of a half on) that are right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -42,6 +45,9 @@ pub enum Event {
         epochs: u64,
         /// The seed of the run.
         seed: u64,
+        /// What is asked about an image.
+        #[serde(default)]
+        task: Task,
         /// Class names in the order of the labels.
         #[serde(default)]
         classes: Vec<String>,
@@ -97,6 +103,13 @@ pub enum Event {
         /// `None` for a class without images.
         #[serde(default)]
         class_accuracies: Vec<Option<f64>>,
+        /// The mean area under the ROC curve on the validation images, by which epochs are compared
+        /// where an image has any number of classes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation_roc_auc: Option<f64>,
+        /// The area of each class, in the order of the labels; `None` where it is undefined.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        class_roc_aucs: Vec<Option<f64>>,
     },
     /// A checkpoint was written.
     Checkpoint {
@@ -136,8 +149,11 @@ pub enum Event {
         step: u64,
         /// RFC 3339 time.
         time: String,
-        /// Best validation accuracy.
+        /// Validation accuracy of the best epoch.
         best_accuracy: f64,
+        /// Its mean area under the ROC curve, where an image has any number of classes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        best_roc_auc: Option<f64>,
         /// Seconds spent training and validating, over all processes of the run.
         seconds: f64,
     },

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AugmentationError;
 use crate::draw::below;
+use crate::label::Labels;
 use crate::resize::Rectangle;
 
 /// How the images of a training batch are mixed with one another, as in timm.
@@ -51,12 +52,12 @@ impl Default for Mix {
 
 /// Which classes the images of a mixed batch show.
 ///
-/// Image i is class `labels[i]` of its batch for `shares[i]`, and `partner_labels[i]` for the rest:
-/// the soft target of class c is `share * [c = label] + (1 - share) * [c = partner_label]`.
+/// Image i is what `labels` of its batch says for `shares[i]`, and what `partner_labels` says for the
+/// rest: the soft target of class c is `share * [c in labels] + (1 - share) * [c in partner_labels]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
-    /// N class indices.
-    pub partner_labels: Vec<u32>,
+    /// What the partners are labelled with, N.
+    pub partner_labels: Labels,
     /// N shares, 0 to 1: for CutMix that of the area that is the image's own.
     pub shares: Vec<f32>,
 }
@@ -64,10 +65,9 @@ pub struct Mixture {
 impl Mixture {
     /// The mixture of `count` images from image `first` on; fewer where the batch ends before.
     pub fn part(&self, first: usize, count: usize) -> Self {
-        let labels = self.partner_labels.iter().skip(first).take(count);
         let shares = self.shares.iter().skip(first).take(count);
         Self {
-            partner_labels: labels.copied().collect(),
+            partner_labels: self.partner_labels.part(first, count),
             shares: shares.copied().collect(),
         }
     }
@@ -110,7 +110,7 @@ impl Mix {
         &self,
         images: &mut [f32],
         shape: [usize; 4],
-        labels: &[u32],
+        labels: &Labels,
         rng: &mut impl Rng,
     ) -> Option<Mixture> {
         if !rng.random_bool(self.probability) {
@@ -135,7 +135,7 @@ impl Mix {
         };
         // The share as the loss will see it: one that only rounds to 1 mixes nothing either.
         (share < 1.0).then(|| Mixture {
-            partner_labels: labels.iter().rev().copied().collect(),
+            partner_labels: labels.reversed(),
             shares: vec![share; labels.len()],
         })
     }
@@ -225,7 +225,7 @@ mod tests {
     fn mixed(mix: Mix, count: usize, seed: u64) -> (Vec<f32>, Option<Mixture>) {
         let shape = [count, 6, 9, 2];
         let mut images: Vec<f32> = (0..count * 108).map(|index| (index / 108) as f32).collect();
-        let labels: Vec<u32> = (0..count as u32).collect();
+        let labels = Labels::Classes((0..count as u32).collect());
         let mixture = mix.apply(
             &mut images,
             shape,
@@ -254,7 +254,7 @@ mod tests {
             prop_assert_eq!(shares.len(), count);
             for (index, image) in images.chunks_exact(108).enumerate() {
                 let (own, partner) = (index as f32, (count - 1 - index) as f32);
-                prop_assert_eq!(partner_labels[index], partner as u32);
+                prop_assert_eq!(partner_labels.shown(index), [partner as u32]);
                 prop_assert!((0.0..1.0).contains(&shares[index]) && shares[index] == shares[0]);
                 // The mean of an image is that of its numbers by share, however it was mixed.
                 let mean = image.iter().sum::<f32>() / 108.0;
@@ -336,13 +336,13 @@ mod tests {
     #[test]
     fn a_part_of_a_mixture_belongs_to_a_part_of_the_batch() {
         let whole = Mixture {
-            partner_labels: vec![4, 3, 2, 1],
+            partner_labels: vec![4, 3, 2, 1].into(),
             shares: vec![0.1, 0.2, 0.3, 0.4],
         };
         let part = whole.part(1, 2);
-        assert_eq!(part.partner_labels, [3, 2]);
+        assert_eq!(part.partner_labels, Labels::Classes(vec![3, 2]));
         assert_eq!(part.shares, [0.2, 0.3]);
-        assert_eq!(whole.part(3, 5).partner_labels, [1]);
+        assert_eq!(whole.part(3, 5).partner_labels, vec![1].into());
         assert_eq!(whole.part(0, 4), whole);
     }
 }

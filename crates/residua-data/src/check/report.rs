@@ -1,5 +1,6 @@
 //! What a data check found, in a form to print or to keep.
 
+use residua_core::task::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::SplitName;
@@ -15,6 +16,9 @@ pub struct DataReport {
     pub schema: String,
     /// The data, as they were named.
     pub data: String,
+    /// What is asked about an image.
+    #[serde(default)]
+    pub task: Task,
     /// The names of the classes in the order of their labels.
     pub classes: Vec<String>,
     /// The splits that exist.
@@ -61,8 +65,22 @@ pub struct SplitReport {
     pub images: usize,
     /// The images of each class, in the order of the labels.
     pub classes: Vec<ClassCount>,
+    /// How many classes an image shows, where that may be any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cardinality: Option<Cardinality>,
     /// The sizes of the images that can be decoded; `None` if there are none.
     pub sizes: Option<ImageSizes>,
+}
+
+/// How many classes the images of a split show.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Cardinality {
+    /// Images that show none.
+    pub none: usize,
+    /// On average (the label cardinality).
+    pub mean: f64,
+    /// At most.
+    pub most: usize,
 }
 
 /// The number of images of a class.
@@ -105,7 +123,8 @@ pub struct ImageReference {
     pub split: SplitName,
     /// Where it comes from: the path, or `file#record`.
     pub source: String,
-    /// Its class.
+    /// Its class; where an image shows any number of them, all of them with `|` between, or
+    /// `No Finding`.
     pub class: String,
 }
 

@@ -6,13 +6,14 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::dataset::Source;
+use crate::label::Label;
 
 use super::*;
 
 fn sample(id: usize, label: u32, group: Option<u32>) -> Sample {
     Sample {
         id: id as u64,
-        label,
+        label: label.into(),
         group,
         source: Source::File(PathBuf::from(format!("{id}.png"))),
     }
@@ -65,7 +66,9 @@ fn without_groups_the_first_of_each_shuffled_class_are_held_out() {
     let seed = SeedStream::new(11);
     let mut expected = Vec::new();
     for label in 0..7 {
-        let of_label = samples.iter().filter(|sample| sample.label == label);
+        let of_label = samples
+            .iter()
+            .filter(|sample| sample.label.class() == Some(label));
         let mut ids: Vec<u64> = of_label.map(|sample| sample.id).collect();
         ids.shuffle(&mut seed.child_index(u64::from(label)).rng());
         ids.truncate(fraction(0.13).of(ids.len()));
@@ -74,6 +77,54 @@ fn without_groups_the_first_of_each_shuffled_class_are_held_out() {
     expected.sort();
     let (_, validation) = hold_out(&samples, 7, fraction(0.13), seed).unwrap();
     assert_eq!(ids(&validation), expected);
+}
+
+/// Images that show any number of classes.
+fn labelled(sets: &[&[u32]]) -> Vec<Sample> {
+    let sets = sets.iter().enumerate();
+    sets.map(|(id, set)| Sample {
+        label: Label::Classes(set.iter().copied().collect()),
+        ..sample(id, 0, None)
+    })
+    .collect()
+}
+
+#[test]
+fn classes_that_occur_together_and_images_without_any_give_their_share() {
+    let sets: Vec<&[u32]> = (0..200)
+        .map(|index| match index % 20 {
+            0..=7 => &[][..],
+            8..=12 => &[0],
+            13..=15 => &[0, 1],
+            16..=18 => &[1, 2],
+            _ => &[0, 1, 2],
+        })
+        .collect();
+    let samples = labelled(&sets);
+    let hold_out = |seed| hold_out(&samples, 3, fraction(0.2), SeedStream::new(seed)).unwrap();
+    let (train, validation) = hold_out(1);
+    let none = |split: &Split| {
+        let samples = split.samples.iter();
+        samples
+            .filter(|sample| sample.label.classes().is_empty())
+            .count()
+    };
+    assert_eq!((none(&train), none(&validation)), (64, 16));
+    // Of 90, 70 and 40 images.
+    for (found, wanted) in validation.class_counts(3).into_iter().zip([18, 14, 8]) {
+        assert!(found.abs_diff(wanted) <= 1, "{found} of {wanted}");
+    }
+    let mut all = [ids(&train), ids(&validation)].concat();
+    all.sort();
+    assert_eq!(all, (0..200).collect::<Vec<_>>());
+    assert_eq!(ids(&hold_out(1).1), ids(&validation));
+    assert_ne!(ids(&hold_out(2).1), ids(&validation));
+
+    // One image without a class alone cannot be on both sides.
+    let samples = labelled(&[&[0], &[], &[0], &[0, 1], &[1]]);
+    let (train, validation) =
+        super::hold_out(&samples, 2, fraction(0.4), SeedStream::new(0)).unwrap();
+    assert!(ids(&train).contains(&1) && !validation.is_empty());
 }
 
 #[test]
@@ -134,7 +185,7 @@ fn largest_unit(samples: &[Sample]) -> usize {
 fn unrepresented(samples: &[Sample], classes: usize, is_held_out: impl Fn(usize) -> bool) -> usize {
     let side = |held_out: bool| {
         let positions = (0..samples.len()).filter(|&position| is_held_out(position) == held_out);
-        let labels = positions.map(|position| samples[position].label);
+        let labels = positions.map(|position| samples[position].label.class());
         labels.collect::<BTreeSet<_>>().len()
     };
     2 * classes - side(true) - side(false)
@@ -213,7 +264,7 @@ proptest! {
         let held_out: HashSet<u64> = ids(&validation).into_iter().collect();
         let ours = unrepresented(&samples, present, |position| held_out.contains(&(position as u64)));
         prop_assert!(ours == 0 || fewest.min() > Some(0));
-        let kept = train.samples.iter().map(|sample| sample.label).collect::<BTreeSet<_>>();
+        let kept = train.samples.iter().filter_map(|sample| sample.label.class()).collect::<BTreeSet<_>>();
         prop_assert_eq!(kept.len(), present);
     }
 }

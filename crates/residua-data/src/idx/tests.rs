@@ -71,7 +71,7 @@ fn plain_compressed_and_dotted_names_are_the_same_data() {
     let (name, test) = expected.evaluation().unwrap();
     assert_eq!((name, test.len()), (SplitName::Test, 3));
     let train = expected.require(SplitName::Train).unwrap();
-    assert_eq!(train.samples[4].label, 1);
+    assert_eq!(train.samples[4].label.class(), Some(1));
     let pixels = train.samples[4].pixels().unwrap();
     assert_eq!((pixels.height(), pixels.width()), (3, 2));
     assert_eq!(pixels.rgb()[..6], [24, 24, 24, 25, 25, 25]);

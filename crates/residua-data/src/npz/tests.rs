@@ -88,7 +88,10 @@ fn training(dataset: &Dataset) -> (Vec<u8>, Vec<u32>) {
     let rgb = { samples.iter() }.flat_map(|sample| sample.pixels().unwrap().rgb().to_vec());
     (
         rgb.collect(),
-        samples.iter().map(|sample| sample.label).collect(),
+        samples
+            .iter()
+            .map(|sample| sample.label.classes()[0])
+            .collect(),
     )
 }
 

@@ -1,12 +1,15 @@
 //! Which column holds what.
 
 use residua_core::suggest::{closest, did_you_mean};
+use residua_core::task::Task;
 
 use super::problem::LineProblem;
 
 /// The names of the columns that are used; of those that mean the same the first one counts.
 const PATH: [&str; 3] = ["path", "image", "file"];
 const LABEL: [&str; 2] = ["label", "class"];
+/// The last is what ChestX-ray14 (Wang et al. 2017) calls it.
+const LABELS: [&str; 2] = ["labels", "finding labels"];
 const SPLIT: [&str; 1] = ["split"];
 const GROUP: [&str; 1] = ["group"];
 
@@ -17,16 +20,29 @@ const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) path: usize,
-    pub(super) label: usize,
+    pub(super) label: LabelColumn,
     pub(super) split: Option<usize>,
     pub(super) group: Option<usize>,
     /// How many columns there are.
     pub(super) all: usize,
 }
 
+/// The position of the column that says what images are labelled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LabelColumn {
+    /// A class.
+    One(usize),
+    /// Any number of classes.
+    Several(usize),
+}
+
 /// The delimiter that finds the most names in a line of names, or else the most fields.
 pub(super) fn delimiter(text: &str) -> u8 {
-    let known = |name: &&str| [&PATH[..], &LABEL, &SPLIT, &GROUP].concat().contains(name);
+    let known = |name: &&str| {
+        [&PATH[..], &LABEL, &LABELS, &SPLIT, &GROUP]
+            .concat()
+            .contains(name)
+    };
     let found = |delimiter: &u8| {
         let names = names(text, *delimiter);
         let known = names.iter().filter(|name| known(&name.as_str())).count();
@@ -55,11 +71,36 @@ impl Columns {
         }
         Ok(Self {
             path: required(&names, &PATH, "the image files")?,
-            label: required(&names, &LABEL, "their classes")?,
+            label: LabelColumn::find(&names)?,
             split: optional(&names, &SPLIT)?,
             group: optional(&names, &GROUP)?,
             all: names.len(),
         })
+    }
+}
+
+impl LabelColumn {
+    fn find(names: &[String]) -> Result<Self, LineProblem> {
+        let several = optional(names, &LABELS)?;
+        match (optional(names, &LABEL)?, several) {
+            (Some(one), Some(several)) => Err(LineProblem::TwoLabelColumns {
+                one: names[one].clone(),
+                several: names[several].clone(),
+            }),
+            (None, Some(several)) => Ok(Self::Several(several)),
+            (Some(one), None) => Ok(Self::One(one)),
+            (None, None) => {
+                let wanted = [LABEL, LABELS].concat();
+                Err(missing(names, &wanted, "their classes"))
+            }
+        }
+    }
+
+    pub(super) fn task(self) -> Task {
+        match self {
+            Self::One(_) => Task::SingleLabel,
+            Self::Several(_) => Task::MultiLabel,
+        }
     }
 }
 
@@ -68,20 +109,22 @@ fn required(
     wanted: &'static [&'static str],
     content: &'static str,
 ) -> Result<usize, LineProblem> {
-    optional(names, wanted)?.ok_or_else(|| {
-        let mut meant: Vec<&str> = Vec::new();
-        for name in names {
-            meant.extend(closest(name, wanted.iter().copied()));
-        }
-        meant.sort();
-        meant.dedup();
-        LineProblem::MissingColumn {
-            content,
-            expected: wanted.join(" or "),
-            found: crate::dataset::abbreviated(names),
-            hint: did_you_mean(&meant),
-        }
-    })
+    optional(names, wanted)?.ok_or_else(|| missing(names, wanted, content))
+}
+
+fn missing(names: &[String], wanted: &[&str], content: &'static str) -> LineProblem {
+    let mut meant: Vec<&str> = Vec::new();
+    for name in names {
+        meant.extend(closest(name, wanted.iter().copied()));
+    }
+    meant.sort();
+    meant.dedup();
+    LineProblem::MissingColumn {
+        content,
+        expected: wanted.join(" or "),
+        found: crate::dataset::abbreviated(names),
+        hint: did_you_mean(&meant),
+    }
 }
 
 fn optional(names: &[String], wanted: &[&str]) -> Result<Option<usize>, LineProblem> {

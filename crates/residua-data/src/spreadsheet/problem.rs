@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::MAX_FILE_BYTES;
 use crate::dataset::SplitName;
+use crate::label::NO_CLASS;
 
 /// Why a line of a spreadsheet, or all of it, cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,6 +46,18 @@ pub enum LineProblem {
         name: String,
     },
 
+    /// One column names a class of each image, and another any number of classes.
+    #[error(
+        "there is a column {one}, for one class of each image, and a column {several}, for any number \
+         of them; expected one of the two"
+    )]
+    TwoLabelColumns {
+        /// The name of the first.
+        one: String,
+        /// The name of the other.
+        several: String,
+    },
+
     /// The line cannot be divided into fields.
     #[error("cannot be divided into fields: {0}")]
     Malformed(String),
@@ -69,6 +82,30 @@ pub enum LineProblem {
     /// There is no label.
     #[error("has no label; fill the field, or remove the line")]
     EmptyLabel,
+
+    /// A class is named twice in a field.
+    #[error("names class \"{class}\" twice; expected each class of an image once")]
+    RepeatedClass {
+        /// The class.
+        class: String,
+    },
+
+    /// There is nothing between, before or behind the signs that separate classes.
+    #[error(
+        "has an empty class in \"{found}\"; expected classes with | between them, or nothing for an \
+         image that shows none"
+    )]
+    EmptyClass {
+        /// The field.
+        found: String,
+    },
+
+    /// An image shows none of the classes, and one of them.
+    #[error("says {NO_CLASS} beside classes (\"{found}\"); expected either of them")]
+    NoneAndClasses {
+        /// The field.
+        found: String,
+    },
 
     /// The word for the split is none.
     #[error("\"{found}\" is no split; expected train, val, validation or test{hint}")]

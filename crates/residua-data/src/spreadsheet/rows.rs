@@ -2,11 +2,13 @@
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use residua_core::suggest::{closest, did_you_mean};
+use residua_core::task::Task;
 
 use super::BadLine;
-use super::columns::{Columns, delimiter};
+use super::columns::{Columns, LabelColumn, delimiter};
 use super::problem::LineProblem;
 use crate::dataset::SplitName;
+use crate::label::{NO_CLASS, SEPARATOR};
 
 /// The words for splits.
 const SPLITS: [(&str, SplitName); 4] = [
@@ -16,13 +18,22 @@ const SPLITS: [(&str, SplitName); 4] = [
     ("test", SplitName::Test),
 ];
 
-/// One image. Neither the path nor the label is empty.
+/// What a text lists.
+pub(super) struct Rows {
+    pub(super) task: Task,
+    pub(super) rows: Vec<Row>,
+}
+
+/// One image. The path is not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     /// The line that it begins in, from 1.
     pub(super) line: usize,
     pub(super) path: String,
+    /// What the field of its label says.
     pub(super) label: String,
+    /// The classes in it, sorted: one, or any number.
+    pub(super) classes: Vec<String>,
     pub(super) split: SplitName,
     pub(super) group: Option<String>,
 }
@@ -38,16 +49,37 @@ pub(super) fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
 
 /// The rows of a text; what cannot be used of it goes to `bad`. Without a column of splits all rows
 /// are of the default one.
-pub(super) fn parse(text: &str, default_split: SplitName, bad: &mut Vec<BadLine>) -> Vec<Row> {
+pub(super) fn parse(text: &str, default_split: SplitName, bad: &mut Vec<BadLine>) -> Rows {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let delimiter = delimiter(text);
-    let columns = match Columns::find(text, delimiter) {
-        Ok(columns) => columns,
+    match Columns::find(text, delimiter) {
+        Ok(columns) => Rows {
+            task: columns.label.task(),
+            rows: read_rows(text, delimiter, columns, default_split, bad),
+        },
         Err(problem) => {
             bad.push((1, problem));
-            return Vec::new();
+            Rows {
+                task: Task::default(),
+                rows: Vec::new(),
+            }
         }
-    };
+    }
+}
+
+/// The task that the names of the columns tell, if they are sound.
+pub(super) fn task(first_line: &str) -> Task {
+    let columns = Columns::find(first_line, delimiter(first_line));
+    columns.map_or(Task::default(), |columns| columns.label.task())
+}
+
+fn read_rows(
+    text: &str,
+    delimiter: u8,
+    columns: Columns,
+    default_split: SplitName,
+    bad: &mut Vec<BadLine>,
+) -> Vec<Row> {
     let mut lines = LineCounter::new(text);
     let mut rows = Vec::new();
     let mut record = StringRecord::new();
@@ -93,13 +125,14 @@ fn row(
         });
     }
     let field = |column: usize| record.get(column).unwrap_or_default();
-    let (path, label) = (field(columns.path), field(columns.label));
+    let path = field(columns.path);
     if path.is_empty() {
         return Err(LineProblem::EmptyPath);
     }
-    if label.is_empty() {
-        return Err(LineProblem::EmptyLabel);
-    }
+    let (label, classes) = match columns.label {
+        LabelColumn::One(column) => (field(column), one_class(field(column))?),
+        LabelColumn::Several(column) => (field(column), any_classes(field(column))?),
+    };
     let split = match columns.split {
         Some(column) => split(field(column))?,
         None => default_split,
@@ -109,9 +142,40 @@ fn row(
         line,
         path: path.to_owned(),
         label: label.to_owned(),
+        classes,
         split,
         group: group.map(String::from),
     })
+}
+
+fn one_class(field: &str) -> Result<Vec<String>, LineProblem> {
+    match field {
+        "" => Err(LineProblem::EmptyLabel),
+        class => Ok(vec![class.to_owned()]),
+    }
+}
+
+/// The classes of an image that may show any number of them.
+fn any_classes(field: &str) -> Result<Vec<String>, LineProblem> {
+    let is_none = |class: &str| class.eq_ignore_ascii_case(NO_CLASS);
+    if field.is_empty() || is_none(field) {
+        return Ok(Vec::new());
+    }
+    let mut classes: Vec<&str> = field.split(SEPARATOR).map(str::trim).collect();
+    let found = || field.to_owned();
+    if classes.contains(&"") {
+        return Err(LineProblem::EmptyClass { found: found() });
+    }
+    if classes.iter().any(|class| is_none(class)) {
+        return Err(LineProblem::NoneAndClasses { found: found() });
+    }
+    classes.sort_unstable();
+    match classes.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(LineProblem::RepeatedClass {
+            class: pair[0].to_owned(),
+        }),
+        None => Ok(classes.into_iter().map(String::from).collect()),
+    }
 }
 
 fn split(word: &str) -> Result<SplitName, LineProblem> {

@@ -54,7 +54,7 @@ fn listing(dataset: &Dataset, split: SplitName) -> Vec<(String, &str)> {
         let source = sample.source.to_string();
         source.rsplit('/').next().unwrap().to_owned()
     };
-    let class = |sample: &Sample| dataset.classes()[sample.label as usize].as_str();
+    let class = |sample: &Sample| dataset.classes()[sample.label.classes()[0] as usize].as_str();
     samples
         .map(|sample| (name(sample), class(sample)))
         .collect()
@@ -186,8 +186,8 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "path,lable,x\na.png,1,2\n",
-            "1: there is no column with their classes; expected label or class, found path, lable, x; \
-             did you mean 'label'?",
+            "1: there is no column with their classes; expected label or class or labels or finding \
+             labels, found path, lable, x; did you mean 'label' or 'labels'?",
         ),
         (
             "a.png;cat\nb.png;dog\n",
@@ -319,10 +319,151 @@ fn a_changed_label_or_file_changes_the_fingerprint() {
     assert_ne!(fingerprint(SPLITS), first);
 }
 
+const LABELS: &str = "path,labels,split\n\
+                      a.png,Mass|Effusion,train\n\
+                      b.png,,train\n\
+                      c.png,Mass,val\n\
+                      d.png,No Finding,val\n\
+                      e.png, Effusion | Mass ,test\n";
+
+/// The classes of each sample.
+fn sets(dataset: &Dataset, split: SplitName) -> Vec<String> {
+    let samples = dataset.require(split).unwrap().samples.iter();
+    samples
+        .map(|sample| sample.label.named(dataset.classes()))
+        .collect()
+}
+
+#[test]
+fn an_image_may_show_any_number_of_classes() {
+    let table = Table::new();
+    for text in [
+        LABELS.to_owned(),
+        LABELS.replace(',', ";"),
+        LABELS.replace("labels", "Finding Labels"),
+        LABELS.replace("No Finding", "no finding"),
+        LABELS.replace('\n', "\r\n"),
+        format!("\u{feff}\n{LABELS}"),
+    ] {
+        let dataset = table.open(text.as_bytes(), &options(None)).unwrap();
+        assert_eq!(dataset.task(), Task::MultiLabel);
+        assert_eq!(dataset.classes(), ["Effusion", "Mass"]);
+        assert_eq!(
+            sets(&dataset, SplitName::Train),
+            ["Effusion|Mass", "No Finding"]
+        );
+        assert_eq!(
+            sets(&dataset, SplitName::Validation),
+            ["Mass", "No Finding"]
+        );
+        assert_eq!(sets(&dataset, SplitName::Test), ["Effusion|Mass"]);
+        let train = dataset.require(SplitName::Train).unwrap();
+        assert_eq!(train.class_counts(2), [1, 1]);
+        let file = table.root.path().join("labels.csv");
+        assert_eq!(DataSpec::Csv { file }.task(), Task::MultiLabel);
+    }
+    let dataset = table.open(SPLITS.as_bytes(), &options(None)).unwrap();
+    assert_eq!(dataset.task(), Task::SingleLabel);
+    let file = table.root.path().join("labels.csv");
+    assert_eq!(DataSpec::Csv { file }.task(), Task::SingleLabel);
+    let file = "gone.csv".into();
+    assert_eq!(DataSpec::Csv { file }.task(), Task::SingleLabel);
+    // One class can be asked about alone.
+    let dataset = table.open(
+        b"path,labels\na.png,x\nb.png,\nc.png,x\n",
+        &options(Some(0.5)),
+    );
+    assert_eq!(dataset.unwrap().classes(), ["x"]);
+}
+
+#[test]
+fn mistakes_in_sets_of_classes_are_named_with_their_line() {
+    let table = Table::new();
+    for (text, expected) in [
+        (
+            "path,label,labels\na.png,x,y\n",
+            "1: there is a column label, for one class of each image, and a column labels, for any number \
+             of them; expected one of the two",
+        ),
+        (
+            "path,labels\na.png,x|y|x\nb.png,y\n",
+            "2: names class \"x\" twice; expected each class of an image once",
+        ),
+        (
+            "path,labels\na.png,x\nb.png,x||y\n",
+            "3: has an empty class in \"x||y\"; expected classes with | between them, or nothing for an \
+             image that shows none",
+        ),
+        (
+            "path,labels\na.png,x\nb.png,No Finding|x\n",
+            "3: says No Finding beside classes (\"No Finding|x\"); expected either of them",
+        ),
+        (
+            "path,labels\na.png,x|y\n./a.png,y|x\n",
+            "3: ./a.png is in line 2 already; remove one of the two",
+        ),
+        (
+            "path,labels\na.png,x|y\na.png,y\n",
+            "3: a.png is labelled \"y\", but \"x|y\" in line 2; remove the wrong one",
+        ),
+        (
+            "path,labels,split\na.png,x|y,train\nb.png,x|z,val\n",
+            "3: class \"z\" is not among the training classes (x, y); add training images of it or \
+             remove its lines",
+        ),
+    ] {
+        assert_eq!(
+            table.refusal(text),
+            format!("DIR/labels.csv, line {expected}")
+        );
+    }
+    assert_eq!(
+        table.refusal("path,labels\na.png,\nb.png,No Finding\n"),
+        "DIR/labels.csv: none of the training images shows any class; expected classes in the column \
+         labels, with | between them"
+    );
+}
+
+#[test]
+fn a_class_that_passes_to_the_next_image_changes_the_fingerprint() {
+    let table = Table::new();
+    let fingerprint = |text: &str| {
+        let dataset = table.open(text.as_bytes(), &options(None)).unwrap();
+        dataset.require(SplitName::Train).unwrap().fingerprint()
+    };
+    let rest = "\nc.png,x,val\nd.png,,val\n";
+    // Images of one name, so that nothing but the sets tells them apart.
+    for folder in ["1", "2"] {
+        fs::create_dir(table.root.path().join(folder)).unwrap();
+        fs::write(table.root.path().join(folder).join("a.png"), "a").unwrap();
+    }
+    let both = |first: &str, second: &str| {
+        fingerprint(&format!(
+            "path,labels,split\n1/a.png,{first},train\n2/a.png,{second},train{rest}"
+        ))
+    };
+    assert_ne!(both("x|y", ""), both("x", "y"));
+    assert_ne!(both("x|y", "x"), both("x", "x|y"));
+    assert_eq!(both("x|y", "x"), both("y|x", "x"));
+}
+
+#[test]
+fn sets_of_classes_get_the_numbers_of_a_network() {
+    let table = Table::new();
+    let dataset = table.open(LABELS.as_bytes(), &options(None)).unwrap();
+    let known = ["Mass", "Other", "Effusion"].map(str::to_owned);
+    let relabelled = dataset.with_classes(&known).unwrap();
+    let train = relabelled.require(SplitName::Train).unwrap();
+    assert_eq!(train.samples[0].label.classes(), [0, 2]);
+    assert_eq!(sets(&relabelled, SplitName::Test), ["Mass|Effusion"]);
+    assert_eq!(train.class_counts(3), [1, 0, 1]);
+}
+
 proptest! {
     #[test]
-    fn arbitrary_text_never_panics(text in "[a-b,;\t\"\r\n \u{feff}é]{0,60}", has_header: bool) {
+    fn arbitrary_text_never_panics(text in "[a-b,;|\t\"\r\n \u{feff}é]{0,60}", has_header: bool) {
         let text = match has_header {
+            true if text.len() % 2 == 0 => format!("path,labels,split,group\n{text}"),
             true => format!("path,label,split,group\n{text}"),
             false => text,
         };
@@ -340,7 +481,7 @@ proptest! {
         bytes.truncate(cut);
         let mut bad = Vec::new();
         let text = String::from_utf8_lossy(&bytes);
-        for row in rows::parse(&text, SplitName::Train, &mut bad) {
+        for row in rows::parse(&text, SplitName::Train, &mut bad).rows {
             let text = text.replace("\r\n", "\n");
             let line = text.split(['\r', '\n']).nth(row.line - 1);
             prop_assert!(line.is_some_and(|line| line.contains(&row.path) || text.contains('"')));

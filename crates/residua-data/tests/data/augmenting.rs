@@ -220,8 +220,11 @@ fn mixed_batches_name_the_classes_of_their_partners_until_the_last_epochs() {
     let mut shares = Vec::new();
     for (batch, plain) in epoch(&mixed, 2).iter().zip(&epoch(&plain, 2)) {
         let mixture = batch.mixture.as_ref().unwrap();
-        let reversed: Vec<u32> = batch.labels.iter().rev().copied().collect();
-        assert_eq!(mixture.partner_labels, reversed);
+        let count = batch.labels.len();
+        let is_reversed = |place: usize| {
+            mixture.partner_labels.shown(place) == batch.labels.shown(count - 1 - place)
+        };
+        assert!((0..count).all(is_reversed));
         let share = mixture.shares[0];
         assert_eq!(mixture.shares, vec![share; batch.labels.len()]);
         let own = plain.images.chunks_exact(32 * 32 * 3);

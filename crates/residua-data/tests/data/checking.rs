@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use residua_core::task::Task;
 use residua_data::check::CheckOptions;
 use residua_data::{DataReport, DataSpec, Progress, SplitName, check};
 use tempfile::tempdir;
@@ -94,6 +95,42 @@ fn everything_that_is_wrong_is_listed() {
     assert_eq!(sizes.smallest, [20, 24]);
     assert_eq!(sizes.largest, [30, 31]);
     assert_eq!(sizes.different, 4);
+}
+
+#[test]
+fn classes_of_images_that_show_any_number_are_counted() {
+    let root = tempdir().unwrap();
+    let path = root.path();
+    for (name, salt) in [("a", 1), ("b", 2), ("c", 1), ("d", 4), ("e", 5)] {
+        picture(20, 21, salt)
+            .save(path.join(format!("{name}.png")))
+            .unwrap();
+    }
+    let table = "path,labels,split\na.png,x|y,train\nb.png,x,train\nc.png,y,train\n\
+                 d.png,,val\ne.png,x|y,val\n";
+    let file = path.join("labels.csv");
+    fs::write(&file, table).unwrap();
+    let report = report(&DataSpec::Csv { file });
+    assert!(report.is_usable(), "{:?}", report.problems);
+    assert_eq!(report.task, Task::MultiLabel);
+    let counts = |split: usize| {
+        let classes = report.splits[split].classes.iter();
+        classes.map(|class| class.images).collect::<Vec<_>>()
+    };
+    assert_eq!((counts(0), counts(1)), (vec![2, 2], vec![1, 1]));
+    let cardinality = |split: usize| {
+        let found = report.splits[split].cardinality.unwrap();
+        (found.none, found.mean, found.most)
+    };
+    assert_eq!(
+        (cardinality(0), cardinality(1)),
+        ((0, 4.0 / 3.0, 2), (1, 1.0, 2))
+    );
+    // The first and the third are the same picture.
+    assert_eq!(report.duplicates[0].images[0].class, "x|y");
+    assert_eq!(report.label_conflicts(), 1);
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<DataReport>(&json).unwrap(), report);
 }
 
 #[test]

@@ -43,7 +43,12 @@ fn content(folder: &Path) -> Vec<(SplitName, Vec<LabelledImage>)> {
     let samples = |split: &residua_data::Split| {
         let samples = split.samples.iter();
         samples
-            .map(|sample| (sample.label, sample.pixels().unwrap().rgb().to_vec()))
+            .map(|sample| {
+                (
+                    sample.label.class().unwrap(),
+                    sample.pixels().unwrap().rgb().to_vec(),
+                )
+            })
             .collect()
     };
     dataset
@@ -87,7 +92,7 @@ fn samples_know_their_record() {
     let train = dataset.require(SplitName::Train).unwrap();
     let source = train.samples[23].source.to_string();
     assert!(source.ends_with("data_batch_2.bin#3"), "{source}");
-    assert_eq!(train.samples[23].label, 3);
+    assert_eq!(train.samples[23].label.class(), Some(3));
     assert_eq!(dataset.classes()[3], "cat");
 }
 

@@ -104,7 +104,10 @@ fn evaluation_takes_what_there_is() {
 
     let of_model = ["ant", "cat", "dog"].map(String::from);
     let relabelled = dataset.with_classes(&of_model).unwrap();
-    assert_eq!(relabelled.evaluation().unwrap().1.samples[0].label, 2);
+    assert_eq!(
+        relabelled.evaluation().unwrap().1.samples[0].label.class(),
+        Some(2)
+    );
 
     let error = dataset
         .with_classes(&of_model[..2])

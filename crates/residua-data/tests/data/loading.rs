@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 use residua_data::{
-    Augmentation, DataError, DataSpec, Dataset, DatasetOptions, HostBatch, LastBatch, Loader,
-    LoaderOptions, Order, Split, SplitName, Transform,
+    Augmentation, DataError, DataSpec, Dataset, DatasetOptions, HostBatch, Label, LastBatch,
+    Loader, LoaderOptions, Mix, Order, Split, SplitName, Transform,
 };
 use tempfile::tempdir;
 
@@ -84,8 +85,11 @@ fn labels_and_samples_belong_together() {
     let split = builtin(SplitName::Train);
     let loader = training(Arc::clone(&split), 1);
     for batch in all(loader.epoch(0)) {
-        for (&label, &sample) in batch.labels.iter().zip(&batch.samples) {
-            assert_eq!(label, split.samples[sample].label);
+        for (place, &sample) in batch.samples.iter().enumerate() {
+            assert_eq!(
+                batch.labels.shown(place),
+                split.samples[sample].label.classes()
+            );
         }
         assert_eq!(batch.images.len(), batch.shape.iter().product::<usize>());
         assert_eq!(batch.labels.len(), batch.shape[0]);
@@ -174,5 +178,42 @@ fn an_image_that_fails_later_is_an_error_and_not_the_end() {
             results[1].as_ref().unwrap_err().to_string(),
             format!("{lost}: unreadable image: not a JPEG, PNG, WebP, BMP or GIF image")
         );
+    }
+}
+
+/// Twelve built-in images that show the classes of their number's bits.
+fn with_sets() -> Arc<Split> {
+    let mut samples = builtin(SplitName::Test).samples[..12].to_vec();
+    for (number, sample) in samples.iter_mut().enumerate() {
+        let classes = (0..4).filter(|bit| number >> bit & 1 == 1);
+        sample.label = Label::Classes(classes.collect());
+    }
+    Arc::new(Split { samples })
+}
+
+#[test]
+fn sets_of_classes_go_with_their_images_and_are_mixed_with_them() {
+    let mix = Mix {
+        mixup_alpha: 1.0,
+        ..Mix::default()
+    };
+    let augmentation = Augmentation {
+        mix: Some(mix),
+        ..Augmentation::CIFAR
+    };
+    let transform = Transform::training(&Preprocessing::cifar10(), augmentation).unwrap();
+    let options = LoaderOptions::training(number(4), SeedStream::new(2));
+    let split = with_sets();
+    let loader = Loader::new(Arc::clone(&split), transform, options);
+    let batches = all(loader.epoch(0));
+    assert_eq!(batches.len(), 3);
+    for batch in batches {
+        assert_eq!(batch.labels.task(), Task::MultiLabel);
+        let classes = |place: usize| split.samples[batch.samples[place]].label.classes();
+        let mixture = batch.mixture.as_ref().unwrap();
+        for place in 0..4 {
+            assert_eq!(batch.labels.shown(place), classes(place));
+            assert_eq!(mixture.partner_labels.shown(place), classes(3 - place));
+        }
     }
 }

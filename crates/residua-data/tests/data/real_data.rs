@@ -20,7 +20,12 @@ fn shared(place: &str) -> Option<PathBuf> {
 fn images(split: &Split) -> HashSet<(u32, Vec<u8>)> {
     let samples = split.samples.iter();
     samples
-        .map(|sample| (sample.label, sample.pixels().unwrap().rgb().to_vec()))
+        .map(|sample| {
+            (
+                sample.label.class().unwrap(),
+                sample.pixels().unwrap().rgb().to_vec(),
+            )
+        })
         .collect()
 }
 

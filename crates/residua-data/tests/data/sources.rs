@@ -38,7 +38,10 @@ fn pixels(dataset: &Dataset, split: SplitName) -> Vec<u8> {
 
 fn labels(dataset: &Dataset, split: SplitName) -> Vec<u32> {
     let samples = &dataset.require(split).unwrap().samples;
-    samples.iter().map(|sample| sample.label).collect()
+    samples
+        .iter()
+        .map(|sample| sample.label.classes()[0])
+        .collect()
 }
 
 #[test]

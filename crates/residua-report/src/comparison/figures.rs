@@ -1,6 +1,7 @@
 //! The figures of a comparison.
 
 use residua_core::metrics::convergence::Summary;
+use residua_core::task::Measure;
 
 use super::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
 use crate::chart::{
@@ -11,7 +12,7 @@ use crate::chart::{
 struct MeanEpoch {
     epoch: u64,
     seconds: f64,
-    accuracy: Summary,
+    score: Summary,
 }
 
 impl ComparedNetwork {
@@ -35,7 +36,7 @@ impl ComparedNetwork {
                 Some(MeanEpoch {
                     epoch: point.epoch,
                     seconds: summary(|point| point.seconds_since_start)?.mean?,
-                    accuracy: summary(|point| point.validation_accuracy)?,
+                    score: summary(EpochPoint::score)?,
                 })
             })
             .collect()
@@ -65,12 +66,16 @@ impl Comparison {
                 spread: error.standard_deviation,
             })
         });
+        let (title, unit) = match self.measure() {
+            Measure::Accuracy => ("Error against parameters", Unit::Percent),
+            Measure::RocAuc => ("ROC-AUC lacking against parameters", Unit::Number),
+        };
         ScatterChart {
-            title: "Error against parameters".to_owned(),
+            title: title.to_owned(),
             horizontal: Axis::new("trainable parameters")
                 .scaled(Scale::Logarithmic)
                 .written(Unit::Compact),
-            vertical: Axis::new("error").written(Unit::Percent),
+            vertical: Axis::new(self.error_name()).written(unit),
             points: points.collect(),
             size: Size::PAGE,
         }
@@ -80,7 +85,8 @@ impl Comparison {
     /// Figure 2: validation accuracy against epochs.
     pub fn accuracy_against_epochs(&self) -> Chart {
         let axis = Axis::new("epoch").written(Unit::Whole);
-        self.curves("Accuracy against epochs", axis, |point| point.epoch as f64)
+        let title = format!("{} against epochs", self.measure_title());
+        self.curves(&title, axis, |point| point.epoch as f64)
     }
 
     /// Figure 3: validation accuracy against the time spent.
@@ -89,21 +95,29 @@ impl Comparison {
         let times = times.map(|epoch| epoch.seconds_since_start);
         let (unit, name) = time_unit(times.filter(|t| t.is_finite()).fold(0.0, f64::max));
         let axis = Axis::new(name).including(0.0);
-        self.curves("Accuracy against time", axis, |point| point.seconds / unit)
+        let title = format!("{} against time", self.measure_title());
+        self.curves(&title, axis, |point| point.seconds / unit)
     }
 
-    /// Accuracies below this are left out of the curves, so that those of trained networks can be told
+    fn measure_title(&self) -> &'static str {
+        match self.measure() {
+            Measure::Accuracy => "Accuracy",
+            Measure::RocAuc => "ROC-AUC",
+        }
+    }
+
+    /// Scores below this are left out of the curves, so that those of trained networks can be told
     /// apart; `None` where too much would be missing.
     pub(super) fn lowest_shown(&self) -> Option<f64> {
-        /// This much of the scale below the best accuracy is shown.
+        /// This much of the scale below the best score is shown.
         const REACH: f64 = 0.25;
         /// At least this share of the epochs must be.
         const LEAST_SHOWN: f64 = 0.8;
         let epochs = || self.runs().flat_map(|(_, run)| &run.epochs);
-        let accuracies = || epochs().map(|epoch| epoch.validation_accuracy);
-        let best = accuracies().filter(|a| a.is_finite()).reduce(f64::max)?;
+        let scores = || epochs().map(EpochPoint::score);
+        let best = scores().filter(|a| a.is_finite()).reduce(f64::max)?;
         let lowest = ((best - REACH) * 20.0).floor() / 20.0;
-        let shown = accuracies().filter(|&accuracy| accuracy >= lowest).count();
+        let shown = scores().filter(|&score| score >= lowest).count();
         let is_enough = shown as f64 >= LEAST_SHOWN * epochs().count() as f64;
         (is_enough && lowest > 0.0).then_some(lowest)
     }
@@ -114,14 +128,18 @@ impl Comparison {
             let points = network.mean_epochs();
             let points = points.iter().map(|point| Point {
                 x: x(point),
-                y: { point.accuracy.mean }
-                    .filter(|&accuracy| accuracy >= lowest)
+                y: { point.score.mean }
+                    .filter(|&score| score >= lowest)
                     .unwrap_or(f64::NAN),
-                spread: point.accuracy.standard_deviation,
+                spread: point.score.standard_deviation,
             });
             Series::new(network.name.clone(), points.collect())
         });
-        let vertical = Axis::new("validation accuracy").written(Unit::Percent);
+        let unit = match self.measure() {
+            Measure::Accuracy => Unit::Percent,
+            Measure::RocAuc => Unit::Number,
+        };
+        let vertical = Axis::new(format!("validation {}", self.measure().name())).written(unit);
         let chart = LineChart::new(title, horizontal, vertical).with_series(series.collect());
         LineChart {
             size: Size::PAGE,

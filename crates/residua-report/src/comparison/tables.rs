@@ -1,6 +1,9 @@
 //! The tables of a comparison.
 
+use residua_core::metrics::ClassificationSummary;
 use residua_core::metrics::convergence::Summary;
+use residua_core::metrics::multilabel::MultilabelEvaluation;
+use residua_core::task::Measure;
 
 use super::{CONVERGENCE_MARGIN, ComparedNetwork, ComparedRun, Comparison};
 use crate::number;
@@ -45,7 +48,7 @@ impl Comparison {
             let metrics = &run.metrics;
             format!(
                 "{} {} images",
-                number::grouped(metrics.evaluation.images),
+                number::grouped(metrics.images()),
                 metrics.split
             )
         });
@@ -66,10 +69,18 @@ impl Comparison {
         self.networks.iter().map(named).collect()
     }
 
-    /// Table 1: accuracy, and precision, recall and F1 averaged over classes, in percent.
+    /// Table 1: accuracy, and precision, recall and F1 averaged over classes, in percent; where images show
+    /// any number of classes, the figures for that.
     pub fn quality(&self) -> Table {
-        let share = |network: &ComparedNetwork, figure: fn(&ComparedRun) -> f64| {
-            points(network.summary(|run| Some(figure(run))))
+        match self.measure() {
+            Measure::Accuracy => self.single_label_quality(),
+            Measure::RocAuc => self.multi_label_quality(),
+        }
+    }
+
+    fn single_label_quality(&self) -> Table {
+        let share = |network: &ComparedNetwork, figure: fn(&ClassificationSummary) -> f64| {
+            points(network.summary(|run| Some(figure(&run.metrics.single_label()?.evaluation))))
         };
         Table {
             caption: "Table 1. Quality".to_owned(),
@@ -84,12 +95,10 @@ impl Comparison {
             rows: self.rows(|network| {
                 vec![
                     network.runs.len().to_string(),
-                    share(network, |run| run.metrics.evaluation.accuracy),
-                    share(network, |run| {
-                        run.metrics.evaluation.macro_average.precision
-                    }),
-                    share(network, |run| run.metrics.evaluation.macro_average.recall),
-                    share(network, |run| run.metrics.evaluation.macro_average.f1),
+                    share(network, |evaluation| evaluation.accuracy),
+                    share(network, |evaluation| evaluation.macro_average.precision),
+                    share(network, |evaluation| evaluation.macro_average.recall),
+                    share(network, |evaluation| evaluation.macro_average.f1),
                 ]
             }),
             note: Some(format!(
@@ -101,10 +110,56 @@ impl Comparison {
         }
     }
 
+    fn multi_label_quality(&self) -> Table {
+        type Figure = fn(&MultilabelEvaluation) -> Option<f64>;
+        let summary = |network: &ComparedNetwork, figure: Figure| {
+            network.summary(|run| figure(&run.metrics.multi_label()?.multilabel))
+        };
+        let area = |network: &ComparedNetwork, figure: Figure| {
+            written(summary(network, figure), |area| number::decimal(area, 4))
+        };
+        let share = |network: &ComparedNetwork, figure: Figure| points(summary(network, figure));
+        Table {
+            caption: "Table 1. Quality".to_owned(),
+            columns: vec![
+                Column::words("network"),
+                Column::figures("runs"),
+                Column::figures("ROC-AUC"),
+                Column::figures("average precision"),
+                Column::figures("macro F1 %"),
+                Column::figures("micro F1 %"),
+                Column::figures("all classes right %"),
+            ],
+            rows: self.rows(|network| {
+                vec![
+                    network.runs.len().to_string(),
+                    area(network, |found| found.scores.ranking.macro_roc_auc),
+                    area(network, |found| {
+                        found.scores.ranking.macro_average_precision
+                    }),
+                    share(network, |found| Some(found.decisions.macro_average.f1)),
+                    share(network, |found| Some(found.decisions.micro_average.f1)),
+                    share(network, |found| found.decisions.exact_match_ratio),
+                ]
+            }),
+            note: Some(format!(
+                "Best epoch of each run, on {}. ROC-AUC and average precision: mean over classes. F1 and \
+                 the share of images of which all classes are right: at the thresholds that have the \
+                 highest F1 on these images.{}",
+                self.evaluated_on(),
+                deviations(&self.networks)
+            )),
+        }
+    }
+
     /// Table 2: how soon the networks were good.
     pub fn convergence(&self) -> Table {
         let hours = |summary| significant(summary, 3600.0);
         let seconds = |summary| significant(summary, 1.0);
+        let margin = match self.measure() {
+            Measure::Accuracy => format!("{} points", number::points(CONVERGENCE_MARGIN, 1)),
+            Measure::RocAuc => number::decimal(CONVERGENCE_MARGIN, 3),
+        };
         Table {
             caption: "Table 2. Convergence".to_owned(),
             columns: vec![
@@ -127,37 +182,54 @@ impl Comparison {
                 ]
             }),
             note: Some(format!(
-                "A run has converged at the first epoch whose validation accuracy is within {} points of \
-                 its best. Seconds per epoch: median over the epochs of a run, training and validation \
+                "A run has converged at the first epoch whose validation {} is within {} of its best. \
+                 Seconds per epoch: median over the epochs of a run, training and validation \
                  together. Times compare only between runs on the same machine.{}",
-                number::points(CONVERGENCE_MARGIN, 1),
+                self.measure().name(),
+                margin,
                 deviations(&self.networks)
             )),
         }
     }
 
-    /// Table 3: what the networks cost, and their error in percent.
+    /// Table 3: what the networks cost, and their error in percent, or what their area lacks to 1.
     pub fn size(&self) -> Table {
         let millions = |count: u64| number::decimal(count as f64 / 1e6, 2);
+        let measure = self.measure();
+        let error = |summary: Summary| match measure {
+            Measure::Accuracy => points(summary),
+            Measure::RocAuc => written(summary, |lacking| number::decimal(lacking, 4)),
+        };
+        let (column, meaning) = match measure {
+            Measure::Accuracy => (
+                "error %".to_owned(),
+                format!(
+                    "Error: share of {} whose most likely class is not the true one.",
+                    self.evaluated_on()
+                ),
+            ),
+            Measure::RocAuc => (
+                self.error_name().to_owned(),
+                format!("The ROC-AUC is that of {}.", self.evaluated_on()),
+            ),
+        };
         Table {
             caption: "Table 3. Size".to_owned(),
             columns: vec![
                 Column::words("network"),
                 Column::figures("parameters, millions"),
                 Column::figures("multiply-accumulates, millions"),
-                Column::figures("error %"),
+                Column::figures(column),
             ],
             rows: self.rows(|network| {
                 vec![
                     millions(network.parameters),
                     number::significant(network.multiply_accumulates as f64 / 1e6),
-                    points(network.summary(|run| Some(run.error()))),
+                    error(network.summary(|run| Some(run.error()))),
                 ]
             }),
             note: Some(format!(
-                "Trainable parameters; multiply-accumulates for one image. Error: share of {} whose most \
-                 likely class is not the true one.{}",
-                self.evaluated_on(),
+                "Trainable parameters; multiply-accumulates for one image. {meaning}{}",
                 deviations(&self.networks)
             )),
         }
@@ -165,12 +237,20 @@ impl Comparison {
 
     /// Where the figures come from.
     pub(super) fn list_of_runs(&self) -> Table {
+        let measure = self.measure();
+        let score = match measure {
+            Measure::Accuracy => "accuracy %",
+            Measure::RocAuc => "ROC-AUC",
+        };
         let rows = self.runs().map(|(network, run)| {
             let metrics = &run.metrics;
             vec![
                 network.name.clone(),
                 run.seed.to_string(),
-                number::points(metrics.evaluation.accuracy, 2),
+                match measure {
+                    Measure::Accuracy => number::points(metrics.score(), 2),
+                    Measure::RocAuc => number::score(measure, metrics.score()),
+                },
                 format!("{} of {}", metrics.best_epoch, metrics.epochs),
                 metrics.data.clone(),
                 metrics.split.clone(),
@@ -182,7 +262,7 @@ impl Comparison {
             columns: vec![
                 Column::words("network"),
                 Column::figures("seed"),
-                Column::figures("accuracy %"),
+                Column::figures(score),
                 Column::figures("best epoch"),
                 Column::words("data"),
                 Column::words("split"),

@@ -18,7 +18,7 @@ impl Comparison {
                 run.metrics.split.clone()
             }),
             self.difference("evaluated on different numbers of images", |run| {
-                number::grouped(run.metrics.evaluation.images)
+                number::grouped(run.metrics.images())
             }),
             self.difference(
                 "trained to tell different numbers of classes apart",
@@ -103,11 +103,7 @@ impl Comparison {
 
 impl ComparedRun {
     fn classes_without_images(&self) -> Option<String> {
-        let scores = self
-            .metrics
-            .classes
-            .iter()
-            .zip(&self.metrics.evaluation.per_class);
+        let scores = self.metrics.classes.iter().zip(self.metrics.class_scores());
         let missing: Vec<&str> = scores
             .filter(|(_, score)| score.support == 0)
             .map(|(class, _)| class.as_str())
@@ -118,7 +114,7 @@ impl ComparedRun {
         } else {
             ""
         };
-        (!missing.is_empty() && self.metrics.evaluation.images > 0).then(|| {
+        (!missing.is_empty() && self.metrics.images() > 0).then(|| {
             format!(
                 "{} was evaluated without images of {named}{more}; its macro averages suffer where \
                  others were taken for them.",
@@ -171,7 +167,7 @@ impl ComparedNetwork {
                     number::counted(run.metrics.epochs, "epoch", "epochs")
                 ));
             }
-            if run.metrics.evaluation.images == 0 {
+            if run.metrics.images() == 0 {
                 warnings.push(format!("{} was evaluated on no images.", run.folder));
             }
             warnings.extend(run.classes_without_images());

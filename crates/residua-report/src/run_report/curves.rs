@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use residua_core::run::RunMetrics;
+use residua_core::task::Measure;
 
 use super::digest::{Digest, Epoch, Step};
 use crate::chart::{Axis, Chart, LineChart, Look, Moment, Point, Series, Unit};
@@ -19,7 +20,7 @@ const VALIDATION: Look = Look {
 
 pub(super) fn section(digest: &Digest<'_>, metrics: Option<&RunMetrics>) -> Markup {
     let curves = if digest.epochs.is_empty() {
-        by_step(&digest.steps)
+        by_step(&digest.steps, digest.measure())
     } else {
         by_epoch(digest, metrics)
     };
@@ -57,12 +58,33 @@ fn by_epoch(digest: &Digest<'_>, metrics: Option<&RunMetrics>) -> Vec<Markup> {
         let events = pointed_out.clone();
         LineChart { events, ..chart }.into()
     };
-    let accuracy = pair(
-        "Accuracy of each epoch",
-        Axis::new("accuracy").written(Unit::Percent),
-        line(|epoch| epoch.train_accuracy),
-        line(|epoch| epoch.validation_accuracy),
-    );
+    let score = match digest.measure() {
+        Measure::Accuracy => figure(
+            &pair(
+                "Accuracy of each epoch",
+                Axis::new("accuracy").written(Unit::Percent),
+                line(|epoch| epoch.train_accuracy),
+                line(|epoch| epoch.validation_accuracy),
+            ),
+            "Accuracy. In training it is measured on augmented images while the weights change, so it \
+             may be lower than in validation.",
+        ),
+        Measure::RocAuc => {
+            let axis = axis();
+            let area = line(Epoch::score);
+            let series = vec![Series::new("validation", area).looking(VALIDATION)];
+            let chart = LineChart::new("ROC-AUC of each epoch", axis, Axis::new("mean ROC-AUC"));
+            let chart = LineChart {
+                events: pointed_out.clone(),
+                ..chart.with_series(series)
+            };
+            figure(
+                &chart.into(),
+                "Area under the ROC curve on the validation images, as the mean over classes: by it \
+                 epochs are compared.",
+            )
+        }
+    };
     let loss = pair(
         "Loss of each epoch",
         Axis::new("loss").including(0.0),
@@ -85,11 +107,7 @@ fn by_epoch(digest: &Digest<'_>, metrics: Option<&RunMetrics>) -> Vec<Markup> {
     let speed = line(|epoch| epoch.images_per_second);
     let speed = single("Speed of training", axis(), "images per second", speed);
     vec![
-        figure(
-            &accuracy,
-            "Accuracy. In training it is measured on augmented images while the weights change, so it \
-             may be lower than in validation.",
-        ),
+        score,
         figure(
             &loss,
             "Loss: the mean over the images of an epoch, as it is made small.",
@@ -103,7 +121,7 @@ fn by_epoch(digest: &Digest<'_>, metrics: Option<&RunMetrics>) -> Vec<Markup> {
 }
 
 /// The first epoch of a run that has not finished it.
-fn by_step(steps: &[Step]) -> Vec<Markup> {
+fn by_step(steps: &[Step], measure: Measure) -> Vec<Markup> {
     if steps.is_empty() {
         return Vec::new();
     }
@@ -114,11 +132,20 @@ fn by_step(steps: &[Step]) -> Vec<Markup> {
             .collect()
     };
     let axis = || Axis::new("step").written(Unit::Whole);
-    let accuracy = LineChart::new(
-        "Training accuracy",
-        axis(),
-        Axis::new("accuracy").written(Unit::Percent),
-    );
+    let [title, label, caption] = match measure {
+        Measure::Accuracy => [
+            "Training accuracy",
+            "accuracy",
+            "Training accuracy, averaged since the epoch began.",
+        ],
+        Measure::RocAuc => [
+            "Right answers in training",
+            "right answers",
+            "Share of the answers about classes that are right in training, averaged since the epoch \
+             began.",
+        ],
+    };
+    let accuracy = LineChart::new(title, axis(), Axis::new(label).written(Unit::Percent));
     let points = line(|step| step.accuracy);
     let accuracy: Chart = accuracy
         .with_series(vec![Series::new("training", points).looking(TRAINING)])
@@ -137,10 +164,7 @@ fn by_step(steps: &[Step]) -> Vec<Markup> {
         line(|step| step.images_per_second),
     );
     vec![
-        figure(
-            &accuracy,
-            "Training accuracy, averaged since the epoch began.",
-        ),
+        figure(&accuracy, caption),
         figure(&loss, "Training loss, averaged since the epoch began."),
         figure(&rate, "Learning rate."),
         figure(&speed, "Training images per second since the epoch began."),

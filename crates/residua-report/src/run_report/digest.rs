@@ -2,6 +2,7 @@
 
 use residua_core::precision::Precision;
 use residua_core::run::{Environment, Event};
+use residua_core::task::{Measure, Task};
 
 /// What the events say. Where a run was continued, what it did again replaces what it had done.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub(super) struct Start<'a> {
     pub(super) steps: u64,
     pub(super) epochs: u64,
     pub(super) seed: u64,
+    pub(super) task: Task,
     pub(super) environment: &'a Environment,
 }
 
@@ -37,6 +39,7 @@ pub(super) struct Epoch {
     pub(super) train_accuracy: f64,
     pub(super) validation_loss: f64,
     pub(super) validation_accuracy: f64,
+    pub(super) validation_roc_auc: Option<f64>,
     pub(super) learning_rate: f64,
     pub(super) train_seconds: f64,
     pub(super) validation_seconds: f64,
@@ -73,6 +76,13 @@ pub(super) enum Ending<'a> {
     Reached,
 }
 
+impl Epoch {
+    /// The figure by which epochs are compared.
+    pub(super) fn score(&self) -> f64 {
+        self.validation_roc_auc.unwrap_or(self.validation_accuracy)
+    }
+}
+
 impl<'a> Digest<'a> {
     pub(super) fn new(events: &'a [Event]) -> Self {
         let mut digest = Self::default();
@@ -95,6 +105,7 @@ impl<'a> Digest<'a> {
                 steps,
                 epochs,
                 seed,
+                task,
                 environment,
                 ..
             } => {
@@ -109,6 +120,7 @@ impl<'a> Digest<'a> {
                     steps: *steps,
                     epochs: *epochs,
                     seed: *seed,
+                    task: *task,
                     environment,
                 });
             }
@@ -133,6 +145,7 @@ impl<'a> Digest<'a> {
                 train_accuracy,
                 validation_loss,
                 validation_accuracy,
+                validation_roc_auc,
                 learning_rate,
                 train_seconds,
                 validation_seconds,
@@ -145,6 +158,7 @@ impl<'a> Digest<'a> {
                 train_accuracy: *train_accuracy,
                 validation_loss: *validation_loss,
                 validation_accuracy: *validation_accuracy,
+                validation_roc_auc: *validation_roc_auc,
                 learning_rate: *learning_rate,
                 train_seconds: *train_seconds,
                 validation_seconds: *validation_seconds,
@@ -168,12 +182,18 @@ impl<'a> Digest<'a> {
         }
     }
 
-    /// The epoch with the best validation accuracy; among equals the first.
+    /// The figure by which epochs are compared.
+    pub(super) fn measure(&self) -> Measure {
+        let task = self.start.map_or(Task::default(), |start| start.task);
+        task.measure()
+    }
+
+    /// The epoch with the best validation; among equals the first.
     pub(super) fn best(&self) -> Option<Epoch> {
         let finite = self.epochs.iter().copied();
-        let finite = finite.filter(|epoch| epoch.validation_accuracy.is_finite());
+        let finite = finite.filter(|epoch| epoch.score().is_finite());
         finite.reduce(|best, epoch| {
-            if epoch.validation_accuracy > best.validation_accuracy {
+            if epoch.score() > best.score() {
                 epoch
             } else {
                 best

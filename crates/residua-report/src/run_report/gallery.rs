@@ -1,8 +1,7 @@
 //! The mistakes of a run, with pictures where there are any.
 
 use maud::{Markup, html};
-use residua_core::metrics::judgement::Mistake;
-use residua_core::run::RunMetrics;
+use residua_core::metrics::judgement::{Judgement, Mistake};
 
 use super::{GalleryItem, RunReport};
 use crate::number;
@@ -13,11 +12,11 @@ use crate::table::{Column, Table};
 const MOST_LISTED: usize = 25;
 
 /// `None` when nothing is known of mistakes.
-pub(super) fn section(report: &RunReport, metrics: &RunMetrics) -> Option<Markup> {
+pub(super) fn section(report: &RunReport, judgement: Option<&Judgement>) -> Option<Markup> {
     if !report.gallery.is_empty() {
         return Some(pictures(&report.gallery));
     }
-    let mistakes = &metrics.judgement.as_ref()?.mistakes;
+    let mistakes = &judgement?.mistakes;
     Some(if mistakes.is_empty() {
         prose("None: every image was recognised.")
     } else {

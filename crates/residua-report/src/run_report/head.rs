@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use residua_core::metrics::bootstrap::ConfidenceInterval;
-use residua_core::run::RunMetrics;
+use residua_core::run::{MultiLabelResults, RunMetrics, RunResults, SingleLabelResults};
+use residua_core::task::Measure;
 
 use super::RunReport;
 use super::digest::{Digest, Ending, Epoch};
@@ -66,8 +67,9 @@ pub(super) fn head(report: &RunReport, digest: &Digest<'_>) -> Markup {
     if let Some(metrics) = &report.metrics
         && is_chosen_on_the_same(metrics, digest)
     {
+        let measure = metrics.measure().name();
         warnings.push(format!(
-            "The best epoch was chosen by its accuracy on these same {} images, so the accuracy is \
+            "The best epoch was chosen by its {measure} on these same {} images, so the {measure} is \
              slightly on the high side.",
             metrics.split
         ));
@@ -86,9 +88,15 @@ pub(super) fn head(report: &RunReport, digest: &Digest<'_>) -> Markup {
 
 /// The result in a sentence.
 fn verdict(metrics: &RunMetrics) -> Markup {
-    let evaluation = &metrics.evaluation;
-    let interval = metrics.judgement.as_ref();
-    let interval = interval.and_then(|j| interval_in_words(&j.intervals.accuracy));
+    let measure = metrics.measure();
+    let interval = match &metrics.results {
+        RunResults::SingleLabel(results) => {
+            let judgement = results.judgement.as_ref();
+            judgement.map(|judgement| judgement.intervals.accuracy)
+        }
+        RunResults::MultiLabel(results) => Some(results.multilabel.intervals.macro_roc_auc),
+    };
+    let interval = interval.and_then(|interval| interval_in_words(measure, &interval));
     let epochs = match (metrics.best_epoch, metrics.epochs) {
         (best, all) if best == all => format!("after {}", number::counted(all, "epoch", "epochs")),
         (best, all) => format!(
@@ -99,9 +107,18 @@ fn verdict(metrics: &RunMetrics) -> Markup {
     };
     html! {
         p.lead {
-            "It recognises "
-            strong { (number::percent(evaluation.accuracy, 2)) }
-            " of " (images_of(&metrics.split, evaluation.images))
+            @match measure {
+                Measure::Accuracy => {
+                    "It recognises "
+                    strong { (number::score(measure, metrics.score())) }
+                    " of " (images_of(&metrics.split, metrics.images()))
+                }
+                Measure::RocAuc => {
+                    "Its mean ROC-AUC over classes is "
+                    strong { (number::score(measure, metrics.score())) }
+                    " on " (images_of(&metrics.split, metrics.images()))
+                }
+            }
             @if let Some(interval) = interval {
                 " (" (interval) ")"
             }
@@ -117,9 +134,18 @@ fn progress(digest: &Digest<'_>) -> Markup {
     html! {
         p.lead {
             @if let Some(best) = digest.best() {
-                "So far it recognises at best "
-                strong { (number::percent(best.validation_accuracy, 2)) }
-                " of the validation images, after epoch " (number::grouped(best.epoch)) ". "
+                @match digest.measure() {
+                    Measure::Accuracy => {
+                        "So far it recognises at best "
+                        strong { (number::score(Measure::Accuracy, best.score())) }
+                        " of the validation images"
+                    }
+                    Measure::RocAuc => {
+                        "So far its mean ROC-AUC on the validation images is at best "
+                        strong { (number::score(Measure::RocAuc, best.score())) }
+                    }
+                }
+                ", after epoch " (number::grouped(best.epoch)) ". "
             }
             (number::counted(finished, "epoch", "epochs"))
             @if let Some(planned) = planned {
@@ -153,11 +179,9 @@ fn is_chosen_on_the_same(metrics: &RunMetrics, digest: &Digest<'_>) -> bool {
     let images = digest.start.map(|start| start.validation_images);
     let of_epoch = |epoch: &&Epoch| epoch.epoch == metrics.best_epoch;
     let chosen = digest.epochs.iter().rfind(of_epoch);
-    images == Some(metrics.evaluation.images)
+    images == Some(metrics.images())
         && metrics.epochs > 1
-        && chosen.is_some_and(|epoch| {
-            (epoch.validation_accuracy - metrics.evaluation.accuracy).abs() < 1e-9
-        })
+        && chosen.is_some_and(|epoch| (epoch.score() - metrics.score()).abs() < 1e-9)
 }
 
 /// Where, when and how.
@@ -180,40 +204,24 @@ fn circumstances(report: &RunReport, digest: &Digest<'_>) -> Markup {
     }
 }
 
-fn interval_in_words(interval: &ConfidenceInterval) -> Option<String> {
+fn interval_in_words(measure: Measure, interval: &ConfidenceInterval) -> Option<String> {
+    let written = |value| match measure {
+        Measure::Accuracy => number::percent(value, 1),
+        Measure::RocAuc => number::decimal(value, 3),
+    };
     Some(format!(
         "{}\u{a0}interval: {} to {}",
         number::percent(interval.level, 0),
-        number::percent(interval.lower?, 1),
-        number::percent(interval.upper?, 1)
+        written(interval.lower?),
+        written(interval.upper?)
     ))
 }
 
 fn final_figures(report: &RunReport, metrics: &RunMetrics, digest: &Digest<'_>) -> Vec<Fact> {
-    let evaluation = &metrics.evaluation;
-    let intervals = metrics
-        .judgement
-        .as_ref()
-        .map(|judgement| judgement.intervals);
-    let ranged = |fact: Fact, interval: Option<ConfidenceInterval>| match interval
-        .and_then(|interval| interval_in_words(&interval))
-    {
-        Some(words) => fact.with_detail(words),
-        None => fact,
+    let mut figures = match &metrics.results {
+        RunResults::SingleLabel(results) => single_label_figures(metrics, results),
+        RunResults::MultiLabel(results) => multi_label_figures(metrics, results),
     };
-    let accuracy = Fact::new(
-        format!("Accuracy, {} images", metrics.split),
-        number::percent(evaluation.accuracy, 2),
-    );
-    let macro_f1 = Fact::new("Macro F1", number::percent(evaluation.macro_average.f1, 2));
-    let mut figures = vec![
-        ranged(accuracy, intervals.map(|found| found.accuracy)),
-        ranged(macro_f1, intervals.map(|found| found.macro_f1)),
-    ];
-    if metrics.classes.len() >= LEAST_CLASSES_FOR_TOP5 {
-        let top5 = Fact::new("Top 5", number::percent(evaluation.top5, 2));
-        figures.push(top5.with_detail("true class among the five likeliest"));
-    }
     figures.push(parameters(report, metrics.parameters));
     figures.extend(time_per_epoch(digest));
     let speed = number::significant(metrics.train_images_per_second);
@@ -221,6 +229,66 @@ fn final_figures(report: &RunReport, metrics: &RunMetrics, digest: &Digest<'_>) 
     let epochs = number::counted(metrics.epochs, "epoch", "epochs");
     figures.push(Fact::new("Total time", number::duration(metrics.seconds)).with_detail(epochs));
     figures
+}
+
+fn ranged(fact: Fact, measure: Measure, interval: Option<ConfidenceInterval>) -> Fact {
+    match interval.and_then(|interval| interval_in_words(measure, &interval)) {
+        Some(words) => fact.with_detail(words),
+        None => fact,
+    }
+}
+
+fn single_label_figures(metrics: &RunMetrics, results: &SingleLabelResults) -> Vec<Fact> {
+    let evaluation = &results.evaluation;
+    let intervals = { results.judgement.as_ref() }.map(|judgement| judgement.intervals);
+    let accuracy = Fact::new(
+        format!("Accuracy, {} images", metrics.split),
+        number::percent(evaluation.accuracy, 2),
+    );
+    let macro_f1 = Fact::new("Macro F1", number::percent(evaluation.macro_average.f1, 2));
+    let measure = Measure::Accuracy;
+    let mut figures = vec![
+        ranged(accuracy, measure, intervals.map(|found| found.accuracy)),
+        ranged(macro_f1, measure, intervals.map(|found| found.macro_f1)),
+    ];
+    if metrics.classes.len() >= LEAST_CLASSES_FOR_TOP5 {
+        let top5 = Fact::new("Top 5", number::percent(evaluation.top5, 2));
+        figures.push(top5.with_detail("true class among the five likeliest"));
+    }
+    figures
+}
+
+fn multi_label_figures(metrics: &RunMetrics, results: &MultiLabelResults) -> Vec<Fact> {
+    let found = &results.multilabel;
+    let four = |value| number::decimal(value, 4);
+    let area = Fact::new(
+        format!("Mean ROC-AUC, {} images", metrics.split),
+        number::optional(found.scores.ranking.macro_roc_auc, four),
+    );
+    let precision = Fact::new(
+        "Mean average precision",
+        number::optional(found.scores.ranking.macro_average_precision, four),
+    );
+    let percent = |share| number::percent(share, 2);
+    let macro_f1 = Fact::new("Macro F1", percent(found.decisions.macro_average.f1));
+    let micro_f1 = percent(found.decisions.micro_average.f1);
+    let exact = Fact::new(
+        "All classes right",
+        number::optional(found.decisions.exact_match_ratio, percent),
+    );
+    let two = |value| number::decimal(value, 2);
+    let predicted = number::optional(found.predicted_cardinality, two);
+    let cardinality = Fact::new(
+        "Classes of an image",
+        number::optional(found.label_cardinality, two),
+    );
+    vec![
+        ranged(area, Measure::RocAuc, Some(found.intervals.macro_roc_auc)),
+        precision,
+        macro_f1.with_detail(format!("micro F1 {micro_f1}")),
+        exact.with_detail("share of the images"),
+        cardinality.with_detail(format!("on average; {predicted} predicted")),
+    ]
 }
 
 fn parameters(report: &RunReport, parameters: u64) -> Fact {
@@ -248,9 +316,10 @@ fn time_per_epoch(digest: &Digest<'_>) -> Option<Fact> {
 fn figures_so_far(report: &RunReport, digest: &Digest<'_>) -> Vec<Fact> {
     let mut figures = Vec::new();
     if let Some(best) = digest.best() {
+        let measure = digest.measure();
         let fact = Fact::new(
-            "Best validation accuracy",
-            number::percent(best.validation_accuracy, 2),
+            format!("Best validation {}", measure.name()),
+            number::score(measure, best.score()),
         );
         figures.push(fact.with_detail(format!("epoch {}", number::grouped(best.epoch))));
     }

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use residua_core::run::Event;
+use residua_core::task::Measure;
 
 use super::digest::{Digest, Ending};
 use super::head::moment;
@@ -107,8 +108,18 @@ fn entry(event: &Event, digest: &Digest<'_>) -> Option<Entry> {
                 Some(epoch) => format!("Best so far: epoch {}", number::grouped(epoch.epoch)),
                 None => format!("Best so far: step {}", number::grouped(*step)),
             };
-            let accuracy = epoch.map(|epoch| epoch.validation_accuracy);
-            let detail = accuracy.map_or_else(String::new, |accuracy| number::percent(accuracy, 2));
+            let measure = digest.measure();
+            let score = epoch.map(|epoch| match measure {
+                Measure::Accuracy => number::score(measure, epoch.score()),
+                Measure::RocAuc => {
+                    format!(
+                        "{} {}",
+                        measure.name(),
+                        number::score(measure, epoch.score())
+                    )
+                }
+            });
+            let detail = score.unwrap_or_default();
             (Kind::Best, text, detail)
         }
         Event::Resume {

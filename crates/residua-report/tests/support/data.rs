@@ -5,8 +5,12 @@
 
 use residua_core::metrics::Classification;
 use residua_core::metrics::judgement::{JudgedImages, Judgement};
+use residua_core::metrics::multilabel::LabelledImages;
 use residua_core::precision::Precision;
-use residua_core::run::{Environment, Event, RunMetrics};
+use residua_core::run::{
+    Environment, Event, MultiLabelResults, RunMetrics, RunResults, SingleLabelResults,
+};
+use residua_core::task::Task;
 use residua_report::chart::{Axis, Chart, Line, LineChart, Look, Point, Scale, Series, Size, Unit};
 use residua_report::comparison::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
 use residua_report::study::{Section, Study};
@@ -90,12 +94,72 @@ pub(crate) fn metrics(classes: &[String], images: usize, seed: u64) -> RunMetric
         precision: Precision::F32,
         epochs: 30,
         best_epoch: 28,
-        last_accuracy: evaluation.accuracy - 0.002,
         seconds: 1312.4,
         train_images_per_second: 1274.5,
-        evaluation,
-        judgement: Some(judgement),
+        results: RunResults::SingleLabel(Box::new(SingleLabelResults {
+            last_accuracy: evaluation.accuracy - 0.002,
+            evaluation,
+            judgement: Some(judgement),
+        })),
     }
+}
+
+/// The results of a run of images of one class each, to be changed.
+pub(crate) fn single(metrics: &mut RunMetrics) -> &mut SingleLabelResults {
+    match &mut metrics.results {
+        RunResults::SingleLabel(results) => results,
+        RunResults::MultiLabel(_) => panic!("expected images of one class each"),
+    }
+}
+
+/// The evaluation of a network on images that show any number of classes: the later the class, the
+/// harder, and nobody shows the last one.
+pub(crate) fn multi_label_metrics(classes: &[String], images: usize, seed: u64) -> RunMetrics {
+    let count = classes.len();
+    let mut noise = Noise::new(seed);
+    let (mut logits, mut truth) = (Vec::new(), Vec::new());
+    for _ in 0..images {
+        for class in 0..count {
+            let is_shown = class + 1 < count && noise.next() < 0.25;
+            let clearness = 4.0 / (1.0 + 0.5 * class as f64);
+            let logit = if is_shown { clearness } else { 0.0 } + 3.0 * noise.next() - 3.0;
+            logits.push(logit as f32);
+            truth.push(is_shown);
+        }
+    }
+    let labelled = LabelledImages {
+        logits: &logits,
+        truth: &truth,
+        classes: count,
+    };
+    let thresholds = labelled.best_thresholds().expect("finite logits");
+    let multilabel = labelled.evaluate(&thresholds).expect("finite logits");
+    RunMetrics {
+        split: "validation".to_owned(),
+        data: "csv:/data/chests/labels.csv".to_owned(),
+        results: RunResults::MultiLabel(Box::new(MultiLabelResults {
+            last_roc_auc: multilabel.scores.score() - 0.01,
+            multilabel,
+        })),
+        ..metrics(classes, 0, seed)
+    }
+}
+
+/// The events of a run of images of any number of classes.
+pub(crate) fn multi_label_events(epochs: u64, classes: &[String]) -> Vec<Event> {
+    let mut events = events(epochs, epochs, classes);
+    for event in &mut events {
+        match event {
+            Event::Start { task, .. } => *task = Task::MultiLabel,
+            Event::Epoch {
+                validation_accuracy,
+                validation_roc_auc,
+                ..
+            } => *validation_roc_auc = Some(0.5 + 0.4 * *validation_accuracy),
+            _ => {}
+        }
+    }
+    events
 }
 
 pub(crate) fn start(epochs: u64, classes: &[String]) -> Event {
@@ -111,6 +175,7 @@ pub(crate) fn start(epochs: u64, classes: &[String]) -> Event {
         steps: 391 * epochs,
         epochs,
         seed: 0,
+        task: Task::SingleLabel,
         classes: classes.to_vec(),
         environment: Environment {
             version: "0.1.0".to_owned(),
@@ -160,6 +225,8 @@ pub(crate) fn events(epochs: u64, finished: u64, classes: &[String]) -> Vec<Even
             validation_seconds: 2.4,
             images_per_second: 1270.0 + 60.0 * noise.next(),
             class_accuracies: Vec::new(),
+            validation_roc_auc: None,
+            class_roc_aucs: Vec::new(),
         });
         let mut checkpoint = |name: &str| {
             events.push(Event::Checkpoint {
@@ -247,12 +314,13 @@ pub(crate) fn run_report() -> RunReport {
         step: 30 * 391,
         time: "2026-11-26T08:14:32Z".to_owned(),
         best_accuracy: 0.86,
+        best_roc_auc: None,
         seconds: 1312.4,
     });
-    let mistakes = metrics
-        .judgement
-        .iter()
-        .flat_map(|judgement| &judgement.mistakes);
+    let judgement = metrics
+        .single_label()
+        .and_then(|results| results.judgement.as_ref());
+    let mistakes = judgement.iter().flat_map(|judgement| &judgement.mistakes);
     let gallery = mistakes
         .take(8)
         .zip(0..)
@@ -301,6 +369,7 @@ pub(crate) fn compared_run(name: &str, quality: f64, seconds: f64, seed: u64) ->
                 train_accuracy: good + 0.02,
                 validation_loss: 2.4 * (1.0 - good),
                 validation_accuracy: good,
+                validation_roc_auc: None,
                 train_seconds: seconds * 0.93,
             }
         })
@@ -311,10 +380,11 @@ pub(crate) fn compared_run(name: &str, quality: f64, seconds: f64, seed: u64) ->
     metrics.best_epoch = 39;
     metrics.seconds = 40.0 * seconds;
     let jitter = 0.004 * (noise.next() - 0.5);
-    metrics.evaluation.accuracy = quality + jitter;
-    metrics.evaluation.macro_average.recall = quality + jitter;
-    metrics.evaluation.macro_average.precision = quality + jitter - 0.001;
-    metrics.evaluation.macro_average.f1 = quality + jitter - 0.0005;
+    let evaluation = &mut single(&mut metrics).evaluation;
+    evaluation.accuracy = quality + jitter;
+    evaluation.macro_average.recall = quality + jitter;
+    evaluation.macro_average.precision = quality + jitter - 0.001;
+    evaluation.macro_average.f1 = quality + jitter - 0.0005;
     ComparedRun {
         folder: format!("runs/{name}-{seed}"),
         seed,

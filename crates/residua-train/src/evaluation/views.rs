@@ -91,7 +91,7 @@ mod tests {
             index: 0,
             shape: [1, 2, 3, 1],
             images: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
-            labels: vec![0],
+            labels: vec![0].into(),
             mixture: None,
             samples: vec![0],
         }

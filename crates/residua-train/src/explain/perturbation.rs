@@ -3,7 +3,9 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::HeatMap;
-use residua_core::metrics::{log_softmax, most_likely};
+use residua_core::metrics::log_softmax;
+use residua_core::metrics::probabilities::sigmoid;
+use residua_core::task::Task;
 
 use super::attribution::{Target, differentiate};
 use crate::network::{Network, host_values};
@@ -65,7 +67,8 @@ const BATCH: usize = 32;
 
 /// For each pixel how much probability the class loses on average when a patch covers it (Zeiler and
 /// Fergus 2014, "Visualizing and Understanding Convolutional Networks", §4.2); gains count as nothing.
-/// The patch has the colour that normalisation takes to zero.
+/// The patch has the colour that normalisation takes to zero. The task says what a probability is: the
+/// softmax of the logits, or the sigmoid of one.
 ///
 /// # Shapes
 /// `image`: `[H, W, C]`, prepared for the network.
@@ -73,21 +76,37 @@ pub fn occlusion(
     network: &Network,
     image: &[f32],
     class: Option<usize>,
+    task: Task,
     settings: Occlusion,
 ) -> HeatMap {
     let shape = network.graph().input_shape();
     let ([height, width], channels) = (shape.spatial(), shape.channels());
+    let probabilities = |row: &[f32]| -> Vec<f64> {
+        match task {
+            Task::SingleLabel => log_softmax(row).into_iter().map(f64::exp).collect(),
+            Task::MultiLabel => row.iter().map(|logit| sigmoid(*logit)).collect(),
+        }
+    };
     let evaluate = |images: Vec<f32>| -> Vec<Vec<f64>> {
         let count = images.len() / shape.elements();
         let data = TensorData::new(images, [count, height, width, channels]);
         let logits = network.evaluate(Tensor::from_data(data, network.device()));
         let logits = host_values(&logits);
         let rows = logits.chunks(logits.len() / count.max(1));
-        rows.map(log_softmax).collect()
+        rows.map(probabilities).collect()
     };
     let whole = evaluate(image.to_vec()).swap_remove(0);
-    let logits: Vec<f32> = whole.iter().map(|number| *number as f32).collect();
-    let class = class.or_else(|| most_likely(&logits)).unwrap_or(0);
+    let most_probable = || {
+        let classes = 0..whole.len();
+        classes.reduce(|best, class| {
+            if whole[class] > whole[best] {
+                class
+            } else {
+                best
+            }
+        })
+    };
+    let class = class.or_else(most_probable).unwrap_or(0);
     let places: Vec<[usize; 2]> = { settings.places(height).into_iter() }
         .flat_map(|top| {
             settings
@@ -108,7 +127,7 @@ pub fn occlusion(
             }
         }
         for (place, found) in places.iter().zip(evaluate(images)) {
-            let loss = whole[class].exp() - found[class].exp();
+            let loss = whole[class] - found[class];
             for pixel in settings.pixels(*place, [height, width]) {
                 lost[pixel] += loss;
                 covered[pixel] += 1;

@@ -8,6 +8,7 @@ use residua_core::atomic_file;
 use residua_core::model_record::ModelRecord;
 use residua_core::run::{Destination, RunError, RunFolder, refuse_newer_schema};
 use residua_core::seed::SeedStream;
+use residua_core::task::{Decision, Task};
 use residua_graph::Graph;
 use residua_graph::catalog::VariationOptions;
 use serde_json::{Map, Value};
@@ -46,6 +47,10 @@ impl Trainer {
             .map(|settings| AveragedNetwork::new(settings, network.clone()));
         let record = ModelRecord {
             variations: as_map(config.variations)?,
+            decision: match data.task {
+                Task::SingleLabel => Decision::MostLikely,
+                Task::MultiLabel => Decision::halves(data.classes.len()),
+            },
             ..ModelRecord::new(
                 &config.model,
                 data.classes.clone(),

@@ -1,4 +1,4 @@
-//! Loss and accuracy against epochs.
+//! Loss and accuracy, or what takes its place, against epochs.
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -6,17 +6,19 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::Line;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType};
+use residua_core::task::Measure;
 
 use super::screen::{TRAIN, VALIDATION, fitted};
-use crate::format::{percent, short};
+use crate::format::short;
 use crate::timeline::{EpochPoint, StepPoint, Timeline};
 
 /// The newest value of each curve.
 pub(super) struct Latest {
     pub(super) train_loss: Option<f64>,
-    pub(super) train_accuracy: Option<f64>,
+    /// Unknown where training has no such figure.
+    pub(super) train_score: Option<f64>,
     pub(super) validation_loss: Option<f64>,
-    pub(super) validation_accuracy: Option<f64>,
+    pub(super) validation_score: Option<f64>,
 }
 
 pub(super) fn latest(timeline: &Timeline) -> Latest {
@@ -27,9 +29,12 @@ pub(super) fn latest(timeline: &Timeline) -> Latest {
     };
     Latest {
         train_loss: train(|step| step.loss, |epoch| epoch.train_loss),
-        train_accuracy: train(|step| step.accuracy, |epoch| epoch.train_accuracy),
+        train_score: match timeline.measure() {
+            Measure::Accuracy => train(|step| step.accuracy, |epoch| epoch.train_accuracy),
+            Measure::RocAuc => None,
+        },
         validation_loss: epoch.map(|epoch| epoch.validation_loss),
-        validation_accuracy: epoch.map(|epoch| epoch.validation_accuracy),
+        validation_score: epoch.map(EpochPoint::score),
     }
 }
 
@@ -45,19 +50,33 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, timeline: &Timeline) {
         step: None,
     };
     loss.draw(frame, left);
+    scores(timeline, &latest).draw(frame, right);
+}
+
+/// The figure by which epochs are compared.
+fn scores(timeline: &Timeline, latest: &Latest) -> Curves {
+    let measure = timeline.measure();
+    let name = measure.name();
     let best = timeline.best_epoch().map(|best| {
-        let accuracy = percent(best.validation_accuracy);
-        format!("accuracy, best {accuracy} in epoch {}", best.epoch)
+        let score = measure.written(best.score());
+        format!("{name}, best {score} in epoch {}", best.epoch)
     });
-    let accuracy = Curves {
-        title: best.unwrap_or_else(|| "accuracy".to_owned()),
-        train: training_curve(timeline, |epoch| epoch.train_accuracy, |step| step.accuracy),
-        validation: epoch_curve(timeline, |epoch| epoch.validation_accuracy),
-        latest: [latest.train_accuracy, latest.validation_accuracy],
-        label: |fraction| format!("{:.0} %", 100.0 * fraction),
+    Curves {
+        title: best.unwrap_or_else(|| name.to_owned()),
+        train: match measure {
+            Measure::Accuracy => {
+                training_curve(timeline, |epoch| epoch.train_accuracy, |step| step.accuracy)
+            }
+            Measure::RocAuc => Vec::new(),
+        },
+        validation: epoch_curve(timeline, EpochPoint::score),
+        latest: [latest.train_score, latest.validation_score],
+        label: match measure {
+            Measure::Accuracy => |fraction| format!("{:.0} %", 100.0 * fraction),
+            Measure::RocAuc => |area| format!("{area:.2}"),
+        },
         step: Some(0.1),
-    };
-    accuracy.draw(frame, right);
+    }
 }
 
 type Point = (f64, f64);

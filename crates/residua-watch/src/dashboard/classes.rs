@@ -5,6 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Block;
+use residua_core::task::Measure;
 
 use super::screen::{VALIDATION, fitted};
 use crate::timeline::Timeline;
@@ -18,16 +19,16 @@ const BAR: u16 = 6;
 
 pub(super) fn are_known(timeline: &Timeline) -> bool {
     let epoch = timeline.epochs().last();
-    epoch.is_some_and(|epoch| !epoch.class_accuracies.is_empty())
+    epoch.is_some_and(|epoch| !epoch.class_scores().is_empty())
 }
 
 pub(super) fn draw(frame: &mut Frame, area: Rect, timeline: &Timeline) {
     let (Some(epoch), Some(start)) = (timeline.epochs().last(), timeline.start()) else {
         return;
     };
-    let known = epoch.class_accuracies.iter().enumerate();
+    let known = epoch.class_scores().iter().enumerate();
     let mut classes: Vec<(String, f64)> = known
-        .filter_map(|(label, accuracy)| Some((start.class_name(label), (*accuracy)?)))
+        .filter_map(|(label, score)| Some((start.class_name(label), (*score)?)))
         .collect();
     let longest = classes
         .iter()
@@ -42,7 +43,11 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, timeline: &Timeline) {
     let room = usize::from(columns) * usize::from(inner.height);
     let all = classes.len();
     let title = if all <= room {
-        format!(" accuracy of classes, epoch {} ", epoch.epoch)
+        let name = match timeline.measure() {
+            Measure::Accuracy => "accuracy",
+            Measure::RocAuc => "ROC-AUC",
+        };
+        format!(" {name} of classes, epoch {} ", epoch.epoch)
     } else {
         classes.sort_by(|first, second| first.1.total_cmp(&second.1));
         classes.truncate(room);
@@ -54,12 +59,23 @@ pub(super) fn draw(frame: &mut Frame, area: Rect, timeline: &Timeline) {
         .split(inner);
     let rows = usize::from(inner.height).max(1);
     let cells = columns.iter().flat_map(|column| column.rows().take(rows));
-    for (area, (name, accuracy)) in cells.zip(&classes) {
-        draw_class(frame, area, name, name_width, *accuracy);
+    for (area, (name, score)) in cells.zip(&classes) {
+        let number = match timeline.measure() {
+            Measure::Accuracy => format!("{:.1} %", 100.0 * score),
+            Measure::RocAuc => format!("{score:.3}"),
+        };
+        draw_class(frame, area, name, name_width, *score, number);
     }
 }
 
-fn draw_class(frame: &mut Frame, area: Rect, name: &str, name_width: u16, accuracy: f64) {
+fn draw_class(
+    frame: &mut Frame,
+    area: Rect,
+    name: &str,
+    name_width: u16,
+    score: f64,
+    number: String,
+) {
     let name_width = name_width.min(area.width.saturating_sub(NUMBER + BAR));
     let [left, bar, right] = Layout::horizontal([
         Constraint::Length(name_width),
@@ -69,8 +85,7 @@ fn draw_class(frame: &mut Frame, area: Rect, name: &str, name_width: u16, accura
     .areas(area);
     let room = usize::from(left.width).saturating_sub(1);
     frame.render_widget(Line::from(fitted(name, room)), left);
-    frame.render_widget(Line::from(blocks(accuracy, bar.width).fg(VALIDATION)), bar);
-    let number = format!("{:.1} %", 100.0 * accuracy);
+    frame.render_widget(Line::from(blocks(score, bar.width).fg(VALIDATION)), bar);
     frame.render_widget(Line::from(number).right_aligned(), right);
 }
 

@@ -8,9 +8,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Gauge, Paragraph};
+use residua_core::task::Measure;
 
 use super::{charts, classes, log, speed};
-use crate::format::{clock, counted, grouped, percent, short};
+use crate::format::{clock, counted, grouped, short};
 use crate::timeline::{RunStatus, Timeline};
 
 /// The colour of what was measured on the training images.
@@ -190,6 +191,12 @@ fn figure_lines(timeline: &Timeline) -> Vec<Line<'static>> {
         ])
     };
     let figures = charts::latest(timeline);
+    let measure = timeline.measure();
+    let written = |value: Option<f64>| value.map(|value| measure.written(value));
+    let name = match measure {
+        Measure::Accuracy => "acc.",
+        Measure::RocAuc => "ROC-AUC",
+    };
     vec![
         pair(
             "loss",
@@ -197,9 +204,9 @@ fn figure_lines(timeline: &Timeline) -> Vec<Line<'static>> {
             figures.validation_loss.map(short),
         ),
         pair(
-            "acc.",
-            figures.train_accuracy.map(percent),
-            figures.validation_accuracy.map(percent),
+            name,
+            written(figures.train_score),
+            written(figures.validation_score),
         ),
     ]
 }

@@ -7,6 +7,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use residua_core::run::Event;
+use residua_core::task::Task;
 
 use super::*;
 use crate::fixture;
@@ -113,6 +114,32 @@ fn many_classes_show_the_worst() {
     let picture = picture(100, 30, &timeline(&events), &view(RunStatus::Stopped));
     insta::assert_snapshot!(picture);
     assert!(!picture.contains('\u{1b}'));
+}
+
+#[test]
+fn images_of_any_number_of_classes_have_another_figure() {
+    let mut events = fixture::epochs(3);
+    for event in &mut events {
+        match event {
+            Event::Start { task, .. } => *task = Task::MultiLabel,
+            Event::Epoch {
+                epoch,
+                class_accuracies,
+                validation_roc_auc,
+                class_roc_aucs,
+                ..
+            } => {
+                class_accuracies.clear();
+                *validation_roc_auc = Some(0.7 + 0.05 * *epoch as f64);
+                *class_roc_aucs = vec![Some(0.91), None, Some(0.55)];
+            }
+            _ => {}
+        }
+    }
+    let timeline = timeline(&events);
+    assert_eq!(timeline.best_score(), Some(0.85));
+    let picture = picture(100, 30, &timeline, &view(RunStatus::Stopped));
+    insta::assert_snapshot!(picture);
 }
 
 #[test]
@@ -238,6 +265,8 @@ fn wild_events() -> impl Strategy<Value = Vec<Event>> {
                 validation_seconds: c,
                 images_per_second: d,
                 class_accuracies: vec![Some(a), None, Some(d)],
+                validation_roc_auc: (first % 2 == 0).then_some(b),
+                class_roc_aucs: vec![None, Some(c)],
             },
             _ => Event::Step {
                 step: first,

@@ -44,6 +44,8 @@ fn small_run() -> Vec<Event> {
             validation_seconds: 0.5,
             images_per_second: 250.0,
             class_accuracies: vec![Some(0.3), None],
+            validation_roc_auc: None,
+            class_roc_aucs: Vec::new(),
         },
         fixture::resume(300, 1, "2026-11-29T22:57:26Z"),
     ]

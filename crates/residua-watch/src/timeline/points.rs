@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use residua_core::precision::Precision;
 use residua_core::run::Event;
+use residua_core::task::Task;
 
 /// The facts with which a run begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Start {
     pub steps: u64,
     /// Epochs planned.
     pub epochs: u64,
+    /// What is asked about an image.
+    pub task: Task,
     /// Class names in the order of the labels; empty in runs of early versions.
     pub classes: Vec<String>,
     /// The device of the network; empty in runs of early versions.
@@ -43,6 +46,7 @@ impl Start {
             validation_images,
             steps,
             epochs,
+            task,
             classes,
             environment,
             ..
@@ -60,6 +64,7 @@ impl Start {
             validation_images: *validation_images,
             steps: *steps,
             epochs: *epochs,
+            task: *task,
             classes: classes.clone(),
             device: environment.device.clone(),
         })
@@ -133,6 +138,9 @@ pub struct EpochPoint {
     pub validation_loss: f64,
     /// Validation accuracy, a fraction.
     pub validation_accuracy: f64,
+    /// The mean area under the ROC curve on the validation images, where images show any number of
+    /// classes.
+    pub validation_roc_auc: Option<f64>,
     /// Learning rate of its last step.
     pub learning_rate: f64,
     /// Seconds spent on validation.
@@ -141,6 +149,8 @@ pub struct EpochPoint {
     pub images_per_second: f64,
     /// Share of each class's validation images that were recognised, in the order of the labels.
     pub class_accuracies: Vec<Option<f64>>,
+    /// The area under the ROC curve of each class, where images show any number of them.
+    pub class_roc_aucs: Vec<Option<f64>>,
     /// Seconds spent training and validating since the run began.
     pub seconds: f64,
 }
@@ -160,6 +170,8 @@ impl EpochPoint {
             validation_seconds,
             images_per_second,
             class_accuracies,
+            validation_roc_auc,
+            class_roc_aucs,
         } = event
         else {
             return None;
@@ -171,12 +183,29 @@ impl EpochPoint {
             train_accuracy: *train_accuracy,
             validation_loss: *validation_loss,
             validation_accuracy: *validation_accuracy,
+            validation_roc_auc: *validation_roc_auc,
             learning_rate: *learning_rate,
             validation_seconds: *validation_seconds,
             images_per_second: *images_per_second,
             class_accuracies: class_accuracies.clone(),
+            class_roc_aucs: class_roc_aucs.clone(),
             seconds: before + train_seconds + validation_seconds,
         })
+    }
+}
+
+impl EpochPoint {
+    /// The figure by which epochs are compared.
+    pub fn score(&self) -> f64 {
+        self.validation_roc_auc.unwrap_or(self.validation_accuracy)
+    }
+
+    /// What is known of each class: its share of recognised images, or its area under the ROC curve.
+    pub fn class_scores(&self) -> &[Option<f64>] {
+        match self.validation_roc_auc {
+            Some(_) => &self.class_roc_aucs,
+            None => &self.class_accuracies,
+        }
     }
 }
 

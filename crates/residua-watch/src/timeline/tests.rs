@@ -51,7 +51,7 @@ fn nothing_is_known_before_the_first_event() {
     assert_eq!(timeline.status(true), RunStatus::Waiting);
     assert_eq!(timeline.progress(), 0.0);
     assert_eq!(timeline.remaining_seconds(), None);
-    assert_eq!(timeline.best_accuracy(), None);
+    assert_eq!(timeline.best_score(), None);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn interrupted_then_resumed_then_finished() {
     events.push(fixture::end());
     let finished = timeline(&events);
     assert_eq!(finished.status(false), RunStatus::Finished);
-    assert_eq!(finished.best_accuracy(), Some(0.8674));
+    assert_eq!(finished.best_score(), Some(0.8674));
     assert_eq!(finished.elapsed_seconds(), 398.987);
     assert_eq!(finished.remaining_seconds(), Some(0.0));
     assert_eq!(finished.time().unwrap().to_string(), "2026-11-25T23:02:25Z");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use residua::core::run::{Event, RunFolder};
+use residua::core::task::Task;
 use residua::graph::catalog;
 use residua::report::comparison::{ComparedNetwork, ComparedRun, Comparison};
 use residua::report::table::Table;
@@ -88,6 +89,7 @@ fn compare(args: &CompareArgs, folders: &[&Path]) -> Result<(), Failure> {
         }
     }
     if !usable.is_empty() {
+        refuse_different_tasks(&usable)?;
         compare_members(args, &usable)?;
     }
     match folders.len() - usable.len() {
@@ -96,6 +98,25 @@ fn compare(args: &CompareArgs, folders: &[&Path]) -> Result<(), Failure> {
             "{unusable} of {} runs cannot be compared, see above",
             folders.len()
         ))),
+    }
+}
+
+/// An accuracy and an area under a curve are no two values of one figure.
+fn refuse_different_tasks(members: &[Member]) -> Result<(), Failure> {
+    let task = |member: &Member| member.run.metrics.task();
+    let first = members
+        .iter()
+        .find(|member| task(member) == Task::SingleLabel);
+    let other = members
+        .iter()
+        .find(|member| task(member) == Task::MultiLabel);
+    match (first, other) {
+        (Some(first), Some(other)) => Err(Failure::bad_input(format!(
+            "{} was trained on images of one class each, and {} on images that show any number of \
+             classes; expected runs of one kind",
+            first.run.folder, other.run.folder
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod show;
 
 use clap::{Args, Subcommand};
+use residua::core::task::Task;
 use residua::data::check::CheckOptions;
 use residua::data::{
     DataReport, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, check,
@@ -11,7 +12,7 @@ use residua::data::{
 use super::progress::image_bar;
 use super::share;
 use crate::failure::{Failure, Status};
-use crate::output::{self, Column, grouped};
+use crate::output::{self, Column, counted, grouped};
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
@@ -104,9 +105,10 @@ fn hold_out_problem(args: &CheckArgs, fraction: Fraction) -> Option<String> {
 }
 
 fn text(report: &DataReport) -> String {
-    let mut parts = vec![format!("{}: {} classes", report.data, report.classes.len())];
+    let mut parts = vec![heading(report)];
     if !report.splits.is_empty() {
         parts.push(class_table(report));
+        parts.push(cardinalities(report));
         parts.push(sizes(report));
     }
     let unreadable = report.unreadable.iter();
@@ -129,6 +131,32 @@ fn text(report: &DataReport) -> String {
     parts.push(list("problems", report.problems.clone()));
     parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
+}
+
+fn heading(report: &DataReport) -> String {
+    let classes = report.classes.len();
+    match report.task {
+        Task::SingleLabel => format!("{}: {classes} classes", report.data),
+        Task::MultiLabel => {
+            let classes = counted(classes as u64, "class", "classes");
+            format!("{}: {classes}, any number of them in an image", report.data)
+        }
+    }
+}
+
+/// How many classes images show, where that may be any number.
+fn cardinalities(report: &DataReport) -> String {
+    let lines = report.splits.iter().filter_map(|split| {
+        let found = split.cardinality?;
+        Some(format!(
+            "{}: {:.2} classes an image, at most {}; {} without any",
+            split.split,
+            found.mean,
+            found.most,
+            counted(found.none as u64, "image", "images")
+        ))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn class_table(report: &DataReport) -> String {

@@ -7,19 +7,21 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use npyz::{DType, TypeStr, WriterBuilder};
 use residua::core::atomic_file;
+use residua::core::metrics::MetricError;
+use residua::core::task::Task;
 use residua::data::Transform;
 use residua::graph::NodeId;
 use residua::report::chart::{Axis, Chart, CloudChart, CloudGroup, Point, Size};
 use residua::train::explain::{
     Projection, before_classifier, embed, embedding_length, principal_components,
 };
-use residua::train::{LoadedModel, image_tensor, rank_classes};
+use residua::train::{LoadedModel, RankedClass, class_probabilities, image_tensor, rank_classes};
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
 
 use super::device::ComputeArgs;
 use super::explain::names::layer;
-use super::model_source::{ModelArgs, class_name};
+use super::model_source::{ModelArgs, chosen_classes, class_name};
 use super::pictures::{self, PictureBatch, Skipped};
 use super::progress::image_bar;
 use crate::failure::Failure;
@@ -180,13 +182,14 @@ fn embed_all(args: &EmbedArgs, model: &LoadedModel, tap: NodeId) -> Result<Embed
         if paths.is_empty() {
             continue;
         }
-        let ranked = rank_classes(&model.network, images.clone(), 1, 1.0);
+        let predicted = predicted(model, images.clone());
         let values = embed(&model.network, image_tensor(&model.network, images), tap)?;
-        for ((path, ranked), values) in paths.into_iter().zip(ranked).zip(values.chunks(length)) {
-            match ranked {
-                Ok(best) => points.push(EmbeddedImage {
+        let found = paths.into_iter().zip(predicted).zip(values.chunks(length));
+        for ((path, predicted), values) in found {
+            match predicted {
+                Ok(predicted) => points.push(EmbeddedImage {
                     path: path.to_owned(),
-                    predicted: class_name(&model.record, best[0].class).to_owned(),
+                    predicted,
                     values: values.to_vec(),
                 }),
                 Err(error) => skipped.add(&bar, path, format!("{}: {error}", path.display())),
@@ -195,6 +198,23 @@ fn embed_all(args: &EmbedArgs, model: &LoadedModel, tap: NodeId) -> Result<Embed
     }
     bar.finish_and_clear();
     Ok(Embedded { points, skipped })
+}
+
+/// What each image is taken for: its class, or all the classes that it shows; or why that is unknown.
+fn predicted(model: &LoadedModel, images: Vec<f32>) -> Vec<Result<String, MetricError>> {
+    let LoadedModel { network, record } = model;
+    match record.task() {
+        Task::SingleLabel => {
+            let name = |best: Vec<RankedClass>| class_name(record, best[0].class).to_owned();
+            let ranked = rank_classes(network, images, 1, 1.0).into_iter();
+            ranked.map(|ranked| ranked.map(name)).collect()
+        }
+        Task::MultiLabel => {
+            let name = |probabilities: Vec<f32>| chosen_classes(record, &probabilities);
+            let found = class_probabilities(network, images).into_iter();
+            found.map(|found| found.map(name)).collect()
+        }
+    }
 }
 
 /// The form of a file of points.

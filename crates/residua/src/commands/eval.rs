@@ -1,21 +1,23 @@
 //! `residua eval`: how good a trained network is.
 
 mod judgement;
+mod labels;
 
 use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 use residua::core::metrics::judgement::Judgement;
 use residua::core::metrics::{Average, ClassScore, ClassificationSummary};
+use residua::core::task::Decision;
 use residua::data::{DataSpec, Loader, LoaderOptions, SplitName, Transform};
-use residua::train::{Evaluation, LoadedModel, Views, evaluate, read_config};
+use residua::train::{LoadedModel, Summary, Views, evaluate, read_config};
 use serde::Serialize;
 
 use super::device::{ComputeArgs, LoadingArgs};
 use super::evaluation_data::{EvaluationData, EvaluationDataSpec};
 use super::model_source::ModelArgs;
 use super::progress::image_bar;
-use super::report::classes_without_images;
+use super::report::ClassesWithoutImages;
 use crate::failure::Failure;
 use crate::output::{self, Column, grouped, percent};
 
@@ -42,7 +44,7 @@ pub(crate) struct EvalArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// How many of the most confident mistakes to list
+    /// How many of the most confident mistakes to list (of images of one class each)
     #[arg(long, value_name = "K", default_value_t = 5)]
     mistakes: usize,
     /// Show no progress
@@ -114,27 +116,63 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     let evaluation = evaluation?;
-    let classes = &model.record.classes;
-    let judgement = evaluation.judge(classes, loader.split(), args.mistakes)?;
-    let report = Report {
+    let judged = Judged {
         model: &model,
         data: chosen.spec.to_string(),
         split: chosen.name.to_string(),
-        evaluation,
-        judgement,
+        seconds: evaluation.seconds,
     };
-    if args.json {
-        output::print_json(&report.json())
-    } else {
-        output::print(&report.text())
+    match (&model.record.decision, &evaluation.summary) {
+        (Decision::Thresholds { thresholds }, _) => {
+            let evaluation = evaluation.judge_labels(thresholds)?;
+            labels::print(args, &judged, &evaluation)
+        }
+        (Decision::MostLikely, Summary::SingleLabel(summary)) => {
+            let classes = &model.record.classes;
+            let judgement = evaluation.judge(classes, loader.split(), args.mistakes)?;
+            let report = Report {
+                judged,
+                summary,
+                judgement,
+            };
+            if args.json {
+                output::print_json(&report.json())
+            } else {
+                output::print(&report.text())
+            }
+        }
+        // Such data are refused when they are opened.
+        (Decision::MostLikely, Summary::MultiLabel(_)) => Err(Failure::bad_input(
+            "the network takes each image to be of one class, and these show any number of them",
+        )),
+    }
+}
+
+/// What was evaluated on what.
+struct Judged<'a> {
+    model: &'a LoadedModel,
+    data: String,
+    split: String,
+    seconds: f64,
+}
+
+impl Judged<'_> {
+    /// The first line.
+    fn heading(&self, images: u64) -> String {
+        format!(
+            "{} on the {} {} images of {} ({:.1} s)\n\n",
+            self.model.record.model,
+            grouped(images),
+            self.split,
+            self.data,
+            self.seconds,
+        )
     }
 }
 
 struct Report<'a> {
-    model: &'a LoadedModel,
-    data: String,
-    split: String,
-    evaluation: Evaluation,
+    judged: Judged<'a>,
+    summary: &'a ClassificationSummary,
     judgement: Judgement,
 }
 
@@ -170,22 +208,18 @@ struct ClassReport<'a> {
 }
 
 impl Report<'_> {
-    fn summary(&self) -> &ClassificationSummary {
-        &self.evaluation.summary
-    }
-
     fn classes(&self) -> impl Iterator<Item = (&str, &ClassScore)> {
-        let names = self.model.record.classes.iter().map(String::as_str);
-        names.zip(&self.summary().per_class)
+        let names = self.judged.model.record.classes.iter().map(String::as_str);
+        names.zip(&self.summary.per_class)
     }
 
     fn json(&self) -> EvalReport<'_> {
-        let summary = self.summary();
+        let summary = self.summary;
         EvalReport {
             schema: "residua.eval/1",
-            model: &self.model.record.model,
-            data: &self.data,
-            split: &self.split,
+            model: &self.judged.model.record.model,
+            data: &self.judged.data,
+            split: &self.judged.split,
             images: summary.images,
             loss: summary.loss,
             accuracy: summary.accuracy,
@@ -195,7 +229,7 @@ impl Report<'_> {
             f1_macro: summary.macro_average.f1,
             micro: summary.micro_average,
             weighted: summary.weighted_average,
-            seconds: self.evaluation.seconds,
+            seconds: self.judged.seconds,
             per_class: self
                 .classes()
                 .map(|(class, score)| ClassReport { class, score })
@@ -206,21 +240,17 @@ impl Report<'_> {
     }
 
     fn text(&self) -> String {
-        let summary = self.summary();
+        let summary = self.summary;
         let heading = format!(
-            "{} on the {} {} images of {} ({:.1} s)\n\n\
-             accuracy {}   top-5 {}   loss {:.4}\n",
-            self.model.record.model,
-            grouped(summary.images),
-            self.split,
-            self.data,
-            self.evaluation.seconds,
+            "{}accuracy {}   top-5 {}   loss {:.4}\n",
+            self.judged.heading(summary.images),
             percent(summary.accuracy),
             percent(summary.top5),
             summary.loss,
         );
-        let classes = &self.model.record.classes;
-        let note = classes_without_images(classes, summary, &self.split);
+        let classes = &self.judged.model.record.classes;
+        let missing = ClassesWithoutImages::of(classes, &summary.per_class, &self.judged.split);
+        let note = missing.map(ClassesWithoutImages::in_single_label);
         let mut parts = vec![heading, self.class_table()];
         parts.extend(note.map(|note| note + "\n"));
         parts.push(self.confusion_matrix());
@@ -254,7 +284,7 @@ impl Report<'_> {
                 ]
             })
             .collect();
-        let summary = self.summary();
+        let summary = self.summary;
         for (name, average) in [
             ("macro average", summary.macro_average),
             ("micro average", summary.micro_average),
@@ -282,7 +312,7 @@ impl Report<'_> {
     fn confusion_matrix(&self) -> String {
         /// A wider matrix does not fit a terminal; `--json` has it.
         const WIDEST: usize = 20;
-        let summary = self.summary();
+        let summary = self.summary;
         if summary.confusion.len() > WIDEST {
             return format!(
                 "The confusion matrix of {} classes is in --json.",

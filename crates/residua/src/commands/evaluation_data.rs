@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use residua::core::model_record::ModelRecord;
+use residua::core::task::Task;
 use residua::data::{
     DataError, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, Split, SplitName,
     quarantine_unreadable,
@@ -94,6 +95,22 @@ fn explained(error: DataError) -> Failure {
     })
 }
 
+/// Answers to one question cannot be judged by those to another.
+fn check_task(asked: Task, spec: &DataSpec, labelled: Task) -> Result<(), Failure> {
+    match (asked, labelled) {
+        (Task::SingleLabel, Task::MultiLabel) => Err(Failure::bad_input(format!(
+            "the network takes each image to be of one class, and the images of {spec} show any number \
+             of them; expected a column label in place of labels, or a network that was trained on such \
+             images"
+        ))),
+        (Task::MultiLabel, Task::SingleLabel) => Err(Failure::bad_input(format!(
+            "the network tells which of its classes an image shows, any number of them, and each image of \
+             {spec} is of one class; expected a spreadsheet with a column labels (csv:FILE)"
+        ))),
+        (Task::SingleLabel, Task::SingleLabel) | (Task::MultiLabel, Task::MultiLabel) => Ok(()),
+    }
+}
+
 /// The data set, with the labels of the network.
 fn open_dataset(
     data: Option<DataSpec>,
@@ -122,6 +139,7 @@ fn open_dataset(
         seed: own_data.map_or(0, |config| config.seed),
     };
     let dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;
+    check_task(record.task(), &spec, dataset.task())?;
     if record.names_classes() {
         let dataset = dataset
             .with_classes(&record.classes)

@@ -7,13 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use residua::core::metrics::{MetricError, ranking};
 use residua::core::seed::SeedStream;
+use residua::core::task::Task;
 use residua::data::Transform;
 use residua::graph::NodeId;
 use residua::train::explain::{
     CamMethod, HeatMap, Occlusion, attribute, last_map, occlusion, saliency,
 };
-use residua::train::{LoadedModel, Network, TrainError, image_tensor, rank_classes};
+use residua::train::{
+    LoadedModel, Network, RankedClass, TrainError, class_probabilities, image_tensor, rank_classes,
+};
 use serde::Serialize;
 
 use super::device::ComputeArgs;
@@ -206,9 +210,9 @@ impl<'a> Explainer<'a> {
     /// What an image is taken for, and why; or why that cannot be told.
     fn find_map(&self, path: &Path, image: Vec<f32>) -> Result<FoundMap, String> {
         let place = |error: TrainError| format!("{}: {error}", path.display());
-        let count = self.model.record.classes.len();
-        let ranked = rank_classes(&self.model.network, image.clone(), count, 1.0).swap_remove(0);
-        let ranked = ranked.map_err(|error| format!("{}: {error}", path.display()))?;
+        let ranked = self
+            .ranked(image.clone())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         let class = self.class.unwrap_or(ranked[0].class);
         let chosen = ranked.iter().find(|ranked| ranked.class == class);
         let map = self
@@ -228,6 +232,25 @@ impl<'a> Explainer<'a> {
             map,
             correlation_with_random,
         })
+    }
+
+    /// All classes, the most probable first: each by its own probability, where an image shows any number
+    /// of them.
+    fn ranked(&self, image: Vec<f32>) -> Result<Vec<RankedClass>, MetricError> {
+        let LoadedModel { network, record } = self.model;
+        match record.task() {
+            Task::SingleLabel => {
+                rank_classes(network, image, record.classes.len(), 1.0).swap_remove(0)
+            }
+            Task::MultiLabel => {
+                let probabilities = class_probabilities(network, image).swap_remove(0)?;
+                let of = |class| RankedClass {
+                    class,
+                    probability: f64::from(probabilities[class]),
+                };
+                Ok(ranking(&probabilities).into_iter().map(of).collect())
+            }
+        }
     }
 
     fn write(
@@ -272,7 +295,8 @@ impl<'a> Explainer<'a> {
             _ if self.args.method == MethodName::Occlusion => {
                 let size = network.graph().input_shape().spatial();
                 let settings = Occlusion::for_size(size);
-                Ok(occlusion(network, image, Some(class), settings))
+                let task = self.model.record.task();
+                Ok(occlusion(network, image, Some(class), task, settings))
             }
             _ => Ok(saliency(network, images(), Some(class)).swap_remove(0)),
         }

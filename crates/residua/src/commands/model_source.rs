@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use residua::core::model_record::ModelRecord;
 use residua::core::preprocessing::Normalisation;
 use residua::core::run::RunFolder;
+use residua::data::Label;
 use residua::train::{
     Device, LoadedModel, PublishedWeights, TrainError, load_model, load_published, read_config,
     read_record,
@@ -74,7 +75,7 @@ impl PreparationArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CheckpointName {
-    /// The weights with the best validation accuracy
+    /// The weights of the best validation
     Best,
     /// The weights of the last checkpoint
     Last,
@@ -161,6 +162,13 @@ impl ModelArgs {
             error => error.into(),
         })
     }
+}
+
+/// The classes that a network takes an image to show, as a spreadsheet of labels has them.
+pub(crate) fn chosen_classes(record: &ModelRecord, probabilities: &[f32]) -> String {
+    let chosen = record.decision.chosen(probabilities).into_iter();
+    let set = chosen.map(|class| class as u32).collect();
+    Label::Classes(set).named(&record.classes)
 }
 
 /// The name of a class, or its number where the weights do not say.

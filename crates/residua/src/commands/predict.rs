@@ -1,9 +1,12 @@
 //! `residua predict`: what a trained network sees in pictures.
 
+mod labels;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use residua::core::task::Task;
 use residua::data::Transform;
 use residua::train::{LoadedModel, RankedClass, rank_classes};
 use serde::Serialize;
@@ -15,6 +18,8 @@ use super::progress::image_bar;
 use crate::failure::Failure;
 use crate::output::{self, Column, percent};
 
+/// Classes named for each image.
+const DEFAULT_TOP: usize = 5;
 /// Images computed at once.
 const BATCH: usize = 32;
 
@@ -25,11 +30,12 @@ pub(crate) struct PredictArgs {
     /// Image files, or folders of them
     #[arg(required = true, value_name = "IMAGE|DIR")]
     images: Vec<PathBuf>,
-    /// How many classes to name for each image
-    #[arg(long, value_name = "K", default_value = "5")]
-    top: NonZeroUsize,
+    /// How many classes to name for each image [default: 5; where an image shows any number of classes,
+    /// those over their thresholds]
+    #[arg(long, value_name = "K")]
+    top: Option<NonZeroUsize>,
     /// Give probabilities as the run's own validation images suggest them: logits are divided by the
-    /// temperature that fitted those best
+    /// temperature that fitted those best (not where an image shows any number of classes)
     #[arg(long)]
     calibrated: bool,
     #[command(flatten)]
@@ -37,7 +43,8 @@ pub(crate) struct PredictArgs {
     /// Print one JSON object
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print comma-separated values: path, rank, class, probability
+    /// Print comma-separated values: path, rank, class, probability; or, where an image shows any number of
+    /// classes, path, class, probability, threshold, chosen
     #[arg(long)]
     csv: bool,
     /// Show no progress
@@ -71,6 +78,9 @@ struct ClassProbability<'a> {
 pub(crate) fn run(args: &PredictArgs) -> Result<(), Failure> {
     let device = args.compute.device()?;
     let model = args.model.load(&device)?;
+    if model.record.task() == Task::MultiLabel {
+        return labels::run(args, &model);
+    }
     let report = predict(args, &model)?;
     print(args, &report)?;
     report.skipped.ending(report.predictions.len())
@@ -95,10 +105,8 @@ fn own_temperature(args: &PredictArgs) -> Result<f64, Failure> {
         )));
     }
     let metrics = run.read_metrics().map_err(Failure::bad_input)?;
-    match metrics
-        .judgement
-        .map(|judgement| judgement.temperature_scaling)
-    {
+    let judgement = { metrics.single_label() }.and_then(|results| results.judgement.as_ref());
+    match judgement.map(|judgement| judgement.temperature_scaling) {
         Some(scaling) if scaling.at_bound => Err(Failure::bad_input(format!(
             "'{place}' has no temperature: none fits its validation images best"
         ))),
@@ -114,6 +122,7 @@ fn predict<'a>(args: &PredictArgs, model: &'a LoadedModel) -> Result<PredictRepo
         true => own_temperature(args)?,
         false => 1.0,
     };
+    let top = args.top.map_or(DEFAULT_TOP, NonZeroUsize::get);
     let (files, mut skipped) = pictures::find(&args.images)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
@@ -121,7 +130,7 @@ fn predict<'a>(args: &PredictArgs, model: &'a LoadedModel) -> Result<PredictRepo
     let mut predictions = Vec::new();
     for chunk in files.chunks(BATCH) {
         let batch = PictureBatch::read(chunk, &transform, &bar, &mut skipped);
-        let ranked = rank_classes(&model.network, batch.images, args.top.get(), temperature);
+        let ranked = rank_classes(&model.network, batch.images, top, temperature);
         for (path, classes) in batch.paths.into_iter().zip(ranked) {
             match classes {
                 Ok(classes) => predictions.push(Prediction {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use residua::core::task::{Measure, Task};
 use residua::data::UnreadableImage;
 use residua::train::{EpochReport, Observer, Plan, StepReport};
 use residua::weights::LoadReport;
@@ -35,6 +36,27 @@ fn image_template(what: &str) -> String {
 /// A bar for work that is counted in images.
 pub(crate) fn image_bar(what: &str, total: u64, quiet: bool) -> ProgressBar {
     bar(total, &image_template(what), quiet)
+}
+
+/// How many classes there are, and whether an image shows several.
+fn classes(plan: &Plan) -> String {
+    let classes = counted(plan.classes.len() as u64, "class", "classes");
+    match plan.task {
+        Task::SingleLabel => classes,
+        Task::MultiLabel => format!("any number of {classes} for an image"),
+    }
+}
+
+/// How good an epoch was, each figure under its name.
+fn scores(report: &EpochReport) -> String {
+    let train = report.train_accuracy * 100.0;
+    match report.validation_roc_auc {
+        None => format!(
+            "train {train:>5.1} %  validation {:>5.1} %",
+            report.validation_accuracy * 100.0
+        ),
+        Some(area) => format!("right answers {train:>5.1} %  validation ROC-AUC {area:.4}"),
+    }
 }
 
 /// Shows a training.
@@ -73,6 +95,11 @@ impl TrainingProgress {
         if !self.quiet {
             self.training.suspend(|| eprintln!("{line}"));
         }
+    }
+
+    fn measure(&self) -> Measure {
+        let task = self.plan.as_ref().map_or(Task::default(), |plan| plan.task);
+        task.measure()
     }
 
     fn epochs(&self) -> u64 {
@@ -120,7 +147,7 @@ impl Observer for TrainingProgress {
             "{}{variations}: {} parameters, {}, precision {}\n{} training and {} {} images; {}, {}",
             plan.model,
             grouped(plan.parameters),
-            counted(plan.classes.len() as u64, "class", "classes"),
+            classes(plan),
             plan.precision,
             grouped(plan.train_images),
             grouped(plan.validation_images),
@@ -148,8 +175,12 @@ impl Observer for TrainingProgress {
         self.training
             .set_prefix(format!("epoch {}/{}", report.epoch, self.epochs()));
         self.training.set_message(format!(
-            "loss {:.3}  accuracy {:>5.1} %  {:.0} images/s",
+            "loss {:.3}  {} {:>5.1} %  {:.0} images/s",
             report.loss,
+            match self.measure() {
+                Measure::Accuracy => "accuracy",
+                Measure::RocAuc => "right answers",
+            },
             report.accuracy * 100.0,
             report.images_per_second
         ));
@@ -164,12 +195,11 @@ impl Observer for TrainingProgress {
     fn epoch_ended(&mut self, report: &EpochReport) {
         let width = self.epochs().to_string().len();
         self.say(&format!(
-            "epoch {:>width$}/{}  loss {:.3}  train {:>5.1} %  validation {:>5.1} %  {:>4.0} images/s{}",
+            "epoch {:>width$}/{}  loss {:.3}  {}  {:>4.0} images/s{}",
             report.epoch,
             self.epochs(),
             report.train_loss,
-            report.train_accuracy * 100.0,
-            report.validation_accuracy * 100.0,
+            scores(report),
             report.images_per_second,
             if report.is_best { "  best" } else { "" }
         ));

@@ -5,8 +5,8 @@ mod gallery;
 use std::path::PathBuf;
 
 use clap::Args;
-use residua::core::metrics::ClassificationSummary;
-use residua::core::run::{Event, RunFolder, RunMetrics};
+use residua::core::metrics::ClassScore;
+use residua::core::run::{Event, RunFolder, RunMetrics, RunResults};
 use residua::graph::svg;
 use residua::report::{NetworkFacts, RunReport};
 use residua::train::{Device, TrainConfig, read_config};
@@ -91,12 +91,16 @@ fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
         }];
     };
     let mut notes = Vec::new();
-    notes.extend(classes_without_images(
-        &metrics.classes,
-        &metrics.evaluation,
-        &metrics.split,
-    ));
-    if metrics.judgement.is_none() {
+    let (classes, scores) = (&metrics.classes, metrics.class_scores());
+    let missing = ClassesWithoutImages::of(classes, scores, &metrics.split);
+    notes.extend(match &metrics.results {
+        RunResults::SingleLabel(_) => missing.map(|missing| missing.in_single_label()),
+        RunResults::MultiLabel(_) => missing.map(|missing| missing.in_multi_label()),
+    });
+    if metrics
+        .single_label()
+        .is_some_and(|results| results.judgement.is_none())
+    {
         notes.push(
             "This run was evaluated by an earlier version of Residua: intervals, calibration and \
              mistakes are missing. `residua eval` computes them."
@@ -106,32 +110,41 @@ fn notes(folder: &RunFolder, metrics: Option<&RunMetrics>) -> Vec<String> {
     notes
 }
 
-/// What scikit-learn does, too.
-const IN_AVERAGES: &str = "In macro averages such a class counts 0 where images of others were taken \
-                           for it; otherwise they leave it out.";
+/// What an evaluation knows nothing about.
+pub(crate) struct ClassesWithoutImages(String);
 
-/// Says of which classes an evaluation knows nothing, if there are any.
-pub(crate) fn classes_without_images(
-    classes: &[String],
-    evaluation: &ClassificationSummary,
-    split: &str,
-) -> Option<String> {
-    let scores = classes.iter().zip(&evaluation.per_class);
-    let missing: Vec<String> = scores
-        .filter(|(_, score)| score.support == 0)
-        .map(|(class, _)| format!("'{class}'"))
-        .collect();
-    match missing.as_slice() {
-        [] => None,
-        [one] => Some(format!(
-            "The class {one} has no {split} images: nothing is known of how well it is recognised. \
-             {IN_AVERAGES}"
-        )),
-        several => Some(format!(
-            "The classes {} have no {split} images: nothing is known of how well they are \
-             recognised. {IN_AVERAGES}",
-            several.join(", ")
-        )),
+impl ClassesWithoutImages {
+    /// `None` where every class has images.
+    pub(crate) fn of(classes: &[String], scores: &[ClassScore], split: &str) -> Option<Self> {
+        let scores = classes.iter().zip(scores);
+        let missing: Vec<String> = scores
+            .filter(|(_, score)| score.support == 0)
+            .map(|(class, _)| format!("'{class}'"))
+            .collect();
+        match missing.as_slice() {
+            [] => None,
+            [one] => Some(Self(format!(
+                "The class {one} has no {split} images: nothing is known of how well it is \
+                 recognised."
+            ))),
+            several => Some(Self(format!(
+                "The classes {} have no {split} images: nothing is known of how well they are \
+                 recognised.",
+                several.join(", ")
+            ))),
+        }
+    }
+
+    /// What that does to averages over images of one class each, as scikit-learn has them.
+    pub(crate) fn in_single_label(self) -> String {
+        self.0
+            + " In macro averages such a class counts 0 where images of others were taken for it; \
+               otherwise they leave it out."
+    }
+
+    /// What that does to averages over images of any number of classes.
+    pub(crate) fn in_multi_label(self) -> String {
+        self.0 + " The mean ROC-AUC leaves such a class out; in macro F1 it counts 0."
     }
 }
 

@@ -260,6 +260,7 @@ pub(crate) fn epoch_points(folder: &RunFolder) -> Result<Vec<EpochPoint>, Failur
             train_accuracy,
             validation_loss,
             validation_accuracy,
+            validation_roc_auc,
             train_seconds,
             validation_seconds,
             ..
@@ -272,6 +273,7 @@ pub(crate) fn epoch_points(folder: &RunFolder) -> Result<Vec<EpochPoint>, Failur
                 train_accuracy,
                 validation_loss,
                 validation_accuracy,
+                validation_roc_auc,
                 train_seconds,
             })
         }

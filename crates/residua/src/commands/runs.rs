@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use residua::core::run::RunFolder;
+use residua::core::task::Measure;
 use residua::watch::dashboard::{self, WatchOptions, restore_terminal};
 use residua::watch::listing::{RunEntry, list_runs};
 use residua::watch::tensorboard;
 use serde::Serialize;
 
 use crate::failure::{Failure, Status};
-use crate::output::{self, Column, percent};
+use crate::output::{self, Column};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -54,7 +55,7 @@ struct RunsReport<'a> {
     runs: Vec<RunReport<'a>>,
 }
 
-/// Accuracies are fractions.
+/// Accuracies are fractions; a run of images of any number of classes has areas in their place.
 #[derive(Serialize)]
 struct RunReport<'a> {
     path: &'a Path,
@@ -64,6 +65,8 @@ struct RunReport<'a> {
     finished_epochs: u64,
     epochs: Option<u64>,
     best_accuracy: Option<f64>,
+    /// Mean area under the ROC curve.
+    best_roc_auc: Option<f64>,
     /// RFC 3339.
     started: Option<String>,
     seconds: f64,
@@ -141,13 +144,22 @@ fn row(run: &RunEntry) -> Vec<String> {
             Some(epochs) => format!("{}/{epochs}", run.finished_epochs),
             None => "–".to_owned(),
         },
-        run.best_accuracy.map_or_else(|| "–".to_owned(), percent),
+        best(run),
         output::duration(run.seconds),
     ]
 }
 
+fn best(run: &RunEntry) -> String {
+    match (run.best_score, run.measure.unwrap_or(Measure::Accuracy)) {
+        (None, _) => "–".to_owned(),
+        (Some(score), measure @ Measure::Accuracy) => measure.written(score),
+        (Some(score), measure @ Measure::RocAuc) => format!("AUC {}", measure.written(score)),
+    }
+}
+
 impl<'a> From<&'a RunEntry> for RunReport<'a> {
     fn from(run: &'a RunEntry) -> Self {
+        let is_area = run.measure == Some(Measure::RocAuc);
         Self {
             path: &run.path,
             model: run.model.as_deref(),
@@ -155,7 +167,8 @@ impl<'a> From<&'a RunEntry> for RunReport<'a> {
             status: run.status.name(),
             finished_epochs: run.finished_epochs,
             epochs: run.epochs,
-            best_accuracy: run.best_accuracy,
+            best_accuracy: run.best_score.filter(|_| !is_area),
+            best_roc_auc: run.best_score.filter(|_| is_area),
             started: run.started.map(|time| time.to_string()),
             seconds: run.seconds,
             problem: run.problem.as_deref(),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use residua::core::run::{Destination, RunFolder, RunMetrics};
+use residua::core::task::Measure;
 use residua::graph::catalog;
 use residua::train::{
     Ending, HeadRule, MisfitRule, RunOptions, StartingWeights, TrainConfig, Trainer,
@@ -22,7 +23,7 @@ use super::progress::TrainingProgress;
 use super::report;
 use super::variations::VariationArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{self, grouped, percent};
+use crate::output::{self, grouped};
 pub(crate) use settings::PlanArgs;
 
 // The last of repeated options counts, so that a script's defaults can be changed at its end.
@@ -122,8 +123,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
             run: &folder,
             model: &metrics.model,
             epochs: metrics.epochs,
-            accuracy: metrics.last_accuracy,
-            best_accuracy: metrics.evaluation.accuracy,
+            scores: Scores::from(&*metrics),
             seconds: metrics.seconds,
             train_images_per_second: metrics.train_images_per_second,
         }),
@@ -190,31 +190,63 @@ struct TrainReport<'a> {
     run: &'a Path,
     model: &'a str,
     epochs: u64,
-    /// Of the weights after the last epoch.
-    accuracy: f64,
-    /// Of the best checkpoint, which is the one that other commands use.
-    best_accuracy: f64,
+    #[serde(flatten)]
+    scores: Scores,
     seconds: f64,
     train_images_per_second: f64,
+}
+
+/// The figure by which runs are compared, of the weights after the last epoch and of the best checkpoint,
+/// which is the one that other commands use.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Scores {
+    Accuracy { accuracy: f64, best_accuracy: f64 },
+    RocAuc { roc_auc: f64, best_roc_auc: f64 },
+}
+
+impl From<&RunMetrics> for Scores {
+    fn from(metrics: &RunMetrics) -> Self {
+        let (last, best) = (metrics.last_score(), metrics.score());
+        match metrics.measure() {
+            Measure::Accuracy => Self::Accuracy {
+                accuracy: last,
+                best_accuracy: best,
+            },
+            Measure::RocAuc => Self::RocAuc {
+                roc_auc: last,
+                best_roc_auc: best,
+            },
+        }
+    }
 }
 
 fn summary(folder: &Path, metrics: &RunMetrics) -> String {
     let folder = folder.display();
     let program = program();
+    let measure = metrics.measure();
+    let (name, figures) = match measure {
+        Measure::Accuracy => ("Accuracy", "precision, recall, F1 and the confusion matrix"),
+        Measure::RocAuc => (
+            "Mean ROC-AUC",
+            "ROC-AUC, precision, recall and F1 of each class",
+        ),
+    };
     format!(
-        "Accuracy {} on the {} {} images of {} (epoch {} of {})\n\
+        "{} {} on the {} {} images of {} (epoch {} of {})\n\
          {} with {} parameters, {:.0} s, {:.0} training images per second\n\n\
          Run folder: {folder}\n\
          Report:     {folder}/report.html\n\
          Next:\n\
          \x20 {program} eval --run {folder}\n\
-         \x20     precision, recall, F1 and the confusion matrix\n\
+         \x20     {}\n\
          \x20 {program} predict --run {folder} IMAGE\n\
          \x20     what the network sees in a picture\n\
          \x20 {program} train --data folder:DIR\n\
          \x20     train on your own pictures, one folder for each class\n",
-        percent(metrics.evaluation.accuracy),
-        grouped(metrics.evaluation.images),
+        name,
+        measure.written(metrics.score()),
+        grouped(metrics.images()),
         metrics.split,
         metrics.data,
         metrics.best_epoch,
@@ -223,6 +255,7 @@ fn summary(folder: &Path, metrics: &RunMetrics) -> String {
         grouped(metrics.parameters),
         metrics.seconds,
         metrics.train_images_per_second,
+        figures,
     )
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use image::ImageFormat;
-use residua::data::contact_sheet;
+use residua::data::{Labels, contact_sheet};
 use residua::train::training_batch;
 use serde::Serialize;
 
@@ -46,10 +46,26 @@ struct ShowReport<'a> {
 
 #[derive(Serialize)]
 struct ShownImage {
-    /// Index of its class.
-    class: u32,
-    /// Index of the class of the image that was mixed in, if any, and the share of the own class.
-    mixed_with: Option<(u32, f32)>,
+    /// Index of its class, or the indices of all classes that it shows.
+    class: ShownClasses,
+    /// The same of the image that was mixed in, if any, and the share of the own image.
+    mixed_with: Option<(ShownClasses, f32)>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownClasses {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+impl ShownClasses {
+    fn of(labels: &Labels, image: usize) -> Self {
+        match (labels, labels.shown(image)) {
+            (Labels::Classes(_), [class]) => Self::One(*class),
+            (_, several) => Self::Several(several.to_vec()),
+        }
+    }
 }
 
 pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
@@ -75,15 +91,13 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
         return output::print(&args.out.display().to_string());
     }
     let mixture = batch.mixture.as_ref();
-    let images = batch
-        .labels
-        .iter()
-        .enumerate()
-        .map(|(index, class)| ShownImage {
-            class: *class,
-            mixed_with: mixture
-                .map(|mixture| (mixture.partner_labels[index], mixture.shares[index])),
-        });
+    let images = (0..batch.labels.len()).map(|index| ShownImage {
+        class: ShownClasses::of(&batch.labels, index),
+        mixed_with: mixture.map(|mixture| {
+            let partner = ShownClasses::of(&mixture.partner_labels, index);
+            (partner, mixture.shares[index])
+        }),
+    });
     output::print_json(&ShowReport {
         schema: "residua.data-show/1",
         picture: &args.out,

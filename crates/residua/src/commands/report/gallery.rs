@@ -27,7 +27,8 @@ pub(super) fn collect(
     metrics: Option<&RunMetrics>,
     device: &Device,
 ) -> Result<Vec<GalleryItem>, String> {
-    let judgement = metrics.and_then(|metrics| metrics.judgement.as_ref());
+    let results = metrics.and_then(RunMetrics::single_label);
+    let judgement = results.and_then(|results| results.judgement.as_ref());
     let mistakes = judgement.map_or(&[][..], |judgement| &judgement.mistakes);
     if mistakes.is_empty() {
         return Ok(Vec::new());

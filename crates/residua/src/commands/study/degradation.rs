@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use residua::core::run::RunFolder;
+use residua::core::task::Task;
 use residua::graph::catalog;
 use residua::report::chart::{Axis, Line, LineChart, Look, Point, Series, Size, Unit};
 use residua::report::comparison::EpochPoint;
 use residua::report::study::{Section, Study};
 use residua::report::table::{Column, Table};
+use residua::train::TrainConfig;
 use serde::Serialize;
 
 use super::write_results;
@@ -117,6 +119,7 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
             config.model = kind.model(*depth);
             check_depth(*depth, &config.model)?;
             let config = args.common.plan.finish(config)?;
+            check_task(&config)?;
             let name = format!("{}-seed{}", config.model, config.seed);
             planned.push(PlannedRun { name, config });
             kinds.push((kind, *depth));
@@ -152,6 +155,18 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
     completed.ending()
 }
 
+/// The figure is an error, which images of any number of classes do not have.
+fn check_task(config: &TrainConfig) -> Result<(), Failure> {
+    match config.data.task() {
+        Task::SingleLabel => Ok(()),
+        Task::MultiLabel => Err(Failure::bad_input(format!(
+            "this study draws the share of images that are taken for another class, and those of {} show \
+             any number of classes; expected images of one class each",
+            config.data
+        ))),
+    }
+}
+
 /// The study is about the CIFAR networks of He et al. 2015 (§4.2). Some of their depths name published
 /// ImageNet networks instead, which are built otherwise.
 fn check_depth(depth: u32, model: &str) -> Result<(), Failure> {
@@ -173,13 +188,13 @@ fn member(kind: Kind, depth: u32, folder: &RunFolder) -> Result<Member, Failure>
         kind,
         depth,
         outcome: Outcome {
-            model: metrics.model,
+            model: metrics.model.clone(),
             kind,
             depth,
             parameters: metrics.parameters,
             training_error: 1.0 - training,
-            test_error: 1.0 - metrics.last_accuracy,
-            best_test_error: 1.0 - metrics.evaluation.accuracy,
+            test_error: 1.0 - metrics.last_score(),
+            best_test_error: 1.0 - metrics.score(),
         },
         epochs,
     })
