@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_data::{
-    Dataset, DatasetOptions, Fraction, HostBatch, LastBatch, Loader, LoaderOptions, Progress,
-    Purpose, SplitName, Transform, UnreadableImage, quarantine_unreadable,
+    Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, Progress, Purpose,
+    SplitName, Transform, UnreadableImage, quarantine_unreadable,
 };
 
 use crate::config::{TrainConfig, check_batch_memory};
@@ -112,10 +112,9 @@ pub fn training_batch(
 }
 
 fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
-    let fraction = config.validation_fraction.map(Fraction::new).transpose();
     let options = DatasetOptions {
         purpose: Purpose::Training,
-        validation_fraction: fraction.map_err(settings)?,
+        hold_out: config.hold_out()?,
         seed: config.seed,
     };
     Ok(Dataset::open(&config.data, &options)?)
