@@ -51,6 +51,7 @@ mod rate_search;
 mod recipe;
 mod run_log;
 mod schedule;
+pub mod search;
 mod starting_weights;
 mod trainer;
 mod training_pass;

@@ -6,6 +6,7 @@ use crate::output;
 
 pub(crate) mod bench;
 pub(crate) mod compare;
+pub(crate) mod cross_validate;
 pub(crate) mod data;
 pub(crate) mod embed;
 pub(crate) mod eval;
@@ -17,6 +18,7 @@ pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod study;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod weights;
 

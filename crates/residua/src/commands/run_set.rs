@@ -201,12 +201,10 @@ impl RunSet {
             }
             match folder.last_checkpoint().is_file() {
                 true => {
-                    let done = match epoch_points(&folder) {
-                        Ok(epochs) => epochs.last().map_or(0, |last| last.epoch),
+                    match is_at(&folder, until) {
+                        Ok(true) => return Ok(Outcome::There(folder)),
+                        Ok(false) => {}
                         Err(failure) => return unusable(failure),
-                    };
-                    if until.is_some_and(|until| done >= until) {
-                        return Ok(Outcome::There(folder));
                     }
                     match Trainer::resume(folder, options, &mut progress) {
                         Err(error @ (TrainError::Weights(_) | TrainError::Record { .. })) => {
@@ -275,6 +273,15 @@ impl RunSet {
         let destination = Destination::Folder(root.to_owned());
         Trainer::start(planned.config.clone(), &destination, options, progress)
     }
+}
+
+/// Whether a run has the epochs that it is wanted with.
+fn is_at(folder: &RunFolder, until: Option<u64>) -> Result<bool, Failure> {
+    let Some(until) = until else {
+        return Ok(false);
+    };
+    let epochs = epoch_points(folder)?;
+    Ok(epochs.last().is_some_and(|last| last.epoch >= until))
 }
 
 fn open(root: &Path) -> Result<(RunFolder, TrainConfig), Failure> {
