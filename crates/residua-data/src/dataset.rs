@@ -14,8 +14,7 @@ use crate::cifar;
 use crate::decode::decode_file;
 use crate::error::DataError;
 use crate::folder;
-use crate::fraction::Fraction;
-use crate::hold_out::{Indivisible, hold_out};
+use crate::hold_out::{HoldOut, Indivisible};
 use crate::idx;
 use crate::label::Label;
 use crate::layout::Layout;
@@ -202,9 +201,8 @@ pub enum Purpose {
 pub struct DatasetOptions {
     /// What the data are for.
     pub purpose: Purpose,
-    /// The share of the training images of each class to put aside as the validation split;
-    /// approximate where [groups](Sample::group) have to stay together.
-    pub validation_fraction: Option<Fraction>,
+    /// The part of the training images to put aside as the validation split.
+    pub hold_out: Option<HoldOut>,
     /// The seed that chooses those images (and nothing else).
     pub seed: u64,
 }
@@ -218,7 +216,7 @@ pub struct DatasetOptions {
 /// # Which split is evaluated during training
 /// The validation split where there is one: the folder `val` (or `validation`), what a
 /// spreadsheet or an npz file calls so, or the part that
-/// [`DatasetOptions::validation_fraction`] puts aside. `builtin`, `cifar10` and `idx` have no
+/// [`DatasetOptions::hold_out`] puts aside. `builtin`, `cifar10` and `idx` have no
 /// validation split of their own and are evaluated on the official test images, as the papers
 /// do; [`Dataset::evaluation`] knows this. Training on a folder, a spreadsheet or an npz file
 /// never falls back to the test split; opened for [`Purpose::Evaluation`] it does.
@@ -228,6 +226,7 @@ pub struct Dataset {
     root: PathBuf,
     layout: Layout,
     splits: [Option<Arc<Split>>; 3],
+    groups: Vec<String>,
     /// The split that is evaluated where there is no validation split.
     evaluation_fallback: SplitName,
 }
@@ -239,22 +238,29 @@ impl Dataset {
     /// The first thing that is wrong with them; [`check`](crate::check::check) lists all.
     pub fn open(spec: &DataSpec, options: &DatasetOptions) -> Result<Self, DataError> {
         // A part of the training images can only be put aside where they are read.
-        let purpose = match options.validation_fraction {
+        let purpose = match options.hold_out {
             Some(_) => Purpose::Training,
             None => options.purpose,
         };
-        let inspection = Inspection::of(spec, purpose);
-        let mut dataset = match inspection.problems.into_iter().next() {
-            Some(problem) => return Err(problem),
-            None => inspection.dataset,
-        };
-        if let Some(fraction) = options.validation_fraction {
-            dataset.hold_out_validation(fraction, options.seed)?;
+        let mut dataset = Inspection::of(spec, purpose).sound()?;
+        if let Some(part) = options.hold_out {
+            dataset.put_aside(SplitName::Validation, part, options.seed)?;
         }
         if purpose == Purpose::Training {
             dataset.require(SplitName::Train)?;
             dataset.evaluation()?;
         }
+        Ok(dataset)
+    }
+
+    /// Opens data whose training images are to be divided ([`Dataset::put_aside`]): there need not be
+    /// anything to evaluate on.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with them.
+    pub fn open_undivided(spec: &DataSpec) -> Result<Self, DataError> {
+        let dataset = Inspection::of(spec, Purpose::Training).sound()?;
+        dataset.require(SplitName::Train)?;
         Ok(dataset)
     }
 
@@ -264,6 +270,7 @@ impl Dataset {
             root: root.into(),
             layout,
             splits: [None, None, None],
+            groups: Vec::new(),
             evaluation_fallback: SplitName::Validation,
         }
     }
@@ -277,6 +284,11 @@ impl Dataset {
     /// The names of the classes; a label has indices into them.
     pub fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    /// The names of the groups; a [group](Sample::group) is an index into them.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
     }
 
     /// The split with this name, if there is one.
@@ -321,6 +333,7 @@ impl Dataset {
     /// [`DataError::MissingSplit`].
     pub fn only(&self, name: SplitName) -> Result<Self, DataError> {
         let mut dataset = Self::new(&self.root, self.classes.clone(), self.layout);
+        dataset.groups.clone_from(&self.groups);
         dataset.splits[name as usize] = Some(Arc::clone(self.require(name)?));
         Ok(dataset)
     }
@@ -341,6 +354,7 @@ impl Dataset {
         }
         let mut dataset = Self::new(&self.root, classes.to_vec(), self.layout);
         dataset.evaluation_fallback = self.evaluation_fallback;
+        dataset.groups.clone_from(&self.groups);
         for (name, split) in self.splits() {
             let mut samples = split.samples.clone();
             for sample in &mut samples {
@@ -363,25 +377,39 @@ impl Dataset {
         self.classes = classes;
     }
 
+    pub(crate) fn name_groups(&mut self, groups: Vec<String>) {
+        self.groups = groups;
+    }
+
     /// Makes [`Dataset::evaluation`] fall back to the test split.
     pub(crate) fn evaluate_on_test_without_validation(&mut self) {
         self.evaluation_fallback = SplitName::Test;
     }
 
-    fn hold_out_validation(&mut self, fraction: Fraction, seed: u64) -> Result<(), DataError> {
-        if self.split(SplitName::Validation).is_some() {
-            return Err(DataError::ValidationExists {
+    /// Puts a part of the training images aside as the split `name`. Which ones depends on the seed, the
+    /// name and the data alone.
+    ///
+    /// # Errors
+    /// When there is such a split already, or none for training, or a class cannot be divided.
+    pub fn put_aside(
+        &mut self,
+        name: SplitName,
+        part: HoldOut,
+        seed: u64,
+    ) -> Result<(), DataError> {
+        if self.split(name).is_some() {
+            return Err(DataError::SplitExists {
                 path: self.root.clone(),
-                fraction,
-                remedy: self.layout.removal(),
+                split: name,
+                advice: part.advice(name, self.layout.removal()),
             });
         }
         let train = Arc::clone(self.require(SplitName::Train)?);
-        let seed = SeedStream::new(seed).child("validation split");
-        let held_out = hold_out(&train.samples, self.classes.len(), fraction, seed);
-        let (train, validation) = held_out.map_err(|class| self.indivisible(class))?;
+        let seed = SeedStream::new(seed).child(&format!("{name} split"));
+        let divided = part.divide(&train.samples, self.classes.len(), seed);
+        let (train, aside) = divided.map_err(|class| self.indivisible(class))?;
         self.set_split(SplitName::Train, train);
-        self.set_split(SplitName::Validation, validation);
+        self.set_split(name, aside);
         Ok(())
     }
 
@@ -398,6 +426,23 @@ impl Dataset {
                 class: self.classes[label].clone(),
                 images: samples,
             },
+            Indivisible::FewerThanFolds {
+                label,
+                found,
+                are_groups,
+                folds,
+            } => DataError::ClassSmallerThanFolds {
+                path,
+                class: self.classes[label].clone(),
+                found,
+                kind: if are_groups { "group" } else { "image" },
+                folds,
+            },
+            Indivisible::InOneFold { label, folds } => DataError::ClassInOneFold {
+                path,
+                class: self.classes[label].clone(),
+                folds,
+            },
         }
     }
 }
@@ -410,6 +455,14 @@ pub(crate) struct Inspection {
 }
 
 impl Inspection {
+    /// The data, unless something is wrong with them.
+    fn sound(self) -> Result<Dataset, DataError> {
+        match self.problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(self.dataset),
+        }
+    }
+
     pub(crate) fn of(spec: &DataSpec, purpose: Purpose) -> Self {
         match spec {
             DataSpec::Builtin => builtin::inspect(),

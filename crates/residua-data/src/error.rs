@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::dataset::SplitName;
-use crate::fraction::Fraction;
 use crate::idx::IdxProblem;
 use crate::npz::ArrayProblem;
 use crate::numbered::LabelProblem;
@@ -196,19 +195,15 @@ pub enum DataError {
         remedy: &'static str,
     },
 
-    /// A validation fraction was given to data that has a validation split.
-    #[error(
-        "{}: there is a validation split already; leave out the validation fraction ({fraction}) \
-         or {remedy}",
-        path.display()
-    )]
-    ValidationExists {
-        /// The validation split.
+    /// Images were to be put aside as a split that is there already.
+    #[error("{}: there is a {split} split already; {advice}", path.display())]
+    SplitExists {
+        /// The data.
         path: PathBuf,
-        /// The fraction given.
-        fraction: Fraction,
-        /// How to be rid of the split.
-        remedy: &'static str,
+        /// The split.
+        split: SplitName,
+        /// What to do.
+        advice: String,
     },
 
     /// A class has too few images to be divided.
@@ -239,6 +234,40 @@ pub enum DataError {
         class: String,
         /// Its number of training images.
         images: usize,
+    },
+
+    /// A class has too few images, or groups of them, to have one in each fold.
+    #[error(
+        "{}: class \"{class}\" has {found} {kind}{}; expected at least {folds}, one for each fold; use \
+         fewer folds, or add images of it",
+        path.display(), if *found == 1 { "" } else { "s" }
+    )]
+    ClassSmallerThanFolds {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// How many it has.
+        found: usize,
+        /// Of what: "image", or "group" where images belong together.
+        kind: &'static str,
+        /// How many folds there should be.
+        folds: u32,
+    },
+
+    /// Groups of several classes stand in each other's way.
+    #[error(
+        "{}: the groups with images of class \"{class}\" cannot be divided into {folds} folds so that it \
+         is in more than one of them; use another number of folds, or another seed",
+        path.display()
+    )]
+    ClassInOneFold {
+        /// The data.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// How many folds there should be.
+        folds: u32,
     },
 
     /// Nothing can be told apart, in data without class folders.
@@ -373,6 +402,24 @@ pub enum DataError {
         split: SplitName,
     },
 
+    /// A spreadsheet cannot list something.
+    #[error("{name}: a spreadsheet cannot list it: {reason}")]
+    Unlistable {
+        /// An image, a class or a group.
+        name: String,
+        /// Why not, and what to do.
+        reason: &'static str,
+    },
+
+    /// A file could not be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+
     /// A worker thread failed in a way that no input should cause.
     #[error("{sample}: a worker failed on this sample: {reason}; this is a bug, please report it")]
     WorkerFailed {
@@ -385,9 +432,9 @@ pub enum DataError {
 
 impl DataError {
     /// Whether the cause lies in the data (or in how they were named), so that the user can
-    /// mend it. True for all but [`DataError::WorkerFailed`].
+    /// mend it. True for all but [`DataError::WorkerFailed`] and [`DataError::Write`].
     pub fn is_bad_data(&self) -> bool {
-        !matches!(self, Self::WorkerFailed { .. })
+        !matches!(self, Self::WorkerFailed { .. } | Self::Write { .. })
     }
 
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {

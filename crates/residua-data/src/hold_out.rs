@@ -1,19 +1,73 @@
 //! Putting a part of the training images aside for validation.
 
+mod folds;
+
 use std::collections::{BTreeMap, HashMap};
 
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use residua_core::seed::SeedStream;
 
-use crate::dataset::{Sample, Split};
+use crate::dataset::{Sample, Split, SplitName};
+use crate::fold::Fold;
 use crate::fraction::Fraction;
+
+/// Which of the training images are put aside.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum HoldOut {
+    /// This share of each class; approximate where [groups](Sample::group) have to stay together.
+    Fraction(Fraction),
+    /// One of several parts that are disjoint and together are all training images, for
+    /// cross-validation. Each has its share of each class, as far as groups permit.
+    Fold(Fold),
+}
+
+impl HoldOut {
+    /// Divides `samples` into training and what is put aside.
+    pub(crate) fn divide(
+        self,
+        samples: &[Sample],
+        classes: usize,
+        seed: SeedStream,
+    ) -> Result<(Split, Split), Indivisible> {
+        match self {
+            Self::Fraction(fraction) => hold_out(samples, classes, fraction, seed),
+            Self::Fold(fold) => folds::hold_out_fold(samples, classes, fold, seed),
+        }
+    }
+
+    /// What to do where the split is there already that this would make.
+    pub(crate) fn advice(self, split: SplitName, removal: &str) -> String {
+        match self {
+            Self::Fraction(fraction) => {
+                format!("leave out the {split} fraction ({fraction}) or {removal}")
+            }
+            Self::Fold(_) => format!("to validate on folds of the training images, {removal}"),
+        }
+    }
+}
 
 /// A class that cannot be on both sides.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Indivisible {
-    OneSample { label: usize },
-    OneGroup { label: usize, samples: usize },
+    OneSample {
+        label: usize,
+    },
+    OneGroup {
+        label: usize,
+        samples: usize,
+    },
+    FewerThanFolds {
+        label: usize,
+        found: usize,
+        are_groups: bool,
+        folds: u32,
+    },
+    InOneFold {
+        label: usize,
+        folds: u32,
+    },
 }
 
 /// Divides `samples` into training and validation so that every class gives the same share, and so do
@@ -25,14 +79,15 @@ pub(crate) enum Indivisible {
 ///
 /// Which samples are put aside depends on the seed and on their order in their class alone;
 /// both parts keep the original order.
-pub(crate) fn hold_out(
+fn hold_out(
     samples: &[Sample],
     classes: usize,
     fraction: Fraction,
     seed: SeedStream,
 ) -> Result<(Split, Split), Indivisible> {
     let mut division = Division::of(samples, classes, fraction)?;
-    let order = division.random_order(seed);
+    let units_of = division.shares.iter().map(|share| &share.units);
+    let order = random_order(&division.units, units_of, seed);
     division.represent_every_class(&order);
     division.exchange_for_representation(seed);
     division.fill_without_excess(&order);
@@ -55,6 +110,7 @@ struct Unit {
     positions: Vec<usize>,
     /// Samples of each class that it has.
     counts: BTreeMap<usize, usize>,
+    is_group: bool,
     is_held_out: bool,
 }
 
@@ -119,19 +175,6 @@ impl Division {
             share.wanted = fraction.of(share.samples);
         }
         Ok(Self { units, shares })
-    }
-
-    /// All units, class after class, those of a class in random order. A unit of several classes
-    /// comes with the first of them.
-    fn random_order(&self, seed: SeedStream) -> Vec<usize> {
-        let mut order = Vec::with_capacity(self.units.len());
-        for (label, share) in self.shares.iter().enumerate() {
-            let is_first = |unit: &usize| self.units[*unit].counts.keys().next() == Some(&label);
-            let mut units: Vec<usize> = share.units.iter().copied().filter(is_first).collect();
-            units.shuffle(&mut seed.child_index(label as u64).rng());
-            order.extend(units);
-        }
-        order
     }
 
     /// Holds out a unit of every class that has none there, the classes with the fewest units
@@ -274,6 +317,23 @@ impl Division {
     }
 }
 
+/// All units, class after class, those of a class in random order. A unit of several classes comes with
+/// the first of them. `units_of` are the units of each class.
+fn random_order<'a>(
+    units: &[Unit],
+    units_of: impl Iterator<Item = &'a Vec<usize>>,
+    seed: SeedStream,
+) -> Vec<usize> {
+    let mut order = Vec::with_capacity(units.len());
+    for (label, own) in units_of.enumerate() {
+        let is_first = |unit: &usize| units[*unit].counts.keys().next() == Some(&label);
+        let mut own: Vec<usize> = own.iter().copied().filter(is_first).collect();
+        own.shuffle(&mut seed.child_index(label as u64).rng());
+        order.extend(own);
+    }
+    order
+}
+
 /// Groups and single samples, in the order in which they first occur.
 fn units(samples: &[Sample]) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
@@ -289,6 +349,7 @@ fn units(samples: &[Sample]) -> Vec<Unit> {
         }
         let unit = &mut units[index];
         unit.positions.push(position);
+        unit.is_group = sample.group.is_some();
         for class in sample.label.classes() {
             *unit.counts.entry(*class as usize).or_insert(0) += 1;
         }

@@ -24,6 +24,7 @@
 mod columns;
 mod problem;
 mod rows;
+mod writing;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -39,6 +40,7 @@ use crate::layout::Layout;
 
 pub use problem::LineProblem;
 use rows::{Row, Rows};
+pub use writing::write;
 
 /// Larger files are not read: a thousand bytes for each of a million images.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -264,12 +266,17 @@ fn missing_images(file: &Path, folder: &Path, missing: &[Row]) -> Option<DataErr
 fn collect(folder: &Path, listed: Rows, classes: Vec<String>, dataset: &mut Dataset) {
     let mut splits = [(); 3].map(|()| Split::default());
     let mut groups = HashMap::new();
+    let mut group_names = Vec::new();
     for row in listed.rows {
         let Some(label) = label(&row, listed.task, &classes) else {
             continue;
         };
-        let next = groups.len() as u32;
-        let group = row.group.map(|group| *groups.entry(group).or_insert(next));
+        let group = row.group.map(|name| {
+            *groups.entry(name.clone()).or_insert_with(|| {
+                group_names.push(name);
+                group_names.len() as u32 - 1
+            })
+        });
         let split = &mut splits[row.split as usize];
         split.samples.push(Sample {
             id: split.samples.len() as u64,
@@ -279,6 +286,7 @@ fn collect(folder: &Path, listed: Rows, classes: Vec<String>, dataset: &mut Data
         });
     }
     dataset.rename_classes(classes);
+    dataset.name_groups(group_names);
     for (name, split) in SplitName::ALL.into_iter().zip(splits) {
         if !split.is_empty() {
             dataset.set_split(name, split);

@@ -17,6 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("run.html", support::run_report().html()),
         ("interrupted.html", support::interrupted_report().html()),
         ("comparison.html", comparison.html()),
+        ("cross-validation.html", support::cross_validation().html()),
+        ("sweep.html", support::sweep().html()),
         ("study.html", support::study().html()),
     ] {
         fs::write(folder.join(name), page)?;

@@ -12,7 +12,7 @@ use residua_core::task::Measure;
 use crate::chart::Chart;
 use crate::number;
 use crate::page::{
-    Fact, Page, Section, Tone, figure, key_figures, note, paragraphs, table, tables_to_copy,
+    Fact, Page, Section, Tone, figure, key_figures, note, paragraphs, table, with_forms,
 };
 use crate::table::Table;
 
@@ -291,12 +291,5 @@ impl Comparison {
         .into_iter()
         .flatten()
         .collect()
-    }
-}
-
-fn with_forms(shown: &Table) -> Markup {
-    html! {
-        (table(shown))
-        (tables_to_copy(shown))
     }
 }

@@ -9,6 +9,8 @@
 //! | --- | --- | --- |
 //! | a run | [`RunReport`] | an HTML page |
 //! | networks side by side | [`Comparison`] | an HTML page, three tables, three figures |
+//! | a network and its folds | [`CrossValidation`] | an HTML page, two tables, two figures |
+//! | settings that were searched | [`Sweep`] | an HTML page, a table, a figure of each setting |
 //! | what an experiment found | [`study::Study`] | an HTML page |
 //! | numbers | [`table::Table`] | Markdown, CSV, LaTeX, HTML |
 //! | curves, points, matrices | [`chart::Chart`] | SVG, PNG |
@@ -33,11 +35,15 @@
 
 pub mod chart;
 pub mod comparison;
+pub mod cross_validation;
 mod number;
 mod page;
 pub mod run_report;
 pub mod study;
+pub mod sweep;
 pub mod table;
 
 pub use comparison::Comparison;
+pub use cross_validation::CrossValidation;
 pub use run_report::{GalleryItem, NetworkFacts, RunReport};
+pub use sweep::Sweep;

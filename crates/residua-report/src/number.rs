@@ -1,5 +1,6 @@
 //! Numbers as people read them. What is not finite is a dash.
 
+use residua_core::metrics::convergence::Summary;
 use residua_core::task::Measure;
 pub(crate) use residua_core::text::grouped;
 
@@ -47,6 +48,17 @@ pub(crate) fn score(measure: Measure, value: f64) -> String {
 /// The same of a figure that may not exist.
 pub(crate) fn optional(value: Option<f64>, write: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| NONE.to_owned(), write)
+}
+
+/// `94.52 ± 0.13`; the mean alone where there is no deviation.
+pub(crate) fn with_spread(summary: Summary, write: impl Fn(f64) -> String) -> String {
+    match (summary.mean, summary.standard_deviation) {
+        (Some(mean), Some(deviation)) => {
+            format!("{}{NO_BREAK}±{NO_BREAK}{}", write(mean), write(deviation))
+        }
+        (Some(mean), None) => write(mean),
+        (None, _) => NONE.to_owned(),
+    }
 }
 
 /// With about three digits, whatever the size: `0.012`, `1.23`, `123`, `12,345`.

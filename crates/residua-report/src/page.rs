@@ -12,7 +12,7 @@ use crate::chart::Palette;
 
 pub(crate) use parts::{
     Fact, Tone, disclosure, drawing, facts, figure, figures, key_figures, note, paragraphs,
-    picture, prose, table, tables_to_copy, toml,
+    picture, prose, table, toml, with_forms,
 };
 
 const STYLE: &str = include_str!("page/style.css");

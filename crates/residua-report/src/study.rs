@@ -16,7 +16,7 @@
 use maud::html;
 
 use crate::chart::Chart;
-use crate::page::{self, Page, Tone, figure, note, paragraphs, table, tables_to_copy};
+use crate::page::{self, Page, Tone, figure, note, paragraphs, with_forms};
 use crate::table::Table;
 
 /// A study.
@@ -85,8 +85,7 @@ impl Study {
                     (figure(chart, chart.title()))
                 }
                 @if let Some(shown) = &section.table {
-                    (table(shown))
-                    (tables_to_copy(shown))
+                    (with_forms(shown))
                 }
             };
             page::Section::new(section.heading.clone(), content)

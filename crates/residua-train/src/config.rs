@@ -5,7 +5,7 @@ use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::suggest;
 use residua_core::task::Task;
-use residua_data::{Augmentation, DataSpec, RandomCrop};
+use residua_data::{Augmentation, DataSpec, Fold, Fraction, HoldOut, RandomCrop};
 use residua_graph::catalog::{BuildOptions, VariationOptions};
 use residua_graph::{Graph, Shape, StateEntry, catalog};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,10 @@ pub struct TrainConfig {
     /// Share of the training images held out for validation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_fraction: Option<f64>,
+    /// The part of the training images held out in its place, `2/5` for the second of five: those of one
+    /// seed are disjoint and together all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Share of unreadable images that is tolerated.
     #[serde(default = "default_max_unreadable")]
     pub max_unreadable: f64,
@@ -151,6 +155,7 @@ impl TrainConfig {
             patience: None,
             checkpoint_every: None,
             validation_fraction: None,
+            fold: None,
             max_unreadable: default_max_unreadable(),
             loss,
             class_weights: ClassWeights::Equal,
@@ -209,6 +214,24 @@ impl TrainConfig {
             &self.model,
             &build_options(&self.preprocessing, classes, self.variations),
         )?)
+    }
+
+    /// The part of the training images that is held out for validation, if any.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] where a fraction is none, or a fold is named as well.
+    pub fn hold_out(&self) -> Result<Option<HoldOut>, TrainError> {
+        match (self.validation_fraction, self.fold) {
+            (Some(fraction), Some(fold)) => Err(TrainError::Config(format!(
+                "validation_fraction is {fraction} and fold is {fold}; expected one of them, since both \
+                 say which images are held out"
+            ))),
+            (Some(fraction), None) => match Fraction::new(fraction) {
+                Ok(fraction) => Ok(Some(HoldOut::Fraction(fraction))),
+                Err(error) => Err(TrainError::Config(format!("validation_fraction: {error}"))),
+            },
+            (None, fold) => Ok(fold.map(HoldOut::Fold)),
+        }
     }
 
     /// Says whether the values can be used.
@@ -271,13 +294,9 @@ impl TrainConfig {
         for (number, group) in self.parameter_groups.iter().enumerate() {
             group.validate(number).map_err(TrainError::Config)?;
         }
-        for (key, fraction) in [
-            ("validation_fraction", self.validation_fraction),
-            ("max_unreadable", Some(self.max_unreadable)),
-        ] {
-            if fraction.is_some_and(|fraction| !(0.0..=1.0).contains(&fraction)) {
-                return refuse(format!("{key} is not between 0 and 1"));
-            }
+        self.hold_out()?;
+        if !(0.0..=1.0).contains(&self.max_unreadable) {
+            return refuse("max_unreadable is not between 0 and 1".to_owned());
         }
         self.schedule.validate().map_err(TrainError::Config)?;
         self.preprocessing
@@ -490,6 +509,29 @@ mod tests {
     }
 
     #[test]
+    fn images_are_held_out_in_one_way() {
+        let held_out = |overrides: &[&str]| with(overrides).unwrap().hold_out().unwrap();
+        let tenth = Fraction::new(0.1).unwrap();
+        assert_eq!(held_out(&[]), None);
+        assert_eq!(
+            held_out(&["validation_fraction=0.1"]),
+            Some(HoldOut::Fraction(tenth))
+        );
+        let second = Fold::new(2, 5).unwrap();
+        assert_eq!(held_out(&["fold=2/5"]), Some(HoldOut::Fold(second)));
+        let config = with(&["fold=2/5"]).unwrap();
+        let text = config.to_toml().unwrap();
+        assert!(text.contains("fold = \"2/5\"\n"), "{text}");
+        assert_eq!(TrainConfig::from_toml(&text, &[]).unwrap(), config);
+        let message = with(&["fold=2/5", "validation_fraction=0.1"]).unwrap_err();
+        assert_eq!(
+            message,
+            "validation_fraction is 0.1 and fold is 2/5; expected one of them, since both say which \
+             images are held out"
+        );
+    }
+
+    #[test]
     fn wrong_keys_are_answered_with_the_nearest() {
         let message = with(&["optimizer.learning_rate=1"]).unwrap_err();
         assert_eq!(
@@ -541,6 +583,14 @@ mod tests {
                 "schedule.warmup_fraction is 2; expected",
             ),
             ("data=nowhere", "\"nowhere\" names no data"),
+            (
+                "validation_fraction=1",
+                "validation_fraction: expected a fraction between 0 and 1, such as 0.1, found 1",
+            ),
+            (
+                "fold=6/5",
+                "expected a fold such as 2/5, the second of five, found 6/5",
+            ),
             ("precision=f16", "expected `f32` or `bf16`"),
             (
                 "optimiser.momentum=5",

@@ -7,8 +7,8 @@ use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_core::task::Task;
 use residua_data::{
-    Dataset, DatasetOptions, Fraction, HostBatch, LastBatch, Loader, LoaderOptions, Progress,
-    Purpose, Split, SplitName, Transform, UnreadableImage, quarantine_unreadable,
+    Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, Progress, Purpose, Split,
+    SplitName, Transform, UnreadableImage, quarantine_unreadable,
 };
 
 use crate::config::{TrainConfig, check_batch_memory};
@@ -137,10 +137,9 @@ pub fn training_batch(
 }
 
 fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
-    let fraction = config.validation_fraction.map(Fraction::new).transpose();
     let options = DatasetOptions {
         purpose: Purpose::Training,
-        validation_fraction: fraction.map_err(settings)?,
+        hold_out: config.hold_out()?,
         seed: config.seed,
     };
     let dataset = Dataset::open(&config.data, &options)?;

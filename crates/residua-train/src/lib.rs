@@ -13,7 +13,12 @@
 //! use residua_train::{Ending, RunOptions, Silent, TrainConfig, Trainer};
 //!
 //! let config = TrainConfig::for_data(DataSpec::Builtin);
-//! let options = RunOptions { device: Device::flex(), workers: 1, stop: Arc::default() };
+//! let options = RunOptions {
+//!     device: Device::flex(),
+//!     workers: 1,
+//!     stop: Arc::default(),
+//!     stop_after_epoch: None,
+//! };
 //! let destination = Destination::Folder("runs/first".into());
 //! let trainer = Trainer::start(config, &destination, options, &mut Silent)?;
 //! if let Ending::Finished(metrics) = trainer.run(&mut Silent)? {
@@ -48,6 +53,7 @@ mod rate_search;
 mod recipe;
 mod run_log;
 mod schedule;
+pub mod search;
 mod starting_weights;
 mod trainer;
 mod training_pass;

@@ -48,6 +48,9 @@ pub struct RunOptions {
     pub workers: usize,
     /// When this becomes true, the run stops cleanly after the step in progress.
     pub stop: Arc<AtomicBool>,
+    /// The run stops in the same way once it has so many epochs, if it has more to go. Its schedule is
+    /// that of all its epochs, and it may be continued.
+    pub stop_after_epoch: Option<u64>,
 }
 
 /// How a run ended.
@@ -55,7 +58,7 @@ pub struct RunOptions {
 pub enum Ending {
     /// All epochs are done.
     Finished(Box<RunMetrics>),
-    /// It was asked to stop, and a checkpoint was written.
+    /// It was asked to stop, or came to [`RunOptions::stop_after_epoch`], and a checkpoint was written.
     Interrupted {
         /// Last finished step.
         step: u64,
@@ -103,7 +106,7 @@ impl Trainer {
         self.data.first_of_validation(count)
     }
 
-    /// Trains until the end or until asked to stop.
+    /// Trains until the end, until asked to stop, or until [`RunOptions::stop_after_epoch`].
     ///
     /// # Errors
     /// When the loss is not finite, an image vanished, or the disk is full. The last
@@ -122,6 +125,9 @@ impl Trainer {
             observer.network(0, self.learner.network());
         }
         while self.goes_on() {
+            if self.is_far_enough() {
+                return self.interrupted();
+            }
             if !self.train_epoch(observer)? {
                 return self.interrupted();
             }
@@ -383,6 +389,11 @@ impl Trainer {
             },
         )?;
         self.log.saved(self.state.step, "last")
+    }
+
+    fn is_far_enough(&self) -> bool {
+        let last = self.options.stop_after_epoch;
+        last.is_some_and(|last| self.state.finished_epochs >= last)
     }
 
     fn must_stop(&self) -> bool {

@@ -1,11 +1,14 @@
 //! One module for each command, and what several of them share.
 
+use residua::core::task::Task;
 use residua::train::{OptimiserConfig, ScheduleConfig, TrainConfig};
 
+use crate::failure::Failure;
 use crate::output;
 
 pub(crate) mod bench;
 pub(crate) mod compare;
+pub(crate) mod cross_validate;
 pub(crate) mod data;
 pub(crate) mod embed;
 pub(crate) mod eval;
@@ -17,6 +20,7 @@ pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod study;
+pub(crate) mod sweep;
 pub(crate) mod train;
 pub(crate) mod weights;
 
@@ -33,6 +37,18 @@ fn rate(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(rate) if (0.0..1.0).contains(&rate) => Ok(rate),
         _ => Err("expected a number from 0 to less than 1".to_owned()),
+    }
+}
+
+/// Refuses images of any number of classes, for what goes by the share of images that are recognised.
+fn require_one_class_each(config: &TrainConfig, what: &str) -> Result<(), Failure> {
+    match config.data.task() {
+        Task::SingleLabel => Ok(()),
+        Task::MultiLabel => Err(Failure::bad_input(format!(
+            "{what} goes by the share of images that are taken for another class, and those of {} show \
+             any number of classes; expected images of one class each",
+            config.data
+        ))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use residua::train::TrainError;
+use residua::train::search::SpaceError;
 use residua::watch::WatchError;
 
 /// The exit codes that scripts may rely on.
@@ -72,5 +73,11 @@ impl From<TrainError> for Failure {
             Status::Failed
         };
         Self::new(status, error)
+    }
+}
+
+impl From<SpaceError> for Failure {
+    fn from(error: SpaceError) -> Self {
+        Self::bad_input(error)
     }
 }

@@ -29,6 +29,10 @@ enum Command {
     Train(Box<commands::train::TrainArgs>),
     /// Find a learning rate to begin with
     LrFind(Box<commands::lr_find::LrFindArgs>),
+    /// Search for settings: train with many and see which are best
+    Sweep(Box<commands::sweep::SweepArgs>),
+    /// Train a network for each fold of its images, and judge all images by networks new to them
+    CrossValidate(Box<commands::cross_validate::CrossValidateArgs>),
     /// Evaluate a trained network
     Eval(commands::eval::EvalArgs),
     /// List runs, or watch one on the terminal
@@ -61,6 +65,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => commands::train::run(&args),
         Command::LrFind(args) => commands::lr_find::run(&args),
+        Command::Sweep(args) => commands::sweep::run(&args),
+        Command::CrossValidate(args) => commands::cross_validate::run(&args),
         Command::Eval(args) => commands::eval::run(&args),
         Command::Runs(args) => commands::runs::run(&args),
         Command::Report(args) => commands::report::run(&args),

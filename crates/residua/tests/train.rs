@@ -5,10 +5,11 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use common::{assert_keys, failure, json, pictures, residua, stdout, text, tiny_training};
+use common::{
+    assert_keys, failure, json, pictures, residua, start, stdout, text, tiny_training, wait_for,
+};
 use residua::weights::TensorFile;
 
 /// All that a run leaves: parameters, statistics and optimiser state after the last step, the
@@ -35,30 +36,6 @@ fn result(folder: &Path, run: &str) -> Result {
         last: read("last.safetensors"),
         best: read("best.safetensors"),
         evaluation: metrics["evaluation"].take(),
-    }
-}
-
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    Command::new(assert_cmd::cargo::cargo_bin!("residua"))
-        .current_dir(folder)
-        .env_remove("CARGO")
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Waits until the events of a run contain `wanted`.
-fn wait_for(folder: &Path, run: &str, wanted: &str) {
-    let path = folder.join(run).join("events.jsonl");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !fs::read_to_string(&path).is_ok_and(|events| events.contains(wanted)) {
-        assert!(
-            Instant::now() < deadline,
-            "'{wanted}' did not happen in {run}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

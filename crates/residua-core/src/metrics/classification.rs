@@ -50,6 +50,34 @@ impl Classification {
         Ok(())
     }
 
+    /// Adds all samples of a summary, such as that of another fold.
+    ///
+    /// # Errors
+    /// When the summary is not of as many classes.
+    pub fn absorb(&mut self, summary: &ClassificationSummary) -> Result<(), MetricError> {
+        let rows = summary.confusion.iter().map(Vec::len);
+        for found in rows.chain([summary.confusion.len()]) {
+            if found != self.classes {
+                return Err(MetricError::WrongLength {
+                    what: "classes in a summary",
+                    expected: self.classes,
+                    found,
+                });
+            }
+        }
+        for (sum, count) in self
+            .confusion
+            .iter_mut()
+            .zip(summary.confusion.iter().flatten())
+        {
+            *sum += count;
+        }
+        let images = summary.images as f64;
+        self.top5 += (summary.top5 * images).round() as u64;
+        self.loss += summary.loss * images;
+        Ok(())
+    }
+
     /// Number of samples recorded.
     pub fn images(&self) -> u64 {
         self.confusion.iter().sum()
@@ -207,6 +235,37 @@ mod tests {
         assert_eq!(summary.macro_average.recall, 1.0);
         assert_eq!(summary.per_class[2].recall, 0.0);
         assert_eq!(summary.per_class[2].support, 0);
+    }
+
+    #[test]
+    fn summaries_of_parts_add_up_to_that_of_the_whole() {
+        let samples = [
+            ([2.0, 0.5, 0.0], 0),
+            ([0.0, 0.5, 1.0], 1),
+            ([0.25, 0.5, 0.0], 1),
+            ([1.0, 0.5, 3.0], 2),
+            ([4.0, 0.5, 3.0], 2),
+        ];
+        let summary = |samples: &[([f32; 3], usize)]| {
+            let mut results = Classification::new(3);
+            for (logits, label) in samples {
+                results.record(logits, *label).unwrap();
+            }
+            results.summary()
+        };
+        let mut pooled = Classification::new(3);
+        for part in [&samples[..2], &samples[2..], &[]] {
+            pooled.absorb(&summary(part)).unwrap();
+        }
+        let (mut pooled, whole) = (pooled.summary(), summary(&samples));
+        assert!((pooled.loss - whole.loss).abs() < 1e-12);
+        pooled.loss = whole.loss;
+        assert_eq!(pooled, whole);
+        let message = Classification::new(2).absorb(&whole).unwrap_err();
+        assert_eq!(
+            message.to_string(),
+            "expected 2 classes in a summary and found 3"
+        );
     }
 
     #[test]

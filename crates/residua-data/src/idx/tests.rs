@@ -10,6 +10,8 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::dataset::DatasetOptions;
+use crate::fraction::Fraction;
+use crate::hold_out::HoldOut;
 use crate::spec::DataSpec;
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
@@ -112,7 +114,7 @@ fn training_images_alone_are_enough_with_a_validation_fraction() {
          training images put aside with a validation fraction (--val-fraction 0.1)"
     );
     let options = DatasetOptions {
-        validation_fraction: Some(crate::fraction::Fraction::new(0.5).unwrap()),
+        hold_out: Some(HoldOut::Fraction(Fraction::new(0.5).unwrap())),
         ..DatasetOptions::default()
     };
     let folder = root.path().to_owned();

@@ -11,6 +11,7 @@ use super::*;
 use crate::bounded::MAX_IMAGES;
 use crate::dataset::DatasetOptions;
 use crate::fraction::Fraction;
+use crate::hold_out::HoldOut;
 use crate::spec::DataSpec;
 
 /// An array as an npy file.
@@ -223,7 +224,7 @@ fn splits_may_be_missing_where_they_are_not_needed() {
     );
     let bytes = archive(&without("val"), CompressionMethod::Deflated);
     let held_out = DatasetOptions {
-        validation_fraction: Some(Fraction::new(0.5).unwrap()),
+        hold_out: Some(HoldOut::Fraction(Fraction::new(0.5).unwrap())),
         ..DatasetOptions::default()
     };
     let dataset = open_with(&bytes, &held_out).unwrap();

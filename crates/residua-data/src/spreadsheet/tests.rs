@@ -6,6 +6,7 @@ use tempfile::{TempDir, tempdir};
 use super::*;
 use crate::dataset::DatasetOptions;
 use crate::fraction::Fraction;
+use crate::hold_out::HoldOut;
 use crate::spec::DataSpec;
 
 /// A folder with the images `a.png` to `f.png`, which nobody decodes here, and a spreadsheet.
@@ -42,7 +43,7 @@ impl Table {
 
 fn options(validation: Option<f64>) -> DatasetOptions {
     DatasetOptions {
-        validation_fraction: validation.map(|share| Fraction::new(share).unwrap()),
+        hold_out: validation.map(|share| HoldOut::Fraction(Fraction::new(share).unwrap())),
         ..DatasetOptions::default()
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use image::RgbImage;
-use residua_data::{DataError, DataSpec, Dataset, DatasetOptions, Fraction};
+use residua_data::{DataError, DataSpec, Dataset, DatasetOptions, Fraction, HoldOut};
 
 /// The bytes of a CIFAR record file with `count` records: labels 0–9 in turn, pixels that
 /// differ between records and between files.
@@ -64,7 +64,7 @@ pub(crate) fn folder(folder: &Path) -> DataSpec {
 
 pub(crate) fn with_validation(fraction: f64) -> DatasetOptions {
     DatasetOptions {
-        validation_fraction: Some(Fraction::new(fraction).unwrap()),
+        hold_out: Some(HoldOut::Fraction(Fraction::new(fraction).unwrap())),
         ..DatasetOptions::default()
     }
 }

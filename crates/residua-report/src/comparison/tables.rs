@@ -9,18 +9,7 @@ use super::{CONVERGENCE_MARGIN, ComparedNetwork, ComparedRun, Comparison};
 use crate::number;
 use crate::table::{Column, Table};
 
-/// `94.52 ± 0.13`; the mean alone where there is one run.
-fn written(summary: Summary, write: impl Fn(f64) -> String) -> String {
-    match (summary.mean, summary.standard_deviation) {
-        (Some(mean), Some(deviation)) => {
-            format!("{}\u{a0}±\u{a0}{}", write(mean), write(deviation))
-        }
-        (Some(mean), None) => write(mean),
-        (None, _) => number::NONE.to_owned(),
-    }
-}
-
-/// The same with about three digits, of a figure that is shown in a unit of this many of its own.
+/// Mean and deviation with about three digits, of a figure that is shown in a unit of this many of its own.
 fn significant(summary: Summary, unit: f64) -> String {
     match (summary.mean, summary.standard_deviation) {
         (Some(mean), Some(deviation)) => number::with_deviation(mean / unit, deviation / unit),
@@ -29,7 +18,7 @@ fn significant(summary: Summary, unit: f64) -> String {
 }
 
 fn points(summary: Summary) -> String {
-    written(summary, |share| number::points(share, 2))
+    number::with_spread(summary, |share| number::points(share, 2))
 }
 
 /// What ± means, where it is used.
@@ -116,7 +105,7 @@ impl Comparison {
             network.summary(|run| figure(&run.metrics.multi_label()?.multilabel))
         };
         let area = |network: &ComparedNetwork, figure: Figure| {
-            written(summary(network, figure), |area| number::decimal(area, 4))
+            number::with_spread(summary(network, figure), |area| number::decimal(area, 4))
         };
         let share = |network: &ComparedNetwork, figure: Figure| points(summary(network, figure));
         Table {
@@ -174,7 +163,7 @@ impl Comparison {
                 let epochs = network.summary(|run| Some(run.converged()?.epoch as f64));
                 let decimals = if epochs.count > 1 { 1 } else { 0 };
                 vec![
-                    written(epochs, |epochs| number::decimal(epochs, decimals)),
+                    number::with_spread(epochs, |epochs| number::decimal(epochs, decimals)),
                     seconds(network.summary(ComparedRun::seconds_per_epoch)),
                     seconds(network.summary(ComparedRun::train_seconds_per_epoch)),
                     hours(network.summary(|run| Some(run.converged()?.seconds_since_start))),
@@ -198,7 +187,7 @@ impl Comparison {
         let measure = self.measure();
         let error = |summary: Summary| match measure {
             Measure::Accuracy => points(summary),
-            Measure::RocAuc => written(summary, |lacking| number::decimal(lacking, 4)),
+            Measure::RocAuc => number::with_spread(summary, |lacking| number::decimal(lacking, 4)),
         };
         let (column, meaning) = match measure {
             Measure::Accuracy => (

@@ -147,8 +147,15 @@ pub(crate) fn table(table: &Table) -> Markup {
     }
 }
 
-/// The forms of a table to copy into other documents.
-pub(crate) fn tables_to_copy(table: &Table) -> Markup {
+/// The same, with forms of the table to copy into other documents.
+pub(crate) fn with_forms(shown: &Table) -> Markup {
+    html! {
+        (table(shown))
+        (tables_to_copy(shown))
+    }
+}
+
+fn tables_to_copy(table: &Table) -> Markup {
     let forms = [
         ("Markdown", table.markdown()),
         ("CSV", table.csv()),

@@ -299,11 +299,24 @@ fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun,
 
 /// The page, the tables in four forms and the figures in two.
 fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
-    let (tables, figures) = (out.join("tables"), out.join("figures"));
-    for folder in [&tables, &figures] {
-        create_folder(folder)?;
+    write_tables(&out.join("tables"), comparison.tables())?;
+    let figures = out.join("figures");
+    create_folder(&figures)?;
+    for chart in comparison.figures() {
+        write_figure(&figures, &chart)?;
     }
-    for (number, table) in (1..).zip(comparison.tables()) {
+    let page = out.join("index.html");
+    write_file(&page, comparison.html().as_bytes())?;
+    Ok(page)
+}
+
+/// Numbered tables, each in four forms.
+pub(crate) fn write_tables(
+    folder: &Path,
+    tables: impl IntoIterator<Item = Table>,
+) -> Result<(), Failure> {
+    create_folder(folder)?;
+    for (number, table) in (1..).zip(tables) {
         for (extension, text) in [
             ("md", table.markdown()),
             ("csv", table.csv()),
@@ -311,13 +324,8 @@ fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
             ("html", table.html()),
         ] {
             let name = format!("table-{number}.{extension}");
-            write_file(&tables.join(name), text.as_bytes())?;
+            write_file(&folder.join(name), text.as_bytes())?;
         }
     }
-    for chart in comparison.figures() {
-        write_figure(&figures, &chart)?;
-    }
-    let page = out.join("index.html");
-    write_file(&page, comparison.html().as_bytes())?;
-    Ok(page)
+    Ok(())
 }

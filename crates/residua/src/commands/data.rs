@@ -1,12 +1,13 @@
 //! `residua data`: what is in a data set, what is wrong with it, and what a network gets of it.
 
 mod show;
+mod split;
 
 use clap::{Args, Subcommand};
 use residua::core::task::Task;
 use residua::data::check::CheckOptions;
 use residua::data::{
-    DataReport, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, check,
+    DataReport, DataSpec, Dataset, DatasetOptions, Fraction, HoldOut, Progress, Purpose, check,
 };
 
 use super::progress::image_bar;
@@ -26,6 +27,8 @@ enum DataCommand {
     Check(CheckArgs),
     /// Draw training images as a network gets them: cropped, changed, mixed
     Show(Box<show::ShowArgs>),
+    /// Divide image files into splits or folds, and write them down as spreadsheets
+    Split(split::SplitArgs),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +53,7 @@ pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
     match &args.command {
         DataCommand::Check(args) => check_data(args),
         DataCommand::Show(args) => show::run(args),
+        DataCommand::Split(args) => split::run(args),
     }
 }
 
@@ -94,13 +98,14 @@ fn check_data(args: &CheckArgs) -> Result<(), Failure> {
 
 /// What would stop training when it holds images out; the check has reported everything else.
 fn hold_out_problem(args: &CheckArgs, fraction: Fraction) -> Option<String> {
-    let options = |validation_fraction| DatasetOptions {
+    let options = |hold_out| DatasetOptions {
         purpose: Purpose::Evaluation,
-        validation_fraction,
+        hold_out,
         seed: 0,
     };
     Dataset::open(&args.spec, &options(None)).ok()?;
-    let error = Dataset::open(&args.spec, &options(Some(fraction))).err()?;
+    let part = HoldOut::Fraction(fraction);
+    let error = Dataset::open(&args.spec, &options(Some(part))).err()?;
     Some(error.to_string())
 }
 

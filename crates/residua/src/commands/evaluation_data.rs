@@ -5,7 +5,7 @@ use std::sync::Arc;
 use residua::core::model_record::ModelRecord;
 use residua::core::task::Task;
 use residua::data::{
-    DataError, DataSpec, Dataset, DatasetOptions, Fraction, Progress, Purpose, Split, SplitName,
+    DataError, DataSpec, Dataset, DatasetOptions, Progress, Purpose, Split, SplitName,
     quarantine_unreadable,
 };
 use residua::train::TrainConfig;
@@ -125,17 +125,14 @@ fn open_dataset(
         (None, Some(config)) => config.data.clone(),
         (None, None) => DataSpec::Builtin,
     };
-    let fraction = own_data.and_then(|config| config.validation_fraction);
+    let hold_out = own_data.map(TrainConfig::hold_out).transpose()?;
     let options = DatasetOptions {
         // Held-out images exist only where the data are opened as training opened them.
         purpose: match own_data {
             Some(_) => Purpose::Training,
             None => Purpose::Evaluation,
         },
-        validation_fraction: fraction
-            .map(Fraction::new)
-            .transpose()
-            .map_err(Failure::bad_input)?,
+        hold_out: hold_out.flatten(),
         seed: own_data.map_or(0, |config| config.seed),
     };
     let dataset = Dataset::open(&spec, &options).map_err(Failure::bad_input)?;

@@ -82,6 +82,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<(), Failure> {
         device: args.compute.device()?,
         workers: args.loading.workers,
         stop: stop_on_signals()?,
+        stop_after_epoch: None,
     };
     let search = RateSearch {
         lowest: args.from,

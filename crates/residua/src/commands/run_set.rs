@@ -1,6 +1,7 @@
 //! Several runs, trained one after the other; what is there already is not trained again.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 use residua::core::run::{Destination, Event, RunFolder};
@@ -27,7 +28,7 @@ pub(crate) struct RunSetArgs {
     pub(crate) json: bool,
     /// Show no progress
     #[arg(long, short)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl RunSetArgs {
@@ -39,6 +40,7 @@ impl RunSetArgs {
                 device: self.compute.device()?,
                 workers: self.loading.workers,
                 stop: stop_on_signals()?,
+                stop_after_epoch: None,
             },
             quiet: self.quiet,
         })
@@ -70,6 +72,17 @@ pub(crate) struct CompletedRuns {
 struct FailedRun {
     name: String,
     failure: Failure,
+    has_diverged: bool,
+}
+
+/// What has become of a run.
+enum Outcome {
+    /// It is there, trained as far as was asked for.
+    There(RunFolder),
+    /// Its numbers are not finite any more.
+    Diverged(Failure),
+    /// Its folder cannot be used.
+    Unusable(Failure),
 }
 
 impl CompletedRuns {
@@ -88,10 +101,22 @@ impl CompletedRuns {
 
     /// How the command ends. It has told what happened to each run that failed.
     pub(crate) fn ending(&self) -> Result<(), Failure> {
-        let Some(first) = self.failed.first() else {
+        self.refuse(|_| true)
+    }
+
+    /// The same where a training that diverged is a result like any other.
+    pub(crate) fn ending_but_for_divergence(&self) -> Result<(), Failure> {
+        self.refuse(|run| !run.has_diverged)
+    }
+
+    fn refuse(&self, is_refused: impl Fn(&FailedRun) -> bool) -> Result<(), Failure> {
+        let refused: Vec<&FailedRun> = { self.failed.iter() }
+            .filter(|run| is_refused(run))
+            .collect();
+        let Some(first) = refused.first() else {
             return Ok(());
         };
-        let names: Vec<&str> = self.failed.iter().map(|run| run.name.as_str()).collect();
+        let names: Vec<&str> = refused.iter().map(|run| run.name.as_str()).collect();
         Err(Failure::new(
             first.failure.status,
             format!(
@@ -115,53 +140,80 @@ impl RunSet {
         runs: &[PlannedRun],
         watch: &mut Watch<'_, 'w>,
     ) -> Result<CompletedRuns, Failure> {
+        let runs: Vec<&PlannedRun> = runs.iter().collect();
+        self.advance(&runs, None, watch)
+    }
+
+    /// The same, of each run until it has so many epochs.
+    pub(crate) fn advance<'w>(
+        &self,
+        runs: &[&PlannedRun],
+        until: Option<u64>,
+        watch: &mut Watch<'_, 'w>,
+    ) -> Result<CompletedRuns, Failure> {
         let mut folders = Vec::new();
         let mut failed = Vec::new();
         for (index, planned) in runs.iter().enumerate() {
             if !self.quiet {
                 eprintln!("run {} of {}: {}", index + 1, runs.len(), planned.name);
             }
-            match self.complete_one(planned, watch)? {
-                Ok(folder) => folders.push(Some(folder)),
-                Err(failure) => {
-                    eprintln!("error: {}: {}", planned.name, failure.message);
-                    folders.push(None);
-                    failed.push(FailedRun {
-                        name: planned.name.clone(),
-                        failure,
-                    });
+            let (failure, has_diverged) = match self.advance_one(planned, until, watch)? {
+                Outcome::There(folder) => {
+                    folders.push(Some(folder));
+                    continue;
                 }
-            }
+                Outcome::Diverged(failure) => (failure, true),
+                Outcome::Unusable(failure) => (failure, false),
+            };
+            eprintln!("error: {}: {}", planned.name, failure.message);
+            folders.push(None);
+            failed.push(FailedRun {
+                name: planned.name.clone(),
+                failure,
+                has_diverged,
+            });
         }
         Ok(CompletedRuns { folders, failed })
     }
 
-    /// The folder of a run that is there in the end; or why this one cannot be had, though others may.
-    fn complete_one<'w>(
+    /// What has become of a run in the end; an error where the others cannot be had either.
+    fn advance_one<'w>(
         &self,
         planned: &PlannedRun,
+        until: Option<u64>,
         watch: &mut Watch<'_, 'w>,
-    ) -> Result<Result<RunFolder, Failure>, Failure> {
+    ) -> Result<Outcome, Failure> {
         let root = self.parent.join(&planned.name);
+        let unusable = |failure| Ok(Outcome::Unusable(anew(&root, failure)));
         let mut progress = TrainingProgress::new(self.quiet);
-        let options = self.options.clone();
+        let options = RunOptions {
+            stop_after_epoch: until,
+            ..self.options.clone()
+        };
         let trainer = if root.join("config.toml").is_file() {
             let (folder, config) = match open(&root) {
                 Ok(found) => found,
-                Err(failure) => return Ok(Err(anew(&root, failure))),
+                Err(failure) => return unusable(failure),
             };
             check_same(&folder, &config, &planned.config)?;
             if folder.metrics().is_file() {
-                return Ok(Ok(folder));
+                return Ok(Outcome::There(folder));
             }
             match folder.last_checkpoint().is_file() {
-                true => match Trainer::resume(folder, options, &mut progress) {
-                    Err(error @ (TrainError::Weights(_) | TrainError::Record { .. })) => {
-                        progress.clear();
-                        return Ok(Err(anew(&root, error.into())));
+                true => {
+                    match is_at(&folder, until) {
+                        Ok(true) => return Ok(Outcome::There(folder)),
+                        Ok(false) => {}
+                        Err(failure) => return unusable(failure),
                     }
-                    resumed => resumed,
-                },
+                    match Trainer::resume(folder, options, &mut progress) {
+                        Err(error @ (TrainError::Weights(_) | TrainError::Record { .. })) => {
+                            progress.clear();
+                            return unusable(error.into());
+                        }
+                        resumed => resumed,
+                    }
+                }
                 // Killed before its first checkpoint: there is nothing to keep.
                 false => {
                     std::fs::remove_dir_all(&root).map_err(Failure::failed)?;
@@ -170,7 +222,7 @@ impl RunSet {
             }
         } else if root.exists() {
             let failure = Failure::bad_input(format!("{} has no config.toml", root.display()));
-            return Ok(Err(anew(&root, failure)));
+            return unusable(failure);
         } else {
             self.start(&root, planned, options, &mut progress)
         };
@@ -186,15 +238,21 @@ impl RunSet {
         match ending {
             Ok(Ending::Finished(_)) => {
                 report::write_after_training(&folder, &self.options.device);
-                Ok(Ok(folder))
+                Ok(Outcome::There(folder))
             }
             Err(
                 error @ (TrainError::NonFiniteLoss { .. } | TrainError::NonFiniteParameter { .. }),
             ) => {
                 report::write_after_training(&folder, &self.options.device);
-                Ok(Err(error.into()))
+                Ok(Outcome::Diverged(error.into()))
             }
             Err(error) => Err(error.into()),
+            // It has come as far as it should.
+            Ok(Ending::Interrupted { .. })
+                if until.is_some() && !self.options.stop.load(Ordering::Relaxed) =>
+            {
+                Ok(Outcome::There(folder))
+            }
             Ok(Ending::Interrupted { step }) => Err(Failure::new(
                 Status::Interrupted,
                 format!(
@@ -215,6 +273,15 @@ impl RunSet {
         let destination = Destination::Folder(root.to_owned());
         Trainer::start(planned.config.clone(), &destination, options, progress)
     }
+}
+
+/// Whether a run has the epochs that it is wanted with.
+fn is_at(folder: &RunFolder, until: Option<u64>) -> Result<bool, Failure> {
+    let Some(until) = until else {
+        return Ok(false);
+    };
+    let epochs = epoch_points(folder)?;
+    Ok(epochs.last().is_some_and(|last| last.epoch >= until))
 }
 
 fn open(root: &Path) -> Result<(RunFolder, TrainConfig), Failure> {

@@ -1,5 +1,6 @@
 //! `residua train`: from images to a run folder.
 
+mod network;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -9,11 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Args, ValueEnum};
 use residua::core::run::{Destination, RunFolder, RunMetrics};
 use residua::core::task::Measure;
-use residua::graph::catalog;
-use residua::train::{
-    Ending, HeadRule, MisfitRule, RunOptions, StartingWeights, TrainConfig, Trainer,
-    published_preprocessing, read_record, recorded_variations,
-};
+use residua::train::{Ending, RunOptions, TrainConfig, Trainer};
 use residua::watch::dashboard::{Dashboard, restore_terminal};
 use residua::watch::tensorboard::TensorBoardFollower;
 use serde::Serialize;
@@ -21,27 +18,17 @@ use serde::Serialize;
 use super::device::{ComputeArgs, LoadingArgs};
 use super::progress::TrainingProgress;
 use super::report;
-use super::variations::VariationArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{self, grouped};
+pub(crate) use network::NetworkArgs;
 pub(crate) use settings::PlanArgs;
 
 // The last of repeated options counts, so that a script's defaults can be changed at its end.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct TrainArgs {
-    /// A network of the catalog (see `residua models`) [default: resnet20; resnet18 for folders]
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-    /// Start from the values of this weight file (safetensors, or a PyTorch checkpoint)
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
-    /// Give the network a new last layer, for other classes than those of the weight file
-    #[arg(long, requires = "weights")]
-    reset_head: bool,
-    /// Take from the weight file what fits, and start the rest anew
-    #[arg(long, requires = "weights")]
-    allow_partial: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Folder of the run [default: runs/<date>-<model>-<n>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -50,8 +37,6 @@ pub(crate) struct TrainArgs {
     resume: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanArgs,
-    #[command(flatten)]
-    variations: VariationArgs,
     #[command(flatten)]
     compute: ComputeArgs,
     #[command(flatten)]
@@ -85,6 +70,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         device: args.compute.device()?,
         workers: args.loading.workers,
         stop,
+        stop_after_epoch: None,
     };
     let device = options.device.clone();
     let asked_to_stop = Arc::clone(&options.stop);
@@ -95,7 +81,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
             Trainer::resume(folder, options, &mut progress)
         }
         None => {
-            let config = configuration(args)?;
+            let config = args.network.configuration(&args.plan)?;
             let destination = match &args.out {
                 Some(folder) => Destination::Folder(folder.clone()),
                 None => default_destination(&config),
@@ -260,7 +246,7 @@ fn summary(folder: &Path, metrics: &RunMetrics) -> String {
 }
 
 /// How the user calls this program.
-fn program() -> &'static str {
+pub(crate) fn program() -> &'static str {
     if std::env::var_os("CARGO").is_some() {
         "cargo run --release --"
     } else {
@@ -295,62 +281,4 @@ fn default_destination(config: &TrainConfig) -> Destination {
         parent: PathBuf::from("runs"),
         stem: format!("{date}-{}", config.model),
     }
-}
-
-/// The configuration: defaults for the data, a recipe or a file, then options, then `--set`.
-fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
-    let mut config = args.plan.begin()?;
-    if let Some(model) = &args.model {
-        config.model.clone_from(model);
-        catalog::find(model).map_err(Failure::bad_input)?;
-    }
-    if let Some(file) = &args.weights {
-        start_from(file, args, &mut config)?;
-    }
-    args.variations.apply(&mut config.variations);
-    args.plan.finish(config)
-}
-
-/// Starts from a weight file: with the network that it names, if no other is asked for, and with
-/// images prepared as it is used to.
-fn start_from(file: &Path, args: &TrainArgs, config: &mut TrainConfig) -> Result<(), Failure> {
-    let record = read_record(file)?;
-    let names_model = args.model.is_some() || args.plan.config.is_some();
-    match &record {
-        Some(record) if !names_model => {
-            config.model.clone_from(&record.model);
-            config.variations = recorded_variations(record)?;
-        }
-        Some(record) if args.plan.config.is_none() && record.model == config.model => {
-            config.variations = recorded_variations(record)?;
-        }
-        None if !names_model => {
-            return Err(Failure::usage(
-                "the weight file does not say which network it belongs to; name it with --model NAME \
-                 (`residua weights inspect FILE` lists those that it fits)",
-            ));
-        }
-        _ => {}
-    }
-    if args.plan.config.is_none() {
-        config.preprocessing = match record {
-            Some(record) => record.preprocessing,
-            None => published_preprocessing(&config.model)?,
-        };
-    }
-    config.weights = Some(StartingWeights {
-        // Wherever the run is looked at from.
-        file: std::path::absolute(file).map_err(Failure::failed)?,
-        head: if args.reset_head {
-            HeadRule::Reset
-        } else {
-            HeadRule::Keep
-        },
-        misfits: if args.allow_partial {
-            MisfitRule::LeaveOut
-        } else {
-            MisfitRule::Refuse
-        },
-    });
-    Ok(())
 }

@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{self, Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use image::{Rgb, RgbImage};
@@ -47,6 +48,31 @@ pub(crate) fn failure(folder: &Path, arguments: &[&str], code: i32) -> String {
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
     message
+}
+
+/// Starts the program, whose messages can be read in the end.
+pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Child {
+    process::Command::new(assert_cmd::cargo::cargo_bin!("residua"))
+        .current_dir(folder)
+        .env_remove("CARGO")
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until the events of a run contain `wanted`.
+pub(crate) fn wait_for(folder: &Path, run: &str, wanted: &str) {
+    let path = folder.join(run).join("events.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !fs::read_to_string(&path).is_ok_and(|events| events.contains(wanted)) {
+        assert!(
+            Instant::now() < deadline,
+            "'{wanted}' did not happen in {run}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {

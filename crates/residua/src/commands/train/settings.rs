@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use residua::data::{Augmentation, DataSpec, Erasing, Fraction, Mix, Policy};
+use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy};
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
     ScheduleConfig, TrainConfig, WeightAverage,
@@ -159,6 +159,9 @@ pub(crate) struct SettingArgs {
     /// Share of the training images to hold out for validation
     #[arg(long, value_name = "SHARE")]
     val_fraction: Option<Fraction>,
+    /// The part of the training images to hold out in its place, 2/5 for the second of five
+    #[arg(long, value_name = "K/N", conflicts_with = "val_fraction")]
+    fold: Option<Fold>,
     /// Share of unreadable images that is tolerated [default: 0.05]
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_unreadable: Option<f64>,
@@ -288,8 +291,11 @@ impl SettingArgs {
             ClassWeightsName::Balanced => ClassWeights::Balanced,
         });
         set(&mut config.class_weights, class_weights);
-        let fraction = self.val_fraction.map(Fraction::get);
-        set_some(&mut config.validation_fraction, fraction);
+        // Either takes the place of the other in what the options change.
+        if self.val_fraction.is_some() || self.fold.is_some() {
+            config.validation_fraction = self.val_fraction.map(Fraction::get);
+            config.fold = self.fold;
+        }
         set_some(
             &mut config.checkpoint_every,
             self.checkpoint_every.map(u64::from),
