@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 
 use crate::dataset::{Sample, Split};
 use crate::fraction::Fraction;
@@ -96,6 +97,7 @@ impl Share {
 struct Division {
     units: Vec<Unit>,
     shares: Vec<Share>,
+    task: Task,
 }
 
 impl Division {
@@ -118,20 +120,44 @@ impl Division {
             share.training_units = share.units.len();
             share.wanted = fraction.of(share.samples);
         }
-        Ok(Self { units, shares })
+        let task = samples
+            .first()
+            .map_or(Task::default(), |sample| sample.label.task());
+        Ok(Self {
+            units,
+            shares,
+            task,
+        })
     }
 
     /// All units, class after class, those of a class in random order. A unit of several classes
-    /// comes with the first of them.
+    /// comes with the first of them. Where samples show any number of classes, the rarest class comes
+    /// first, as it has the least choice (after Sechidis et al. 2011, "On the Stratification of
+    /// Multi-Label Data", section 3.2).
     fn random_order(&self, seed: SeedStream) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.units.len());
-        for (label, share) in self.shares.iter().enumerate() {
-            let is_first = |unit: &usize| self.units[*unit].counts.keys().next() == Some(&label);
+        let mut labels: Vec<usize> = (0..self.shares.len()).collect();
+        labels.sort_by_key(|&label| self.precedence(label));
+        for label in labels {
+            let share = &self.shares[label];
+            let first = |unit: usize| {
+                let labels = self.units[unit].counts.keys().copied();
+                labels.min_by_key(|&label| self.precedence(label))
+            };
+            let is_first = |unit: &usize| first(*unit) == Some(label);
             let mut units: Vec<usize> = share.units.iter().copied().filter(is_first).collect();
             units.shuffle(&mut seed.child_index(label as u64).rng());
             order.extend(units);
         }
         order
+    }
+
+    /// What comes first among classes.
+    fn precedence(&self, label: usize) -> (usize, usize) {
+        match self.task {
+            Task::SingleLabel => (0, label),
+            Task::MultiLabel => (self.shares[label].units.len(), label),
+        }
     }
 
     /// Holds out a unit of every class that has none there, the classes with the fewest units
