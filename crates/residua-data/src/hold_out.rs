@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use rand::RngExt;
 use rand::seq::{IndexedRandom, SliceRandom};
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 
 use crate::dataset::{Sample, Split, SplitName};
 use crate::fold::Fold;
@@ -86,8 +87,9 @@ fn hold_out(
     seed: SeedStream,
 ) -> Result<(Split, Split), Indivisible> {
     let mut division = Division::of(samples, classes, fraction)?;
-    let units_of = division.shares.iter().map(|share| &share.units);
-    let order = random_order(&division.units, units_of, seed);
+    let units_of = division.shares.iter().map(|share| &share.units[..]);
+    let units_of: Vec<&[usize]> = units_of.collect();
+    let order = random_order(&division.units, &units_of, task_of(samples), seed);
     division.represent_every_class(&order);
     division.exchange_for_representation(seed);
     division.fill_without_excess(&order);
@@ -317,21 +319,34 @@ impl Division {
     }
 }
 
-/// All units, class after class, those of a class in random order. A unit of several classes comes with
-/// the first of them. `units_of` are the units of each class.
-fn random_order<'a>(
-    units: &[Unit],
-    units_of: impl Iterator<Item = &'a Vec<usize>>,
-    seed: SeedStream,
-) -> Vec<usize> {
+/// All units that have a class, class after class, those of a class in random order. A unit of several
+/// classes comes with the first of them. Where samples show any number of classes, the rarest class
+/// comes first, as it has the least choice (after Sechidis et al. 2011, "On the Stratification of
+/// Multi-Label Data", section 3.2). `units_of` are the units of each class.
+fn random_order(units: &[Unit], units_of: &[&[usize]], task: Task, seed: SeedStream) -> Vec<usize> {
+    let precedence = |label: usize| match task {
+        Task::SingleLabel => (0, label),
+        Task::MultiLabel => (units_of[label].len(), label),
+    };
+    let mut labels: Vec<usize> = (0..units_of.len()).collect();
+    labels.sort_by_key(|&label| precedence(label));
     let mut order = Vec::with_capacity(units.len());
-    for (label, own) in units_of.enumerate() {
-        let is_first = |unit: &usize| units[*unit].counts.keys().next() == Some(&label);
-        let mut own: Vec<usize> = own.iter().copied().filter(is_first).collect();
+    for label in labels {
+        let first = |unit: usize| {
+            let labels = units[unit].counts.keys().copied();
+            labels.min_by_key(|&label| precedence(label))
+        };
+        let is_first = |unit: &usize| first(*unit) == Some(label);
+        let mut own: Vec<usize> = units_of[label].iter().copied().filter(is_first).collect();
         own.shuffle(&mut seed.child_index(label as u64).rng());
         order.extend(own);
     }
     order
+}
+
+/// What is asked about samples.
+fn task_of(samples: &[Sample]) -> Task {
+    { samples.first() }.map_or(Task::default(), |sample| sample.label.task())
 }
 
 /// Groups and single samples, in the order in which they first occur.

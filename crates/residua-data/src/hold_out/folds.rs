@@ -1,8 +1,10 @@
 //! Dividing the training images into parts that are alike, for cross-validation.
 
+use rand::seq::SliceRandom;
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 
-use super::{Indivisible, Unit, random_order, units};
+use super::{Indivisible, Unit, random_order, task_of, units};
 use crate::dataset::{Sample, Split};
 use crate::fold::Fold;
 
@@ -23,7 +25,7 @@ pub(crate) fn hold_out_fold(
 ) -> Result<(Split, Split), Indivisible> {
     let units = units(samples);
     let mut division = Division::of(&units, classes, fold.count())?;
-    let order = division.order(seed);
+    let order = division.order(task_of(samples), seed);
     division.deal(&order);
     division.represent_every_class();
     division.even_out(&order);
@@ -105,9 +107,17 @@ impl<'a> Division<'a> {
     }
 
     /// The units that are hardest to place first: those that are a large share of their classes. Equals
-    /// stay in random order, class by class.
-    fn order(&self, seed: SeedStream) -> Vec<usize> {
-        let mut order = random_order(self.units, self.units_of.iter(), seed);
+    /// stay in random order, class by class, and units without any class come last.
+    fn order(&self, task: Task, seed: SeedStream) -> Vec<usize> {
+        let units_of: Vec<&[usize]> = self.units_of.iter().map(Vec::as_slice).collect();
+        let mut order = random_order(self.units, &units_of, task, seed);
+        let numbered = self.units.iter().enumerate();
+        let mut rest: Vec<usize> = numbered
+            .filter(|(_, unit)| unit.counts.is_empty())
+            .map(|(index, _)| index)
+            .collect();
+        rest.shuffle(&mut seed.child("without class").rng());
+        order.extend(rest);
         let weight = |unit: usize| -> f64 {
             let shares = self.shares(unit);
             shares.map(|(_, _, share)| share * share).sum()
@@ -147,8 +157,8 @@ impl<'a> Division<'a> {
 
     fn count(&mut self, unit: usize, fold: usize) {
         let fold = &mut self.folds[fold];
+        fold.samples += self.units[unit].positions.len();
         for (&label, &count) in &self.units[unit].counts {
-            fold.samples += count;
             fold.counts[label] += count;
             fold.units[label] += 1;
         }
@@ -156,8 +166,8 @@ impl<'a> Division<'a> {
 
     fn move_over(&mut self, unit: usize, target: usize) {
         let fold = &mut self.folds[self.fold_of[unit]];
+        fold.samples -= self.units[unit].positions.len();
         for (&label, &count) in &self.units[unit].counts {
-            fold.samples -= count;
             fold.counts[label] -= count;
             fold.units[label] -= 1;
         }

@@ -203,7 +203,7 @@ mod tests {
                 let group = sample
                     .group
                     .map(|group| dataset.groups()[group as usize].clone());
-                let label = label(dataset, sample).to_owned();
+                let label = sample.label.named(dataset.classes());
                 found.push((name, file.canonicalize().unwrap(), label, group));
             }
         }

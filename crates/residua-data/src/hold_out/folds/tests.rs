@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::dataset::Source;
+use crate::label::Label;
 
 use super::*;
 
@@ -14,7 +15,7 @@ fn samples(members: &[(u32, Option<u32>)]) -> Vec<Sample> {
     members
         .map(|(id, &(label, group))| Sample {
             id: id as u64,
-            label,
+            label: label.into(),
             group,
             source: Source::File(PathBuf::from(format!("{id}.png"))),
         })
@@ -205,5 +206,33 @@ proptest! {
             let kept: BTreeSet<u32> = train.samples.iter().filter_map(|sample| sample.label.class()).collect();
             prop_assert_eq!(kept.len(), present);
         }
+    }
+}
+
+/// Images without any class, and rare ones of two: each fold has its share of both.
+#[test]
+fn images_of_any_number_of_classes_are_spread_too() {
+    let sets: Vec<&[u32]> = [&[][..]; 25]
+        .into_iter()
+        .chain([&[0][..]; 30])
+        .chain([&[0, 1][..]; 5])
+        .collect();
+    let samples: Vec<Sample> = { sets.iter().enumerate() }
+        .map(|(id, set)| Sample {
+            id: id as u64,
+            label: Label::Classes(set.iter().copied().collect()),
+            group: None,
+            source: Source::File(PathBuf::from(format!("{id}.png"))),
+        })
+        .collect();
+    let divided = divide(&samples, 2, 5, 3).unwrap();
+    check_partition(&samples, &divided);
+    for (_, own) in &divided {
+        let with = |wanted: &[u32]| {
+            let own = own.samples.iter();
+            own.filter(|sample| sample.label.classes() == wanted)
+                .count()
+        };
+        assert_eq!((with(&[]), with(&[0]), with(&[0, 1])), (5, 6, 1));
     }
 }

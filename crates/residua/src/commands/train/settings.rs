@@ -102,10 +102,11 @@ pub(crate) struct SettingArgs {
     /// Learning rate over time [default: one-cycle]
     #[arg(long, value_enum)]
     schedule: Option<ScheduleName>,
-    /// Loss [default: cross-entropy]
+    /// Loss [default: cross-entropy; binary-cross-entropy where images show any number of classes]
     #[arg(long, value_enum)]
     loss: Option<LossName>,
-    /// Probability spread over all classes (not with the squared error)
+    /// Probability spread over all classes (not with the squared error, nor where images show any number of
+    /// classes)
     #[arg(long, value_name = "X")]
     label_smoothing: Option<f32>,
     /// How much images of each class count
@@ -114,7 +115,7 @@ pub(crate) struct SettingArgs {
     /// Keep a moving average of the weights with this decay, 0.999 for instance, and use that
     #[arg(long, value_name = "DECAY")]
     weight_average: Option<f64>,
-    /// End when the best validation accuracy is this many epochs old
+    /// End when the best validation is this many epochs old
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
     /// Also learn from this network, a run or a weight file (Hinton et al. 2015)
