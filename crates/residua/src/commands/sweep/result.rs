@@ -59,17 +59,13 @@ impl<'a> SweepResult<'a> {
         notes: Vec<String>,
     ) -> Result<Self, Failure> {
         let space = &search.space;
-        let method = match space.method {
-            SearchMethod::Random => "random",
-            _ => "halving",
+        let way = match space.method {
+            SearchMethod::Random => "",
+            _ => ", the worst left behind on the way (successive halving)",
         };
         let recipe = format!(
-            "{} from {} of the search space, otherwise {} with {}.",
+            "{} at random points of the search space{way}; otherwise {} with {}.",
             counted(space.trials, "trial", "trials"),
-            match method {
-                "random" => "random points",
-                _ => "random points, the worst left behind on the way (successive halving),",
-            },
             search.base.model,
             settings_line(&search.base)
         );
@@ -89,7 +85,7 @@ impl<'a> SweepResult<'a> {
             out: search.out,
             page: search.out.join("index.html"),
             search: SearchReport {
-                method,
+                method: space.method.name(),
                 trials: space.trials,
                 seed: space.seed,
             },
