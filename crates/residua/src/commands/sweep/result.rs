@@ -64,7 +64,7 @@ impl<'a> SweepResult<'a> {
             _ => ", the worst left behind on the way (successive halving)",
         };
         let recipe = format!(
-            "{} at random points of the search space{way}; otherwise {} with {}.",
+            "{} at random points of the search space{way}. What is not searched is the same for all: {}, {}.",
             counted(space.trials, "trial", "trials"),
             search.base.model,
             settings_line(&search.base)
@@ -175,15 +175,15 @@ fn optimism(trials: &[Trial], is_on_test: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if judged > 1 {
         warnings.push(format!(
-            "the best of {judged} trials was chosen by its accuracy on the same {images} that it was \
+            "The best of {judged} trials was chosen by its accuracy on the same {images} that it was \
              validated on, so that figure is too good: some trials are best by luck. Judge it by images \
-             that had no part in the choice"
+             that had no part in the choice."
         ));
     }
     if is_on_test {
         warnings.push(
-            "the trials were validated on the test images, which are not unseen any more; hold out \
-             training images in their place (--val-fraction 0.1), and keep the test images for the end"
+            "The trials were validated on the test images, which are not unseen any more; hold out \
+             training images in their place (--val-fraction 0.1), and keep the test images for the end."
                 .to_owned(),
         );
     }
