@@ -14,7 +14,7 @@ use crate::commands::settings_line;
 use crate::commands::study::write_figure;
 use crate::commands::train::program;
 use crate::failure::Failure;
-use crate::output::{counted, create_folder, grouped, percent, write_file};
+use crate::output::{create_folder, grouped, percent, write_file};
 
 /// The result of a search, and where it goes.
 pub(super) struct SweepResult<'a> {
@@ -61,11 +61,11 @@ impl<'a> SweepResult<'a> {
         let space = &search.space;
         let way = match space.method {
             SearchMethod::Random => "",
-            _ => ", the worst left behind on the way (successive halving)",
+            _ => "; the worst trials were left behind on the way (successive halving)",
         };
         let recipe = format!(
-            "{} at random points of the search space{way}. What is not searched is the same for all: {}, {}.",
-            counted(space.trials, "trial", "trials"),
+            "Settings were drawn at random from the search space{way}. What is not searched is the same \
+             for all trials: {}, {}.",
             search.base.model,
             settings_line(&search.base)
         );
