@@ -166,10 +166,17 @@ impl CrossValidation {
             spread("Accuracy", accuracy, percent),
             spread("Macro F1", macro_f1, percent),
             spread("ROC-AUC", roc_auc, |area| number::decimal(area, 4)),
-            interval(&self.intervals.accuracy)
-                .map(|interval| Fact::new("Accuracy of all images together", interval)),
+            interval(&self.intervals.accuracy).map(|interval| {
+                Fact::new("All folds together", percent(self.pooled.accuracy))
+                    .with_detail(format!("accuracy; {} % interval {interval}", self.level()))
+            }),
         ];
         facts.into_iter().flatten().collect()
+    }
+
+    /// Of the intervals, in percent.
+    fn level(&self) -> String {
+        number::decimal(self.intervals.accuracy.level * 100.0, 0)
     }
 
     fn table_of_folds(&self) -> Table {
@@ -248,7 +255,7 @@ impl CrossValidation {
                  resampling the images.",
                 number::percent(self.pooled.accuracy, 2),
                 number::percent(average.f1, 2),
-                number::decimal(intervals.accuracy.level * 100.0, 0)
+                self.level()
             )),
             _ => None,
         };

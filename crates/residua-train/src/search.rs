@@ -66,6 +66,16 @@ pub enum SearchMethod {
     Halving(Halving),
 }
 
+impl SearchMethod {
+    /// As files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Halving(_) => "halving",
+        }
+    }
+}
+
 /// A setting that is searched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SearchedSetting {

@@ -165,7 +165,7 @@ fn what_cannot_be_listed_or_divided_is_refused() {
         let arguments = [
             "data", "split", "--data", data, "--out", "a.csv", "--folds", "5",
         ];
-        refused(&arguments, 3, "hold some of them out");
+        refused(&arguments, 3, "no spreadsheet can list them");
     }
     refused(
         &split("a.txt", &share),

@@ -115,7 +115,7 @@ fn halving_leaves_trials_behind_and_the_best_is_as_trained_alone() {
     assert!(report["trials"][1]["interval"].is_null());
     let warning = report["warnings"][0].as_str().unwrap();
     assert!(
-        warning.contains("the best of 4 trials was chosen by its accuracy"),
+        warning.contains("The best of 4 trials was chosen by its accuracy"),
         "{warning}"
     );
     let file = fs::read_to_string(folder.path().join("sweep/sweep.json")).unwrap();
@@ -174,7 +174,7 @@ fn the_result_is_printed_with_what_to_do_next() {
     assert!(said.contains(" --split test\n"), "{said}");
     assert!(said.ends_with("Page: found/index.html\n"), "{said}");
     assert!(
-        warned.contains("warning: the best of 3 trials was chosen"),
+        warned.contains("warning: The best of 3 trials was chosen"),
         "{warned}"
     );
 }

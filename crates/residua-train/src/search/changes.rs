@@ -12,15 +12,10 @@ fn malformed(reason: impl std::fmt::Display) -> TrainError {
 
 pub(super) fn record(space: &SearchSpace, base: &TrainConfig) -> Result<String, TrainError> {
     let mut search = toml::Table::new();
-    let method = match space.method {
-        SearchMethod::Random => "random",
-        SearchMethod::Halving(halving) => {
-            let halving = toml::Table::try_from(halving).map_err(malformed)?;
-            search.extend(halving);
-            "halving"
-        }
-    };
-    search.insert("method".to_owned(), method.into());
+    if let SearchMethod::Halving(halving) = space.method {
+        search.extend(toml::Table::try_from(halving).map_err(malformed)?);
+    }
+    search.insert("method".to_owned(), space.method.name().into());
     for (key, number) in [("trials", space.trials), ("seed", space.seed)] {
         let number = i64::try_from(number).map_err(malformed)?;
         search.insert(key.to_owned(), number.into());

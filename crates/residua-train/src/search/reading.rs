@@ -34,6 +34,9 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<SearchSpace, SpaceError> 
     }
     let search = source.section(document, "search", "how to search: method and trials")?;
     let space = source.section(document, "space", "the settings to search")?;
+    for (key, _) in search.table {
+        source.require_known(key, &[KEYS, HALVING_KEYS].concat())?;
+    }
     let [trials, seed] = source.numbers(search)?;
     let method = source.method(search)?;
     let mut settings = Vec::new();
@@ -195,9 +198,6 @@ impl Source<'_> {
 
     fn method(&self, search: Section<'_, '_>) -> Result<SearchMethod, SpaceError> {
         let expected = "\"random\" or \"halving\"";
-        for (key, _) in search.table {
-            self.require_known(key, &[KEYS, HALVING_KEYS].concat())?;
-        }
         let Some(value) = search.get("method") else {
             let key = "method";
             return Err(self.error(search.start, SpaceProblem::Missing { key, expected }));

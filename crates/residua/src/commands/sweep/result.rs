@@ -14,7 +14,7 @@ use crate::commands::settings_line;
 use crate::commands::study::write_figure;
 use crate::commands::train::program;
 use crate::failure::Failure;
-use crate::output::{counted, create_folder, grouped, percent, write_file};
+use crate::output::{create_folder, grouped, percent, write_file};
 
 /// The result of a search, and where it goes.
 pub(super) struct SweepResult<'a> {
@@ -59,17 +59,13 @@ impl<'a> SweepResult<'a> {
         notes: Vec<String>,
     ) -> Result<Self, Failure> {
         let space = &search.space;
-        let method = match space.method {
-            SearchMethod::Random => "random",
-            _ => "halving",
+        let way = match space.method {
+            SearchMethod::Random => "",
+            _ => "; the worst trials were left behind on the way (successive halving)",
         };
         let recipe = format!(
-            "{} from {} of the search space, otherwise {} with {}.",
-            counted(space.trials, "trial", "trials"),
-            match method {
-                "random" => "random points",
-                _ => "random points, the worst left behind on the way (successive halving),",
-            },
+            "Settings were drawn at random from the search space{way}. What is not searched is the same \
+             for all trials: {}, {}.",
             search.base.model,
             settings_line(&search.base)
         );
@@ -89,7 +85,7 @@ impl<'a> SweepResult<'a> {
             out: search.out,
             page: search.out.join("index.html"),
             search: SearchReport {
-                method,
+                method: space.method.name(),
                 trials: space.trials,
                 seed: space.seed,
             },
@@ -179,15 +175,15 @@ fn optimism(trials: &[Trial], is_on_test: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if judged > 1 {
         warnings.push(format!(
-            "the best of {judged} trials was chosen by its accuracy on the same {images} that it was \
+            "The best of {judged} trials was chosen by its accuracy on the same {images} that it was \
              validated on, so that figure is too good: some trials are best by luck. Judge it by images \
-             that had no part in the choice"
+             that had no part in the choice."
         ));
     }
     if is_on_test {
         warnings.push(
-            "the trials were validated on the test images, which are not unseen any more; hold out \
-             training images in their place (--val-fraction 0.1), and keep the test images for the end"
+            "The trials were validated on the test images, which are not unseen any more; hold out \
+             training images in their place (--val-fraction 0.1), and keep the test images for the end."
                 .to_owned(),
         );
     }
