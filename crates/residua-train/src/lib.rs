@@ -13,7 +13,12 @@
 //! use residua_train::{Ending, RunOptions, Silent, TrainConfig, Trainer};
 //!
 //! let config = TrainConfig::for_data(DataSpec::Builtin);
-//! let options = RunOptions { device: Device::flex(), workers: 1, stop: Arc::default() };
+//! let options = RunOptions {
+//!     device: Device::flex(),
+//!     workers: 1,
+//!     cache: None,
+//!     stop: Arc::default(),
+//! };
 //! let destination = Destination::Folder("runs/first".into());
 //! let trainer = Trainer::start(config, &destination, options, &mut Silent)?;
 //! if let Ending::Finished(metrics) = trainer.run(&mut Silent)? {
@@ -34,6 +39,7 @@ mod execution;
 pub mod explain;
 mod initialise;
 mod learner;
+mod loading_speed;
 mod loss;
 mod network;
 mod observer;
@@ -45,6 +51,7 @@ mod quantile;
 mod rate_search;
 mod recipe;
 mod run_log;
+mod sampling;
 mod schedule;
 mod starting_weights;
 mod trainer;
@@ -64,13 +71,14 @@ pub use checkpoint::{
 };
 pub use class_weights::ClassWeights;
 pub use config::{TrainConfig, photographs};
-pub use data::training_batch;
+pub use data::{picture_reader, training_batch};
 pub use error::TrainError;
 pub use evaluation::{
     Evaluation, RankedClass, SampleLogits, Views, evaluate, image_tensor, rank_classes,
 };
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
+pub use loading_speed::{LoadingBenchmark, LoadingSpeed, measure_loading};
 pub use loss::{LossConfig, Targets};
 pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
@@ -81,6 +89,7 @@ pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
+pub use sampling::Sampling;
 pub use schedule::{Anneal, Plateau, Schedule, ScheduleConfig};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};

@@ -6,6 +6,7 @@
 
 mod preparation;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub device: Device,
     /// Threads that prepare batches ahead of training.
     pub workers: usize,
+    /// The folder in which reduced pictures are kept ([`PictureCache`](residua_data::PictureCache)).
+    pub cache: Option<PathBuf>,
     /// When this becomes true, the run stops cleanly after the step in progress.
     pub stop: Arc<AtomicBool>,
 }
@@ -153,12 +156,18 @@ impl Trainer {
     fn train_epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let epoch = self.state.finished_epochs;
         let first = self.state.step - epoch * self.steps_per_epoch();
-        let batches = self.data.train.epoch_from(epoch, first as usize);
-        let mut waiting_since = Instant::now();
-        for batch in batches {
+        let mut batches = self.data.train.epoch_from(epoch, first as usize);
+        let mut counted_until = Instant::now();
+        loop {
+            let waiting_since = Instant::now();
+            let Some(batch) = batches.next() else {
+                break;
+            };
+            self.state.epoch.waiting_seconds += waiting_since.elapsed().as_secs_f64();
             self.train_step(batch?)?;
-            self.state.epoch.seconds += waiting_since.elapsed().as_secs_f64();
-            waiting_since = Instant::now();
+            self.state.epoch.seconds += counted_until.elapsed().as_secs_f64();
+            counted_until = Instant::now();
+            self.pass_on_warnings(observer)?;
             let report = self.step_report();
             observer.stepped(&report);
             observer.network(self.state.step, self.learner.network());
@@ -191,6 +200,17 @@ impl Trainer {
         sums.loss += learned.loss;
         sums.correct += learned.correct;
         Ok(())
+    }
+
+    /// What the cache has to say.
+    fn pass_on_warnings(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        match self.data.pictures.take_warning() {
+            Some(message) => {
+                observer.warned(&message);
+                self.log.warned(self.state.step, message)
+            }
+            None => Ok(()),
+        }
     }
 
     fn diverged(&self, divergence: Divergence, step: u64, learning_rate: f64) -> TrainError {
@@ -249,6 +269,8 @@ impl Trainer {
         self.state.finished_epochs = epoch;
         self.state.last_accuracy = accuracy;
         self.state.seconds += sums.seconds + evaluation.seconds;
+        self.state.train_seconds += sums.seconds;
+        self.state.waiting_seconds += sums.waiting_seconds;
         self.state.epoch_speeds.push(sums.speed());
         self.log.epoch_ended(
             &self.state,
@@ -302,6 +324,7 @@ impl Trainer {
             last_accuracy: self.state.last_accuracy,
             seconds: self.state.seconds,
             train_images_per_second: median(&self.state.epoch_speeds),
+            waiting_share: Some(self.state.waiting_share()),
             evaluation: evaluation.summary,
             judgement: Some(judgement),
         };
@@ -392,5 +415,6 @@ fn epoch_report(
         validation_accuracy: validation.accuracy,
         is_best,
         images_per_second: sums.speed(),
+        waiting_share: sums.waiting_share(),
     }
 }

@@ -142,6 +142,7 @@ impl TensorBoardWriter {
             }
             Event::Quarantine { .. }
             | Event::Checkpoint { .. }
+            | Event::Warning { .. }
             | Event::Interrupted { .. }
             | Event::Failed { .. }
             | Event::End { .. } => Ok(()),

@@ -160,6 +160,7 @@ impl EpochPoint {
             validation_seconds,
             images_per_second,
             class_accuracies,
+            ..
         } = event
         else {
             return None;

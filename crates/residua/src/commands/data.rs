@@ -1,5 +1,7 @@
 //! `residua data`: what is in a data set, what is wrong with it, and what a network gets of it.
 
+mod bench;
+mod cache;
 mod show;
 
 use clap::{Args, Subcommand};
@@ -25,6 +27,10 @@ enum DataCommand {
     Check(CheckArgs),
     /// Draw training images as a network gets them: cropped, changed, mixed
     Show(Box<show::ShowArgs>),
+    /// Measure how fast images are loaded, with and without a cache
+    Bench(Box<bench::BenchArgs>),
+    /// Show how much is in a cache of reduced pictures, or clear it
+    Cache(cache::CacheArgs),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +55,8 @@ pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
     match &args.command {
         DataCommand::Check(args) => check_data(args),
         DataCommand::Show(args) => show::run(args),
+        DataCommand::Bench(args) => bench::run(args),
+        DataCommand::Cache(args) => cache::run(args),
     }
 }
 

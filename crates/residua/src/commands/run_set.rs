@@ -38,6 +38,7 @@ impl RunSetArgs {
             options: RunOptions {
                 device: self.compute.device()?,
                 workers: self.loading.workers,
+                cache: self.loading.cache.clone(),
                 stop: stop_on_signals()?,
             },
             quiet: self.quiet,
@@ -303,6 +304,10 @@ impl Observer for Both<'_, '_> {
 
     fn validating(&mut self, done: u64, total: u64) {
         self.shown.validating(done, total);
+    }
+
+    fn warned(&mut self, message: &str) {
+        self.shown.warned(message);
     }
 
     fn epoch_ended(&mut self, report: &residua::train::EpochReport) {

@@ -83,6 +83,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let options = RunOptions {
         device: args.compute.device()?,
         workers: args.loading.workers,
+        cache: args.loading.cache.clone(),
         stop,
     };
     let device = options.device.clone();

@@ -1,0 +1,71 @@
+//! Bringing large pictures to a smaller size before anything else is done to them.
+
+use crate::pixels::Pixels;
+use crate::resize::{Rectangle, resize};
+use crate::transform::TransformError;
+
+/// An image whose shorter side has more than `shorter_side` pixels, reduced until it has as many;
+/// `None` for any other, which stays as it is.
+pub(crate) fn reduced(
+    image: &Pixels<'_>,
+    shorter_side: usize,
+) -> Result<Option<Pixels<'static>>, TransformError> {
+    let size = [image.height(), image.width()];
+    reduced_size(size, shorter_side)
+        .map(|to| scaled(image, Rectangle::whole(size[0], size[1]), to))
+        .transpose()
+}
+
+/// `area` of an image in another size.
+pub(crate) fn scaled(
+    image: &Pixels<'_>,
+    area: Rectangle,
+    [height, width]: [usize; 2],
+) -> Result<Pixels<'static>, TransformError> {
+    resize(image, area, [height, width]).ok_or(TransformError::Scale {
+        height: image.height(),
+        width: image.width(),
+        scaled_height: height,
+        scaled_width: width,
+    })
+}
+
+/// The longer side is rounded down, as torchvision's `Resize` does.
+fn reduced_size([height, width]: [usize; 2], shorter_side: usize) -> Option<[usize; 2]> {
+    let shorter = height.min(width);
+    (shorter > shorter_side).then(|| [height, width].map(|side| side * shorter_side / shorter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_torchvisions() {
+        // As `torchvision.transforms.v2.functional.resize(image, [256])` has them.
+        let cases = [
+            ([375, 500], Some([256, 341])),
+            ([500, 375], Some([341, 256])),
+            ([3000, 4000], Some([256, 341])),
+            ([257, 9000], Some([256, 8964])),
+            ([1000, 1000], Some([256, 256])),
+            ([256, 300], None),
+            ([100, 9000], None),
+        ];
+        for (size, expected) in cases {
+            assert_eq!(reduced_size(size, 256), expected, "{size:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_reduced_is_not_reduced_again(
+            height in 1_usize..5_000, width in 1_usize..5_000, shorter_side in 1_usize..600,
+        ) {
+            if let Some([high, wide]) = reduced_size([height, width], shorter_side) {
+                assert_eq!(high.min(wide), shorter_side);
+                assert_eq!(reduced_size([high, wide], shorter_side), None);
+            }
+        }
+    }
+}
