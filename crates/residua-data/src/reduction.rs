@@ -1,4 +1,11 @@
 //! Bringing large pictures to a smaller size before anything else is done to them.
+//!
+//! JPEG files are decoded in full before. The decoder that we use cannot decode at a half, a quarter or
+//! an eighth of the size. `jpeg-decoder` can, and was measured against it, both with the reduction to 256
+//! pixels, at the smallest scale of at least twice that: 2.6 ms against 1.5 for 500×375 pixels, 21
+//! against 20 for 2000×1500, 57 to 79 against 120 for 4000×3000, but 226 against 191 where that file is
+//! progressive. A second decoder, with pixels of its own, is too much for that where a cache decodes
+//! each picture once.
 
 use crate::pixels::Pixels;
 use crate::resize::{Rectangle, resize};

@@ -9,9 +9,10 @@
 //! pixels    height × width × 3 bytes, row by row
 //! ```
 //!
-//! The pixels are stored as they are. QOI and PNG would save two fifths of the space of photographs,
-//! but decoding them takes ten to twenty times as long as reading and checking plain bytes, as long as
-//! all that is done to a picture afterwards; and a cache is there to save time.
+//! The pixels are stored as they are, because a cache is there to save time. Of photograph-like
+//! pictures of 256×341 pixels, reading and checking plain bytes took 0.02 ms, QOI 0.45 and the fastest
+//! PNG 0.67, where cropping and scaling afterwards takes 0.1; and they saved no more than 14 % and 20 %
+//! of the space.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -105,7 +106,7 @@ mod tests {
         assert_eq!(header[CHECKSUM], CHECKSUM_OF_THE_PICTURE.to_le_bytes());
     }
 
-    const CHECKSUM_OF_THE_PICTURE: u64 = 0;
+    const CHECKSUM_OF_THE_PICTURE: u64 = 11_135_637_492_021_245_823;
 
     #[test]
     fn no_damage_goes_unnoticed() {
