@@ -18,8 +18,8 @@ const CIFAR10_STD: [f32; 3] = [0.2470, 0.2435, 0.2616];
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// What is done to an image of any size before a network sees it, in this order: resize,
-/// centre crop, scale to 0–1, normalise.
+/// What is done to an image of any size before a network sees it, in this order: reduce (where
+/// a shorter side is named), resize, centre crop, scale to 0–1, normalise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
@@ -27,6 +27,11 @@ pub struct Preprocessing {
     pub height: usize,
     /// Width of the network's input in pixels.
     pub width: usize,
+    /// An image whose shorter side has more pixels is first reduced to this, keeping its aspect
+    /// ratio; random crops are then taken from what is left. It bounds the work on large
+    /// photographs, and lets them be kept in their reduced form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<usize>,
     /// How an image of another size gets there.
     pub resize: ResizeRule,
     /// The channel statistics that normalise the pixels; they also say how many channels
@@ -59,6 +64,7 @@ impl Preprocessing {
         Self {
             height: 32,
             width: 32,
+            shorter_side: None,
             resize: ResizeRule::CoverAndCrop { crop_fraction: 1.0 },
             normalisation: Normalisation::cifar10(),
         }
@@ -70,10 +76,23 @@ impl Preprocessing {
         Self {
             height: 224,
             width: 224,
+            shorter_side: None,
             resize: ResizeRule::CoverAndCrop {
                 crop_fraction: 0.875,
             },
             normalisation: Normalisation::imagenet(),
+        }
+    }
+
+    /// The longer side of what an image is scaled to cover: a [`shorter_side`](Self::shorter_side)
+    /// below it would throw away what the input then has to make up.
+    pub fn covered_side(&self) -> usize {
+        let side = self.height.max(self.width);
+        match self.resize {
+            ResizeRule::Stretch => side,
+            ResizeRule::CoverAndCrop { crop_fraction } => {
+                ((side as f64 / crop_fraction) as usize).max(side)
+            }
         }
     }
 
@@ -91,6 +110,11 @@ impl Preprocessing {
             if value == 0 || value > MAX_SIDE {
                 return Err(PreprocessingError::Side { name, value });
             }
+        }
+        if let Some(pixels) = self.shorter_side
+            && !(1..=MAX_SIDE).contains(&pixels)
+        {
+            return Err(PreprocessingError::ShorterSide(pixels));
         }
         match self.resize {
             ResizeRule::CoverAndCrop { crop_fraction }
@@ -211,6 +235,9 @@ pub enum PreprocessingError {
         /// The value found.
         value: usize,
     },
+    /// Images cannot be reduced to this.
+    #[error("the shorter side is {0} pixels; expected 1 to {MAX_SIDE}")]
+    ShorterSide(usize),
     /// The crop fraction is outside its range.
     #[error(
         "the crop fraction is {0}; expected {LEAST_CROP_FRACTION} to 1 (0.875 crops 224 from 256)"
@@ -257,11 +284,36 @@ mod tests {
     }
 
     #[test]
+    fn a_shorter_side_is_saved_where_there_is_one() {
+        let reducing = Preprocessing {
+            shorter_side: Some(256),
+            ..Preprocessing::cifar10()
+        };
+        let text = serde_json::to_string(&reducing).unwrap();
+        assert!(text.contains(r#""shorter_side":256"#), "{text}");
+        assert_eq!(
+            serde_json::from_str::<Preprocessing>(&text).unwrap(),
+            reducing
+        );
+    }
+
+    #[test]
     fn the_saved_form_does_not_change() {
         assert_eq!(
             serde_json::to_string(&Preprocessing::imagenet()).unwrap(),
             r#"{"height":224,"width":224,"resize":{"rule":"cover-and-crop","crop_fraction":0.875},"normalisation":{"mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}}"#
         );
+    }
+
+    #[test]
+    fn what_is_covered_is_what_the_crop_is_cut_from() {
+        let mut preprocessing = Preprocessing::imagenet();
+        assert_eq!(preprocessing.covered_side(), 256);
+        preprocessing.height = 112;
+        assert_eq!(preprocessing.covered_side(), 256);
+        preprocessing.resize = ResizeRule::Stretch;
+        assert_eq!(preprocessing.covered_side(), 224);
+        assert_eq!(Preprocessing::cifar10().covered_side(), 32);
     }
 
     #[test]
@@ -272,6 +324,12 @@ mod tests {
         assert_eq!(
             message(flat.validate()),
             "the height of the input is 0 pixels; expected 1 to 65535"
+        );
+        let mut vanishing = Preprocessing::cifar10();
+        vanishing.shorter_side = Some(0);
+        assert_eq!(
+            message(vanishing.validate()),
+            "the shorter side is 0 pixels; expected 1 to 65535"
         );
         let mut grown = Preprocessing::cifar10();
         grown.resize = ResizeRule::CoverAndCrop { crop_fraction: 1.5 };

@@ -15,6 +15,7 @@ pub use report::{
 
 use crate::dataset::{Dataset, Inspection, Purpose, Split, SplitName};
 use crate::error::DataError;
+use crate::picture_reader::PictureReader;
 use crate::pixels::Pixels;
 use crate::readable::{OnProgress, UnreadableImage, for_each_image, refuse_too_many};
 use crate::spec::DataSpec;
@@ -57,7 +58,14 @@ pub fn check(spec: &DataSpec, options: &CheckOptions, on_progress: OnProgress<'_
     let mut splits = Vec::new();
     let mut unreadable = Vec::new();
     for (name, split) in dataset.splits() {
-        let looks = for_each_image(split, &done, total, on_progress, Fingerprint::of);
+        let looks = for_each_image(
+            split,
+            &PictureReader::default(),
+            &done,
+            total,
+            on_progress,
+            Fingerprint::of,
+        );
         let first = images.len();
         for (sample, look) in split.samples.iter().zip(looks) {
             let source = sample.source.to_string();

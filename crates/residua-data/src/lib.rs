@@ -37,7 +37,8 @@
 //!
 //! The order of things: [`spec`] → [`dataset`] ([`cifar`], [`builtin`], folders,
 //! [`spreadsheet`], [`npz`], [`idx`]) → [`readable`] → [`transform`] ([`augmentation`]) →
-//! [`loader`]. What a network gets can be looked at as a [`mod@contact_sheet`].
+//! [`loader`]. Large photographs can be kept reduced in a [`picture_cache`]. What a network gets
+//! can be looked at as a [`mod@contact_sheet`].
 
 pub mod augmentation;
 mod bounded;
@@ -63,9 +64,12 @@ pub mod loader;
 pub mod npz;
 mod numbered;
 mod panics;
+pub mod picture_cache;
+mod picture_reader;
 pub mod pixels;
 pub mod readable;
 mod record_file;
+mod reduction;
 pub mod resize;
 pub mod spec;
 pub mod spreadsheet;
@@ -87,6 +91,8 @@ pub use label::{ClassSet, Label, Labels};
 pub use loader::{EpochBatches, HostBatch, LastBatch, Loader, LoaderOptions, Order};
 pub use npz::ArrayProblem;
 pub use numbered::{LabelLimit, LabelProblem};
+pub use picture_cache::{CacheError, CacheUsage, PictureCache};
+pub use picture_reader::PictureReader;
 pub use pixels::Pixels;
 pub use readable::{DEFAULT_MAX_UNREADABLE, Progress, UnreadableImage, quarantine_unreadable};
 pub use spec::DataSpec;

@@ -4,13 +4,13 @@
 //! workers only decide how soon it is ready, so their number changes no result, and a run can
 //! be resumed at any batch.
 
+mod order;
 mod queue;
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rand::seq::SliceRandom;
 use residua_core::seed::SeedStream;
 
 use crate::augmentation::Mixture;
@@ -18,17 +18,11 @@ use crate::dataset::{Sample, Split};
 use crate::error::DataError;
 use crate::label::Labels;
 use crate::panics::panic_message;
+use crate::picture_reader::PictureReader;
 use crate::transform::{Showing, Transform};
 use queue::Workers;
 
-/// The order of the samples in an epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// That of the split, in every epoch.
-    Sequential,
-    /// Another one in every epoch, found from seed and epoch.
-    Shuffled,
-}
+pub use order::Order;
 
 /// What becomes of a last batch with fewer samples than the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +56,8 @@ pub struct LoaderOptions {
     pub seed: SeedStream,
     /// Worker threads; with 0 every batch is made when it is asked for.
     pub workers: usize,
-    /// How many batches may be ready or in work at a time: the bound on memory.
+    /// How many batches may be ready or in work at a time: the bound on memory. There are never
+    /// more workers than that.
     pub prefetch: NonZeroUsize,
 }
 
@@ -92,6 +87,17 @@ impl LoaderOptions {
             seed: SeedStream::new(0),
             workers: 1,
             prefetch: DEFAULT_PREFETCH,
+        }
+    }
+
+    /// The same with another number of workers, all of which have something to do: one batch more than
+    /// there are workers may be under way.
+    pub fn with_workers(self, workers: usize) -> Self {
+        let needed = NonZeroUsize::MIN.saturating_add(workers);
+        Self {
+            workers,
+            prefetch: DEFAULT_PREFETCH.max(needed),
+            ..self
         }
     }
 }
@@ -124,6 +130,7 @@ pub struct HostBatch {
 pub struct Loader {
     split: Arc<Split>,
     transform: Arc<Transform>,
+    reader: PictureReader,
     options: LoaderOptions,
 }
 
@@ -133,8 +140,14 @@ impl Loader {
         Self {
             split,
             transform: Arc::new(transform),
+            reader: PictureReader::default(),
             options,
         }
+    }
+
+    /// The same loader with another way to its pictures.
+    pub fn reading(self, reader: PictureReader) -> Self {
+        Self { reader, ..self }
     }
 
     /// The samples it loads.
@@ -175,8 +188,10 @@ impl Loader {
 
     /// The batches of an epoch from batch `first` on: what an interrupted run still needs.
     pub fn epoch_from(&self, epoch: u64, first: usize) -> EpochBatches {
+        let order = self.order(epoch);
         let maker = BatchMaker {
-            order: self.order(epoch),
+            shown_before: shown_before(&order, self.split.len()),
+            order,
             seed: self.options.seed.child("augment").child_index(epoch),
             loader: self.clone(),
             epoch,
@@ -184,20 +199,19 @@ impl Loader {
         EpochBatches::start(maker, first)
     }
 
-    /// The positions of the samples in the order in which this epoch shows them: all of them, or
-    /// with repeats the first ones, as often as they are repeated.
+    /// The positions of the samples in the order in which this epoch shows them ([`Order`]), each as
+    /// often as it is repeated.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.split.len()).collect();
-        if self.options.order == Order::Shuffled {
-            let seed = self.options.seed.child("shuffle").child_index(epoch);
-            order.shuffle(&mut seed.rng());
-        }
-        match self.options.repeats.get() {
-            1 => order,
-            repeats => (0..order.len())
-                .map(|place| order[place / repeats])
-                .collect(),
-        }
+        let LoaderOptions {
+            order,
+            seed,
+            repeats,
+            ..
+        } = self.options;
+        let different = self.split.len().div_ceil(repeats.get());
+        let order = order.positions(&self.split, different, seed, epoch);
+        let places = 0..self.split.len();
+        places.map(|place| order[place / repeats]).collect()
     }
 }
 
@@ -206,7 +220,18 @@ pub(crate) struct BatchMaker {
     loader: Loader,
     epoch: u64,
     order: Vec<usize>,
+    /// How often the sample at each place of the order was shown in this epoch already.
+    shown_before: Vec<u32>,
     seed: SeedStream,
+}
+
+fn shown_before(order: &[usize], samples: usize) -> Vec<u32> {
+    let mut shown = vec![0; samples];
+    let count = |&position: &usize| {
+        shown[position] += 1;
+        shown[position] - 1
+    };
+    order.iter().map(count).collect()
 }
 
 impl BatchMaker {
@@ -219,11 +244,10 @@ impl BatchMaker {
         let [height, width, channels] = self.loader.transform.shape();
         let image_len = height * width * channels;
         let mut images = vec![0.0; samples.len() * image_len];
-        let places = (start..).zip(&samples);
-        for ((place, &position), image) in places.zip(images.chunks_exact_mut(image_len)) {
+        let showings = samples.iter().zip(&self.shown_before[start..end]);
+        for ((&position, &repeat), image) in showings.zip(images.chunks_exact_mut(image_len)) {
             let sample = &self.loader.split.samples[position];
-            let repeat = place % self.loader.options.repeats.get();
-            self.load_guarded(sample, repeat as u64, image)?;
+            self.load_guarded(sample, repeat.into(), image)?;
         }
         let of_split = &self.loader.split.samples;
         let labels = Labels::of(samples.iter().map(|&position| &of_split[position].label));
@@ -274,7 +298,7 @@ impl BatchMaker {
     }
 
     fn load(&self, sample: &Sample, repeat: u64, image: &mut [f32]) -> Result<(), DataError> {
-        let pixels = sample.pixels()?;
+        let pixels = self.loader.reader.pixels(sample)?;
         let showing = self.showing(sample, repeat);
         let transformed = self.loader.transform.apply_into(&pixels, showing, image);
         transformed.map_err(|error| DataError::Unreadable {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{Dataset, Source, Split, SplitName};
 use crate::error::DataError;
+use crate::picture_reader::PictureReader;
 use crate::pixels::Pixels;
 
 /// The share of unreadable images that is allowed unless the user says otherwise.
@@ -41,7 +42,8 @@ pub struct UnreadableImage {
 }
 
 /// Decodes all image files of a data set in parallel, removes those that cannot be decoded
-/// and lists them. Images that are in memory already are not looked at.
+/// and lists them. Images that are in memory already are not looked at. Pictures that `reader`
+/// has in its cache were decoded before; the others are put there.
 ///
 /// # Errors
 /// [`DataError::TooManyUnreadable`] if their share is above `max_unreadable` (0 to 1), and
@@ -50,6 +52,7 @@ pub struct UnreadableImage {
 pub fn quarantine_unreadable(
     dataset: &mut Dataset,
     max_unreadable: f64,
+    reader: &PictureReader,
     on_progress: OnProgress<'_>,
 ) -> Result<Vec<UnreadableImage>, DataError> {
     let has_files = dataset.splits().any(|(_, split)| {
@@ -64,7 +67,7 @@ pub fn quarantine_unreadable(
     let mut unreadable = Vec::new();
     let mut remaining = Vec::new();
     for (name, split) in dataset.splits() {
-        let decoded = for_each_image(split, &done, images, on_progress, |_| ());
+        let decoded = for_each_image(split, reader, &done, images, on_progress, |_| ());
         let mut kept = Split::default();
         for (sample, decoded) in split.samples.iter().zip(decoded) {
             match decoded {
@@ -92,6 +95,7 @@ pub fn quarantine_unreadable(
 /// order of the samples; an image that cannot be decoded gives the decoder's reason.
 pub(crate) fn for_each_image<T: Send>(
     split: &Split,
+    reader: &PictureReader,
     done: &AtomicUsize,
     total: usize,
     on_progress: OnProgress<'_>,
@@ -101,10 +105,13 @@ pub(crate) fn for_each_image<T: Send>(
         .samples
         .par_iter()
         .map(|sample| {
-            let result = sample.pixels().map(&look).map_err(|error| match error {
-                DataError::Unreadable { reason, .. } => reason,
-                other => other.to_string(),
-            });
+            let result = reader
+                .pixels(sample)
+                .map(&look)
+                .map_err(|error| match error {
+                    DataError::Unreadable { reason, .. } => reason,
+                    other => other.to_string(),
+                });
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             on_progress(Progress { done, total });
             result

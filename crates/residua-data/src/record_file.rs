@@ -92,6 +92,7 @@ mod tests {
         let preprocessing = Preprocessing {
             height: 8,
             width: 16,
+            shorter_side: None,
             resize: ResizeRule::Stretch,
             normalisation: Normalisation::new(vec![0.0], vec![1.0 / 255.0]).unwrap(),
         };

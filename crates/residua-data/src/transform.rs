@@ -9,7 +9,8 @@ use crate::augmentation::canvas::Canvas;
 use crate::augmentation::{Augmentation, AugmentationError, RandomCrop};
 use crate::geometry::{Geometry, cover, random_resized};
 use crate::pixels::{Pixels, luma};
-use crate::resize::{Rectangle, resize};
+use crate::reduction::{reduced, scaled};
+use crate::resize::Rectangle;
 
 /// A pipeline from an image of any size to `[height, width, channels]` normalised numbers.
 ///
@@ -158,20 +159,26 @@ impl Transform {
                 found: output.len(),
             });
         }
+        let reduced = match self.preprocessing.shorter_side {
+            Some(shorter_side) => reduced(image, shorter_side)?,
+            None => None,
+        };
+        self.apply_reduced(reduced.as_ref().unwrap_or(image), showing, output)
+    }
+
+    fn apply_reduced(
+        &self,
+        image: &Pixels<'_>,
+        showing: Showing,
+        output: &mut [f32],
+    ) -> Result<(), TransformError> {
         let geometry = self.geometry([image.height(), image.width()], showing);
-        let [height, width] = geometry.scaled;
         let whole = Rectangle::whole(image.height(), image.width());
         if geometry.area == whole && geometry.scaled == [image.height(), image.width()] {
             self.render(image, &geometry, showing.seed, output);
             return Ok(());
         }
-        let scaled =
-            resize(image, geometry.area, geometry.scaled).ok_or(TransformError::Scale {
-                height: image.height(),
-                width: image.width(),
-                scaled_height: height,
-                scaled_width: width,
-            })?;
+        let scaled = scaled(image, geometry.area, geometry.scaled)?;
         self.render(&scaled, &geometry, showing.seed, output);
         Ok(())
     }
@@ -300,6 +307,7 @@ mod tests {
         Preprocessing {
             height,
             width,
+            shorter_side: None,
             resize: ResizeRule::CoverAndCrop { crop_fraction: 1.0 },
             normalisation: Normalisation::new(vec![0.0; 3], vec![1.0 / 255.0; 3]).unwrap(),
         }

@@ -48,6 +48,12 @@ pub struct TrainingState {
     pub last_roc_auc: Option<f64>,
     /// Seconds of training and validation so far.
     pub seconds: f64,
+    /// Those of them that finished epochs trained.
+    #[serde(default)]
+    pub train_seconds: f64,
+    /// Those of them again in which training waited for the loader.
+    #[serde(default)]
+    pub waiting_seconds: f64,
     /// Training images per second of each finished epoch.
     pub epoch_speeds: Vec<f64>,
     /// What the learning-rate schedule remembers.
@@ -66,6 +72,20 @@ pub struct EpochSums {
     pub correct: f64,
     /// Seconds spent on them.
     pub seconds: f64,
+    /// Those of them in which training waited for the loader.
+    #[serde(default)]
+    pub waiting_seconds: f64,
+}
+
+impl TrainingState {
+    /// Share of the time of training in which it waited for the loader, over all finished epochs.
+    pub fn waiting_share(&self) -> f64 {
+        share(self.waiting_seconds, self.train_seconds)
+    }
+}
+
+fn share(part: f64, whole: f64) -> f64 {
+    part / whole.max(1e-9)
 }
 
 impl EpochSums {
@@ -82,6 +102,11 @@ impl EpochSums {
     /// Images per second.
     pub fn speed(&self) -> f64 {
         self.images as f64 / self.seconds.max(1e-9)
+    }
+
+    /// Share of the time in which training waited for the loader.
+    pub fn waiting_share(&self) -> f64 {
+        share(self.waiting_seconds, self.seconds)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
+use crate::sampling::{Sampling, check_showings};
 use crate::schedule::ScheduleConfig;
 use crate::starting_weights::StartingWeights;
 use crate::weight_average::WeightAverage;
@@ -23,7 +24,7 @@ use crate::whitening::{self, StemRule};
 
 /// Every setting that decides what a run computes.
 ///
-/// What only decides how fast it goes (threads) is not part of it, so that a run may be
+/// What only decides how fast it goes (threads, caches) is not part of it, so that a run may be
 /// continued on another machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +45,13 @@ pub struct TrainConfig {
     /// sees one piece at a time; everything else is as without.
     #[serde(default = "one")]
     pub accumulate: usize,
+    /// Which training images an epoch shows.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// How often a training image is shown in a row, each time augmented anew. An epoch is as long as
+    /// without, so it shows the fewer images (Hoffer et al. 2019, "Augment your batch").
+    #[serde(default = "one")]
+    pub repeats: usize,
     /// The format of feature maps in training; evaluations are always in `f32`. Anything else
     /// is there on the CPU only.
     #[serde(default)]
@@ -149,6 +157,8 @@ impl TrainConfig {
             epochs: if builtin { 15 } else { 30 },
             batch_size: if builtin || !small { 32 } else { 128 },
             accumulate: 1,
+            sampling: Sampling::Shuffled,
+            repeats: 1,
             precision: Precision::F32,
             gradient_checkpointing: GradientCheckpointing::Off,
             clip_norm: None,
@@ -252,6 +262,7 @@ impl TrainConfig {
             ("epochs", self.epochs),
             ("batch_size", self.batch_size as u64),
             ("accumulate", self.accumulate as u64),
+            ("repeats", self.repeats as u64),
             ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
             ("patience", self.patience.unwrap_or(1)),
         ];
@@ -282,6 +293,7 @@ impl TrainConfig {
         }
         self.loss.validate().map_err(TrainError::Config)?;
         self.class_weights.validate().map_err(TrainError::Config)?;
+        check_showings(self).map_err(TrainError::Config)?;
         if let Some(average) = &self.weight_average {
             average.validate().map_err(TrainError::Config)?;
         }
@@ -302,6 +314,7 @@ impl TrainConfig {
         self.preprocessing
             .validate()
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
+        self.check_shorter_side()?;
         self.augmentation
             .validate()
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
@@ -322,6 +335,18 @@ impl TrainConfig {
         entries: &[StateEntry],
     ) -> Result<ParameterPlan, TrainError> {
         ParameterPlan::new(graph, entries, self.stages, &self.parameter_groups)
+    }
+
+    /// Pictures must not be made smaller than what is then cut from them.
+    fn check_shorter_side(&self) -> Result<(), TrainError> {
+        let least = self.preprocessing.covered_side();
+        match self.preprocessing.shorter_side {
+            Some(pixels) if pixels < least => Err(TrainError::Config(format!(
+                "preprocessing.shorter_side is {pixels}; expected at least {least}, to which pictures \
+                 are scaled for this input (twice the input size leaves room for random crops)"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -605,6 +630,16 @@ mod tests {
                 "optimiser.weight_decay is NaN; expected",
             ),
             ("batch_size=1000000000", "does not fit into memory"),
+            ("repeats=0", "repeats is 0; expected at least 1"),
+            ("sampling=fair", "expected `shuffled` or `balanced`"),
+            (
+                "preprocessing.shorter_side=31",
+                "preprocessing.shorter_side is 31; expected at least 32, to which",
+            ),
+            (
+                "preprocessing.shorter_side=0",
+                "the shorter side is 0 pixels; expected 1 to 65535",
+            ),
             (
                 "epochs=2000000",
                 "epochs is 2000000; expected at most 1000000",

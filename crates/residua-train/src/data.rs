@@ -2,13 +2,15 @@
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_core::task::Task;
 use residua_data::{
-    Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, Progress, Purpose, Split,
-    SplitName, Transform, UnreadableImage, quarantine_unreadable,
+    Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, PictureCache,
+    PictureReader, Progress, Purpose, Split, SplitName, Transform, UnreadableImage,
+    quarantine_unreadable,
 };
 
 use crate::config::{TrainConfig, check_batch_memory};
@@ -22,6 +24,7 @@ pub(crate) struct RunData {
     pub(crate) train: Loader,
     pub(crate) validation: Loader,
     pub(crate) validation_split: SplitName,
+    pub(crate) pictures: PictureReader,
     pub(crate) quarantined: Vec<UnreadableImage>,
 }
 
@@ -30,26 +33,21 @@ impl RunData {
     pub(crate) fn open(
         config: &TrainConfig,
         workers: usize,
+        cache: Option<&Path>,
         on_progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, TrainError> {
         let mut dataset = open_dataset(config)?;
-        let quarantined = quarantine_unreadable(&mut dataset, config.max_unreadable, on_progress)?;
+        let pictures = picture_reader(&config.preprocessing, cache)?;
+        let quarantined =
+            quarantine_unreadable(&mut dataset, config.max_unreadable, &pictures, on_progress)?;
         let batch_size = NonZeroUsize::new(config.batch_size)
             .ok_or_else(|| settings("batch_size is 0; expected at least 1"))?;
         let transforms = (
             training_transform(config)?,
             Transform::evaluation(&config.preprocessing).map_err(settings)?,
         );
-        let train = LoaderOptions {
-            last_batch: LastBatch::Keep,
-            epochs: Some(config.epochs),
-            workers,
-            ..LoaderOptions::training(batch_size, SeedStream::new(config.seed).child("data"))
-        };
-        let validation = LoaderOptions {
-            workers,
-            ..LoaderOptions::evaluation(batch_size)
-        };
+        let train = training_options(config, batch_size)?.with_workers(workers);
+        let validation = LoaderOptions::evaluation(batch_size).with_workers(workers);
         let (validation_split, split) = dataset.evaluation()?;
         check_ranking(
             dataset.task(),
@@ -61,9 +59,11 @@ impl RunData {
         Ok(Self {
             task: dataset.task(),
             classes: dataset.classes().to_vec(),
-            train: Loader::new(train_split, transforms.0, train),
-            validation: Loader::new(split.clone(), transforms.1, validation),
+            train: Loader::new(train_split, transforms.0, train).reading(pictures.clone()),
+            validation: Loader::new(split.clone(), transforms.1, validation)
+                .reading(pictures.clone()),
             validation_split,
+            pictures,
             quarantined,
         })
     }
@@ -122,13 +122,7 @@ pub fn training_batch(
     )?;
     let dataset = open_dataset(config)?;
     let split = dataset.require(SplitName::Train)?.clone();
-    let seed = SeedStream::new(config.seed).child("data");
-    let options = LoaderOptions {
-        last_batch: LastBatch::Keep,
-        epochs: Some(config.epochs),
-        workers: 0,
-        ..LoaderOptions::training(count, seed)
-    };
+    let options = training_options(config, count)?.with_workers(0);
     let loader = Loader::new(split, training_transform(config)?, options);
     match loader.epoch(epoch).next() {
         Some(batch) => Ok(batch?),
@@ -136,7 +130,45 @@ pub fn training_batch(
     }
 }
 
-fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
+/// How a training loads its images, apart from the number of workers.
+pub(crate) fn training_options(
+    config: &TrainConfig,
+    batch_size: NonZeroUsize,
+) -> Result<LoaderOptions, TrainError> {
+    let seed = SeedStream::new(config.seed).child("data");
+    Ok(LoaderOptions {
+        order: config.sampling.into(),
+        last_batch: LastBatch::Keep,
+        repeats: NonZeroUsize::new(config.repeats)
+            .ok_or_else(|| settings("repeats is 0; expected at least 1"))?,
+        epochs: Some(config.epochs),
+        ..LoaderOptions::training(batch_size, seed)
+    })
+}
+
+/// Reads pictures through the cache in a folder, if there is one; the folder is made if need be.
+///
+/// # Errors
+/// When the folder cannot be a cache, or the preprocessing reduces nothing that could be kept there.
+pub fn picture_reader(
+    preprocessing: &Preprocessing,
+    cache: Option<&Path>,
+) -> Result<PictureReader, TrainError> {
+    let Some(folder) = cache else {
+        return Ok(PictureReader::default());
+    };
+    if preprocessing.shorter_side.is_none() {
+        // Twice the input leaves random crops something to choose from.
+        let twice = 2 * preprocessing.height.max(preprocessing.width);
+        return Err(TrainError::CacheNeedsShorterSide {
+            example: twice.max(preprocessing.covered_side()),
+        });
+    }
+    let cache = PictureCache::open(folder)?;
+    Ok(PictureReader::new(preprocessing, Some(cache)))
+}
+
+pub(crate) fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> {
     let options = DatasetOptions {
         purpose: Purpose::Training,
         hold_out: config.hold_out()?,
@@ -165,7 +197,7 @@ fn check_ranking(
     )))
 }
 
-fn training_transform(config: &TrainConfig) -> Result<Transform, TrainError> {
+pub(crate) fn training_transform(config: &TrainConfig) -> Result<Transform, TrainError> {
     Transform::training(&config.preprocessing, config.augmentation).map_err(settings)
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use residua_core::metrics::MetricError;
 use residua_core::precision::Precision;
 use residua_core::run::RunError;
-use residua_data::DataError;
+use residua_data::{CacheError, DataError};
 use residua_graph::catalog::CatalogError;
 use residua_weights::{LoadReport, WeightsError};
 use thiserror::Error;
@@ -35,12 +35,24 @@ pub enum TrainError {
          feature maps (gradient_checkpointing=off), in more pieces (--accumulate N) if memory is short"
     )]
     CheckpointingNeedsCpu,
+    /// There is a cache, and nothing that it could keep.
+    #[error(
+        "a cache keeps pictures reduced to a shorter side, and these settings do not reduce them; say \
+         to how many pixels, --shorter-side {example} for instance, or leave --cache out"
+    )]
+    CacheNeedsShorterSide {
+        /// A shorter side that suits the input.
+        example: usize,
+    },
     /// The network is unknown or cannot be built.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// The data cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A folder cannot be a cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The run folder cannot be used.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -142,6 +154,8 @@ impl TrainError {
             Self::Config(_)
             | Self::PrecisionNeedsCpu { .. }
             | Self::CheckpointingNeedsCpu
+            | Self::CacheNeedsShorterSide { .. }
+            | Self::Cache(_)
             | Self::Catalog(_)
             | Self::Run(
                 RunError::NotARun { .. } | RunError::Occupied { .. } | RunError::InUse { .. },

@@ -16,6 +16,7 @@
 //! let options = RunOptions {
 //!     device: Device::flex(),
 //!     workers: 1,
+//!     cache: None,
 //!     stop: Arc::default(),
 //!     stop_after_epoch: None,
 //! };
@@ -40,6 +41,7 @@ mod execution;
 pub mod explain;
 mod initialise;
 mod learner;
+mod loading_speed;
 mod loss;
 mod network;
 mod observer;
@@ -52,6 +54,7 @@ mod quantile;
 mod rate_search;
 mod recipe;
 mod run_log;
+mod sampling;
 mod schedule;
 pub mod search;
 mod starting_weights;
@@ -73,7 +76,7 @@ pub use checkpoint::{
 };
 pub use class_weights::ClassWeights;
 pub use config::{TrainConfig, photographs};
-pub use data::training_batch;
+pub use data::{picture_reader, training_batch};
 pub use distillation::{Distillation, Teacher};
 pub use error::TrainError;
 pub use evaluation::{
@@ -82,6 +85,7 @@ pub use evaluation::{
 };
 pub use initialise::initial_values;
 pub use learner::{Divergence, Learned, Learner, LearnerSettings};
+pub use loading_speed::{LoadingBenchmark, LoadingSpeed, measure_loading};
 pub use loss::{LossConfig, Targets};
 pub use network::{Network, NonFinite};
 pub use observer::{EpochReport, Observer, Plan, Silent, StepReport};
@@ -96,6 +100,7 @@ pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
+pub use sampling::Sampling;
 pub use schedule::{Anneal, MomentumCycle, Pace, Plateau, Schedule, ScheduleConfig};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};

@@ -75,6 +75,8 @@ pub struct EpochReport {
     pub is_best: bool,
     /// Training images per second.
     pub images_per_second: f64,
+    /// Share of the time of training in which it waited for the loader, 0 to 1.
+    pub waiting_share: f64,
 }
 
 /// Watches a run. All methods do nothing unless implemented.
@@ -93,6 +95,8 @@ pub trait Observer {
     fn network(&mut self, _step: u64, _network: &Network) {}
     /// Validation has seen this many images.
     fn validating(&mut self, _done: u64, _total: u64) {}
+    /// Something that does not stop the run, and that its user should know.
+    fn warned(&mut self, _message: &str) {}
     /// An epoch is done.
     fn epoch_ended(&mut self, _report: &EpochReport) {}
 }

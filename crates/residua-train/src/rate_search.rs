@@ -135,6 +135,9 @@ pub fn search_rate(
             break;
         }
     }
+    if let Some(message) = data.pictures.take_warning() {
+        observer.warned(&message);
+    }
     Ok(RateCurve { points })
 }
 

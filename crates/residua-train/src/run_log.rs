@@ -95,6 +95,7 @@ impl RunLog {
             validation_accuracy: validation.accuracy(),
             learning_rate,
             train_seconds: sums.seconds,
+            waiting_seconds: sums.waiting_seconds,
             validation_seconds,
             images_per_second: sums.speed(),
             class_accuracies: class_accuracies(validation),
@@ -106,6 +107,14 @@ impl RunLog {
     pub(crate) fn saved(&mut self, step: u64, name: &str) -> Result<(), TrainError> {
         let name = name.to_owned();
         self.record(&Event::Checkpoint { step, name })
+    }
+
+    pub(crate) fn warned(&mut self, step: u64, message: String) -> Result<(), TrainError> {
+        self.record(&Event::Warning {
+            step,
+            time: now(),
+            message,
+        })
     }
 
     pub(crate) fn interrupted(&mut self, step: u64) -> Result<(), TrainError> {

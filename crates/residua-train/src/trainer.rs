@@ -6,6 +6,7 @@
 
 mod preparation;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -46,6 +47,8 @@ pub struct RunOptions {
     pub device: Device,
     /// Threads that prepare batches ahead of training.
     pub workers: usize,
+    /// The folder in which reduced pictures are kept ([`PictureCache`](residua_data::PictureCache)).
+    pub cache: Option<PathBuf>,
     /// When this becomes true, the run stops cleanly after the step in progress.
     pub stop: Arc<AtomicBool>,
     /// The run stops in the same way once it has so many epochs, if it has more to go. Its schedule is
@@ -160,12 +163,18 @@ impl Trainer {
         let epoch = self.state.finished_epochs;
         self.learner.begin_epoch(epoch);
         let first = self.state.step - epoch * self.steps_per_epoch();
-        let batches = self.data.train.epoch_from(epoch, first as usize);
-        let mut waiting_since = Instant::now();
-        for batch in batches {
+        let mut batches = self.data.train.epoch_from(epoch, first as usize);
+        let mut counted_until = Instant::now();
+        loop {
+            let waiting_since = Instant::now();
+            let Some(batch) = batches.next() else {
+                break;
+            };
+            self.state.epoch.waiting_seconds += waiting_since.elapsed().as_secs_f64();
             self.train_step(batch?)?;
-            self.state.epoch.seconds += waiting_since.elapsed().as_secs_f64();
-            waiting_since = Instant::now();
+            self.state.epoch.seconds += counted_until.elapsed().as_secs_f64();
+            counted_until = Instant::now();
+            self.pass_on_warnings(observer)?;
             let report = self.step_report();
             observer.stepped(&report);
             observer.network(self.state.step, self.learner.network());
@@ -198,6 +207,17 @@ impl Trainer {
         sums.loss += learned.loss;
         sums.correct += learned.correct;
         Ok(())
+    }
+
+    /// What the cache has to say.
+    fn pass_on_warnings(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        match self.data.pictures.take_warning() {
+            Some(message) => {
+                observer.warned(&message);
+                self.log.warned(self.state.step, message)
+            }
+            None => Ok(()),
+        }
     }
 
     fn diverged(&self, divergence: Divergence, step: u64, learning_rate: f64) -> TrainError {
@@ -263,6 +283,8 @@ impl Trainer {
         self.state.last_accuracy = found.accuracy;
         self.state.last_roc_auc = found.roc_auc;
         self.state.seconds += sums.seconds + evaluation.seconds;
+        self.state.train_seconds += sums.seconds;
+        self.state.waiting_seconds += sums.waiting_seconds;
         self.state.epoch_speeds.push(sums.speed());
         self.log.epoch_ended(
             &self.state,
@@ -328,6 +350,7 @@ impl Trainer {
             best_epoch: best.epoch,
             seconds: self.state.seconds,
             train_images_per_second: median(&self.state.epoch_speeds),
+            waiting_share: Some(self.state.waiting_share()),
             results: self.results(&evaluation)?,
         };
         self.folder.write_metrics(&metrics)?;
@@ -440,5 +463,6 @@ fn epoch_report(epoch: u64, sums: &EpochSums, validation: &Summary, is_best: boo
         validation_roc_auc: validation.roc_auc(),
         is_best,
         images_per_second: sums.speed(),
+        waiting_share: sums.waiting_share(),
     }
 }

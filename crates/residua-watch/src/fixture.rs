@@ -121,6 +121,7 @@ pub(crate) fn epoch_end(epoch: u64) -> Vec<Event> {
             validation_accuracy,
             learning_rate: rate,
             train_seconds: seconds,
+            waiting_seconds: 0.0,
             validation_seconds: 2.6,
             images_per_second: 50_000.0 / seconds,
             class_accuracies: CLASS_ACCURACIES.map(Some).to_vec(),

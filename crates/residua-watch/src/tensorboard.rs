@@ -147,6 +147,7 @@ impl TensorBoardWriter {
             }
             Event::Quarantine { .. }
             | Event::Checkpoint { .. }
+            | Event::Warning { .. }
             | Event::Interrupted { .. }
             | Event::Failed { .. }
             | Event::End { .. } => Ok(()),

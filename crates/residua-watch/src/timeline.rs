@@ -126,6 +126,7 @@ impl Timeline {
                 };
                 self.rewind(point, time);
             }
+            Event::Warning { message, .. } => self.say(LogLevel::Warning, message.clone()),
             Event::Interrupted { step, time } => {
                 self.step = *step;
                 self.ending = Some(Ending::Interrupted);

@@ -95,6 +95,9 @@ pub enum Event {
         learning_rate: f64,
         /// Seconds spent on training steps.
         train_seconds: f64,
+        /// Those of them in which training waited for the loader's next batch.
+        #[serde(default)]
+        waiting_seconds: f64,
         /// Seconds spent on validation.
         validation_seconds: f64,
         /// Training images per second.
@@ -126,6 +129,15 @@ pub enum Event {
         finished_epochs: u64,
         /// RFC 3339 time.
         time: String,
+    },
+    /// Something that does not stop the run, and that its user should know.
+    Warning {
+        /// Last finished step.
+        step: u64,
+        /// RFC 3339 time.
+        time: String,
+        /// What it is.
+        message: String,
     },
     /// Training stopped before its end, after a checkpoint.
     Interrupted {
@@ -207,7 +219,9 @@ impl ResumePoint {
     pub fn keeps(self, event: &Event) -> bool {
         match event {
             Event::Start { .. } | Event::Quarantine { .. } => true,
-            Event::Step { step, .. } | Event::Checkpoint { step, .. } => self.keeps_step(*step),
+            Event::Step { step, .. }
+            | Event::Checkpoint { step, .. }
+            | Event::Warning { step, .. } => self.keeps_step(*step),
             Event::Epoch { epoch, .. } => self.keeps_epoch(*epoch),
             Event::Resume { .. }
             | Event::Interrupted { .. }

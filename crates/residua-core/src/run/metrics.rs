@@ -34,6 +34,10 @@ pub struct RunMetrics {
     pub seconds: f64,
     /// Median over epochs of training images per second.
     pub train_images_per_second: f64,
+    /// Share of the time of training steps, 0 to 1, in which training waited for the loader; more than
+    /// a few hundredths say that more workers, or a cache, would make it faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_share: Option<f64>,
     /// What the evaluations found.
     #[serde(flatten)]
     pub results: RunResults,

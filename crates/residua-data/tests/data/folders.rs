@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use residua_data::{
-    DataError, Dataset, DatasetOptions, Progress, Purpose, SplitName, quarantine_unreadable,
+    DataError, Dataset, DatasetOptions, PictureReader, Progress, Purpose, SplitName,
+    quarantine_unreadable,
 };
 use tempfile::tempdir;
 
@@ -179,7 +180,8 @@ fn unreadable_images_are_put_aside_and_named() {
 
     let mut dataset = Dataset::open(&folder(root.path()), &with_validation(0.2)).unwrap();
     let before: usize = dataset.splits().map(|(_, split)| split.len()).sum();
-    let unreadable = quarantine_unreadable(&mut dataset, 0.05, SILENT).unwrap();
+    let unreadable =
+        quarantine_unreadable(&mut dataset, 0.05, &PictureReader::default(), SILENT).unwrap();
     assert_eq!(unreadable.len(), 1);
     assert_eq!(unreadable[0].path, broken.display().to_string());
     assert!(!unreadable[0].reason.is_empty());
@@ -196,7 +198,8 @@ fn too_many_unreadable_images_are_an_error() {
     fs::write(root.path().join("dog/bad.png"), "not a png").unwrap();
     let mut dataset = Dataset::open(&folder(root.path()), &with_validation(0.2)).unwrap();
 
-    let error = quarantine_unreadable(&mut dataset, 0.05, SILENT).unwrap_err();
+    let error =
+        quarantine_unreadable(&mut dataset, 0.05, &PictureReader::default(), SILENT).unwrap_err();
     let message = error
         .to_string()
         .replace(&root.path().display().to_string(), "DIR");
@@ -208,7 +211,7 @@ fn too_many_unreadable_images_are_an_error() {
         "{message}"
     );
     assert_eq!(
-        quarantine_unreadable(&mut dataset, 0.1, SILENT)
+        quarantine_unreadable(&mut dataset, 0.1, &PictureReader::default(), SILENT)
             .unwrap()
             .len(),
         2
@@ -224,7 +227,8 @@ fn a_class_that_is_all_unreadable_is_an_error() {
         fs::write(root.path().join(format!("train/dog/{index:03}.png")), "bad").unwrap();
     }
     let mut dataset = Dataset::open(&folder(root.path()), &DatasetOptions::default()).unwrap();
-    let error = quarantine_unreadable(&mut dataset, 0.1, SILENT).unwrap_err();
+    let error =
+        quarantine_unreadable(&mut dataset, 0.1, &PictureReader::default(), SILENT).unwrap_err();
     assert!(matches!(error, DataError::ClassUnreadable { .. }));
     assert_eq!(
         error.to_string(),

@@ -118,6 +118,73 @@ fn the_last_batch_is_kept_or_dropped() {
     assert_eq!(sizes(LastBatch::Drop), [128, 128, 128]);
 }
 
+/// 150 images of the first class and 20 of the second.
+fn skewed() -> Arc<Split> {
+    let split = builtin(SplitName::Train);
+    let of = |label: u32, count: usize| {
+        let samples = split.samples.iter();
+        let samples = samples.filter(move |sample| sample.label.class() == Some(label));
+        samples.take(count).cloned()
+    };
+    Arc::new(Split {
+        samples: of(0, 150).chain(of(1, 20)).collect(),
+    })
+}
+
+fn balanced(workers: usize, repeats: usize) -> Loader {
+    let transform = Transform::training(&Preprocessing::cifar10(), Augmentation::CIFAR).unwrap();
+    let options = LoaderOptions {
+        order: Order::Balanced,
+        last_batch: LastBatch::Keep,
+        repeats: number(repeats),
+        ..LoaderOptions::training(number(32), SeedStream::new(7))
+    };
+    Loader::new(skewed(), transform, options.with_workers(workers))
+}
+
+#[test]
+fn balanced_batches_depend_neither_on_workers_nor_on_the_start() {
+    for repeats in [1, 3] {
+        let expected = all(balanced(0, repeats).epoch(4));
+        let sizes: Vec<usize> = expected.iter().map(|batch| batch.labels.len()).collect();
+        assert_eq!(sizes, [32, 32, 32, 32, 32, 10]);
+        assert!(all(balanced(2, repeats).epoch(4)) == expected);
+        for first in [1, 3, 5] {
+            let batches = all(balanced(1, repeats).epoch_from(4, first));
+            assert!(batches == expected[first..], "from {first}");
+        }
+        let labels = expected.iter().flat_map(|batch| {
+            (0..batch.labels.len()).map(|image| batch.labels.shown(image))
+        });
+        let rare = labels.filter(|classes| *classes == [1]).count();
+        // Half of the epoch, up to one image and its repeats.
+        assert!((85 - repeats..=85 + repeats).contains(&rare), "{rare}");
+    }
+}
+
+#[test]
+fn an_image_that_is_shown_several_times_is_augmented_anew_each_time() {
+    let loader = balanced(0, 1);
+    // A padded crop has 81 places, and two of them mirrored: of 4 or 5, some may be equal.
+    let mut different = 0;
+    let mut shown = 0;
+    for wanted in 150..170 {
+        let mut crops = Vec::new();
+        for batch in all(loader.epoch(0)) {
+            let images = batch.images.chunks_exact(32 * 32 * 3);
+            let places = images.zip(&batch.samples);
+            let own = places.filter(|&(_, &sample)| sample == wanted);
+            crops.extend(own.map(|(image, _)| image.to_vec()));
+        }
+        shown += crops.len();
+        crops.sort_by(|one, other| one.partial_cmp(other).unwrap());
+        crops.dedup();
+        different += crops.len();
+    }
+    assert_eq!(shown, 85);
+    assert!(different > 75, "{different} of {shown}");
+}
+
 #[test]
 fn evaluation_keeps_the_order_of_the_split() {
     let transform = Transform::evaluation(&Preprocessing::cifar10()).unwrap();

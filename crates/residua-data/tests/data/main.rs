@@ -1,6 +1,7 @@
 //! What the crate promises about whole data sets.
 
 mod augmenting;
+mod caching;
 mod checking;
 mod cifar_files;
 mod decoding;

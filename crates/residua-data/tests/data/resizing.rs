@@ -70,6 +70,7 @@ fn the_shorter_side_is_pillows() {
     let preprocessing = Preprocessing {
         height: 24,
         width: 24,
+        shorter_side: None,
         resize: ResizeRule::CoverAndCrop { crop_fraction: 1.0 },
         normalisation: identity(),
     };
@@ -87,6 +88,34 @@ fn the_shorter_side_is_pillows() {
 }
 
 #[test]
+fn a_reduction_comes_before_everything_else() {
+    let fixture = fixture();
+    let reducing = Preprocessing {
+        height: 24,
+        width: 31,
+        shorter_side: Some(24),
+        resize: ResizeRule::Stretch,
+        normalisation: identity(),
+    };
+    let transform = Transform::evaluation(&reducing).unwrap();
+    let values = transform
+        .apply(&picture(&fixture), SeedStream::new(0))
+        .unwrap();
+    assert_close(
+        &rounded(&values),
+        &fixture["outputs"]["shorter_side_24_uint8"],
+    );
+    // What is reduced already is left as it is, so that both ways give the same bits.
+    let reduced = resize(&picture(&fixture), Rectangle::whole(37, 48), [24, 31]).unwrap();
+    let random = Transform::training(&reducing, residua_data::Augmentation::IMAGENET).unwrap();
+    for transform in [transform, random] {
+        let seed = SeedStream::new(3);
+        let direct = transform.apply(&picture(&fixture), seed).unwrap();
+        assert_eq!(transform.apply(&reduced, seed).unwrap(), direct);
+    }
+}
+
+#[test]
 fn crop_flip_and_normalisation_are_torchvisions() {
     let fixture = fixture();
     let outputs = &fixture["outputs"];
@@ -99,6 +128,7 @@ fn crop_flip_and_normalisation_are_torchvisions() {
     let mut preprocessing = Preprocessing {
         height: 24,
         width: 24,
+        shorter_side: None,
         resize: ResizeRule::Stretch,
         normalisation: Normalisation::imagenet(),
     };

@@ -8,8 +8,8 @@ use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
 use residua_data::check::CheckOptions;
 use residua_data::{
-    Augmentation, DataSpec, Dataset, DatasetOptions, Loader, LoaderOptions, Progress, SplitName,
-    Transform, check, quarantine_unreadable,
+    Augmentation, DataSpec, Dataset, DatasetOptions, Loader, LoaderOptions, PictureReader,
+    Progress, SplitName, Transform, check, quarantine_unreadable,
 };
 use tempfile::tempdir;
 
@@ -75,7 +75,8 @@ fn arrays_are_checked_and_become_batches() {
     assert!(report.leakage[0].second.source.ends_with("test_images#0"));
 
     let mut dataset = Dataset::open(&fixture(), &DatasetOptions::default()).unwrap();
-    let unreadable = quarantine_unreadable(&mut dataset, 0.0, SILENT).unwrap();
+    let unreadable =
+        quarantine_unreadable(&mut dataset, 0.0, &PictureReader::default(), SILENT).unwrap();
     assert!(unreadable.is_empty());
     let mut preprocessing = Preprocessing::cifar10();
     preprocessing.normalisation = preprocessing.normalisation.grey();
@@ -121,7 +122,8 @@ fn a_broken_image_of_a_spreadsheet_is_put_aside() {
     assert!(report.problems[0].contains("there is no validation split; add lines with val"));
 
     let mut dataset = Dataset::open(&spec, &with_validation(0.25)).unwrap();
-    let unreadable = quarantine_unreadable(&mut dataset, 0.05, SILENT).unwrap();
+    let unreadable =
+        quarantine_unreadable(&mut dataset, 0.05, &PictureReader::default(), SILENT).unwrap();
     assert!(unreadable[0].path.ends_with("005.png"));
     let groups = |split: SplitName| -> Vec<u32> {
         let samples = &dataset.require(split).unwrap().samples;

@@ -178,7 +178,7 @@ impl<'a> Digest<'a> {
             }
             Event::Failed { reason, .. } => self.ending = Ending::Failed { reason },
             Event::End { .. } => self.ending = Ending::Reached,
-            Event::Quarantine { .. } | Event::Checkpoint { .. } => {}
+            Event::Quarantine { .. } | Event::Checkpoint { .. } | Event::Warning { .. } => {}
         }
     }
 

@@ -135,6 +135,15 @@ fn entry(event: &Event, digest: &Digest<'_>) -> Option<Entry> {
             ),
             moment(time),
         ),
+        Event::Warning {
+            step,
+            time,
+            message,
+        } => (
+            Kind::Plain,
+            format!("Warning after step {}: {message}", number::grouped(*step)),
+            moment(time),
+        ),
         Event::Interrupted { step, time } => (
             Kind::Stop,
             format!("Interrupted after step {}", number::grouped(*step)),

@@ -102,6 +102,7 @@ pub(crate) fn metrics(classes: &[String], images: usize, seed: u64) -> RunMetric
         best_epoch: 28,
         seconds: 1312.4,
         train_images_per_second: 1274.5,
+        waiting_share: Some(0.004),
         results: RunResults::SingleLabel(Box::new(SingleLabelResults {
             last_accuracy: evaluation.accuracy - 0.002,
             evaluation,
@@ -228,6 +229,7 @@ pub(crate) fn events(epochs: u64, finished: u64, classes: &[String]) -> Vec<Even
             validation_accuracy,
             learning_rate: 0.01,
             train_seconds: 39.0 + noise.next(),
+            waiting_seconds: 0.0,
             validation_seconds: 2.4,
             images_per_second: 1270.0 + 60.0 * noise.next(),
             class_accuracies: Vec::new(),

@@ -245,7 +245,12 @@ pub(crate) fn open_data(
     let watched: &(dyn Observer + Sync) = observer;
     let on_progress =
         |progress: residua_data::Progress| watched.checking(progress.done, progress.total);
-    let data = RunData::open(config, options.workers, &on_progress)?;
+    let data = RunData::open(
+        config,
+        options.workers,
+        options.cache.as_deref(),
+        &on_progress,
+    )?;
     if !data.quarantined.is_empty() {
         observer.quarantined(&data.quarantined);
     }

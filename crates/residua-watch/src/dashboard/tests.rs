@@ -262,6 +262,7 @@ fn wild_events() -> impl Strategy<Value = Vec<Event>> {
                 validation_accuracy: d,
                 learning_rate: a,
                 train_seconds: b,
+                waiting_seconds: a,
                 validation_seconds: c,
                 images_per_second: d,
                 class_accuracies: vec![Some(a), None, Some(d)],

@@ -41,6 +41,7 @@ fn small_run() -> Vec<Event> {
             validation_accuracy: 0.3,
             learning_rate: 0.1,
             train_seconds: 4.0,
+            waiting_seconds: 0.0,
             validation_seconds: 0.5,
             images_per_second: 250.0,
             class_accuracies: vec![Some(0.3), None],

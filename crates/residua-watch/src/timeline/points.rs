@@ -172,6 +172,7 @@ impl EpochPoint {
             class_accuracies,
             validation_roc_auc,
             class_roc_aucs,
+            ..
         } = event
         else {
             return None;

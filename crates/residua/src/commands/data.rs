@@ -1,5 +1,7 @@
 //! `residua data`: what is in a data set, what is wrong with it, and what a network gets of it.
 
+mod bench;
+mod cache;
 mod show;
 mod split;
 
@@ -29,6 +31,10 @@ enum DataCommand {
     Show(Box<show::ShowArgs>),
     /// Divide image files into splits or folds, and write them down as spreadsheets
     Split(split::SplitArgs),
+    /// Measure how fast images are loaded, with and without a cache
+    Bench(Box<bench::BenchArgs>),
+    /// Show how much is in a cache of reduced pictures, or clear it
+    Cache(cache::CacheArgs),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +60,8 @@ pub(crate) fn run(args: &DataArgs) -> Result<(), Failure> {
         DataCommand::Check(args) => check_data(args),
         DataCommand::Show(args) => show::run(args),
         DataCommand::Split(args) => split::run(args),
+        DataCommand::Bench(args) => bench::run(args),
+        DataCommand::Cache(args) => cache::run(args),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a command computes, and how precisely.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use residua::train::{Device, Precision};
@@ -24,6 +25,9 @@ pub(crate) struct LoadingArgs {
     /// Threads that read and prepare images ahead of the computation
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) workers: usize,
+    /// Keep large pictures in this folder, reduced as --shorter-side says, and decode each once
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
 }
 
 /// A [`Precision`] as an option's value.

@@ -10,7 +10,7 @@ use residua::core::metrics::judgement::Judgement;
 use residua::core::metrics::{Average, ClassScore, ClassificationSummary};
 use residua::core::task::Decision;
 use residua::data::{DataSpec, Loader, LoaderOptions, SplitName, Transform};
-use residua::train::{LoadedModel, Summary, Views, evaluate, read_config};
+use residua::train::{LoadedModel, Summary, Views, evaluate, picture_reader, read_config};
 use serde::Serialize;
 
 use super::device::{ComputeArgs, LoadingArgs};
@@ -101,20 +101,21 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         data: args.data.clone(),
         split: args.split.map(SplitName::from),
     };
-    let chosen = EvaluationData::open(wanted, config.as_ref(), &model.record)?;
+    let pictures = picture_reader(&model.record.preprocessing, args.loading.cache.as_deref())?;
+    let chosen = EvaluationData::open(wanted, config.as_ref(), &model.record, &pictures)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
-    let options = LoaderOptions {
-        workers: args.loading.workers,
-        ..LoaderOptions::evaluation(args.batch_size)
-    };
-    let loader = Loader::new(chosen.split, transform, options);
+    let options = LoaderOptions::evaluation(args.batch_size).with_workers(args.loading.workers);
+    let loader = Loader::new(chosen.split, transform, options).reading(pictures.clone());
     let bar = image_bar("evaluating", loader.split().len() as u64, args.quiet);
     let views = Views::from(args.views);
     let evaluation = evaluate(&model.network, &loader, views, &mut |done| {
         bar.set_position(done);
     });
     bar.finish_and_clear();
+    if let Some(message) = pictures.take_warning() {
+        eprintln!("warning: {message}");
+    }
     let evaluation = evaluation?;
     let judged = Judged {
         model: &model,

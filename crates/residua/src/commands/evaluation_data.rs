@@ -5,8 +5,8 @@ use std::sync::Arc;
 use residua::core::model_record::ModelRecord;
 use residua::core::task::Task;
 use residua::data::{
-    DataError, DataSpec, Dataset, DatasetOptions, Progress, Purpose, Split, SplitName,
-    quarantine_unreadable,
+    DataError, DataSpec, Dataset, DatasetOptions, PictureReader, Progress, Purpose, Split,
+    SplitName, quarantine_unreadable,
 };
 use residua::train::TrainConfig;
 
@@ -34,14 +34,15 @@ impl EvaluationData {
         wanted: EvaluationDataSpec,
         config: Option<&TrainConfig>,
         record: &ModelRecord,
+        pictures: &PictureReader,
     ) -> Result<Self, Failure> {
         let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
             config.max_unreadable
         });
         let (spec, name, mut dataset) = open_split(wanted, config, record)?;
         let ignore = |_: Progress| {};
-        let unreadable =
-            quarantine_unreadable(&mut dataset, max_unreadable, &ignore).map_err(explained)?;
+        let unreadable = quarantine_unreadable(&mut dataset, max_unreadable, pictures, &ignore)
+            .map_err(explained)?;
         for image in &unreadable {
             eprintln!("warning: left out {}: {}", image.path, image.reason);
         }

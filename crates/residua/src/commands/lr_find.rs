@@ -81,6 +81,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<(), Failure> {
     let options = RunOptions {
         device: args.compute.device()?,
         workers: args.loading.workers,
+        cache: args.loading.cache.clone(),
         stop: stop_on_signals()?,
         stop_after_epoch: None,
     };

@@ -65,6 +65,8 @@ pub(crate) struct TrainingProgress {
     checking: ProgressBar,
     training: ProgressBar,
     plan: Option<Plan>,
+    /// Whether it was said how to wait less for the loader.
+    has_advised: bool,
 }
 
 impl TrainingProgress {
@@ -74,6 +76,7 @@ impl TrainingProgress {
             checking: bar(0, "{spinner} reading the images  {elapsed}", quiet),
             training: ProgressBar::hidden(),
             plan: None,
+            has_advised: false,
         }
     }
 
@@ -105,6 +108,12 @@ impl TrainingProgress {
     fn epochs(&self) -> u64 {
         self.plan.as_ref().map_or(0, |plan| plan.epochs)
     }
+}
+
+/// Nothing while the loader keeps up with training: the first batch of an epoch always takes a moment.
+fn waiting_text(share: f64) -> Option<String> {
+    const WORTH_MENTIONING: f64 = 0.05;
+    (share >= WORTH_MENTIONING).then(|| format!("waiting {:.0} %", share * 100.0))
 }
 
 impl Observer for TrainingProgress {
@@ -192,16 +201,41 @@ impl Observer for TrainingProgress {
             .set_message(format!("validating {done}/{total}"));
     }
 
+    fn warned(&mut self, message: &str) {
+        self.training.suspend(|| eprintln!("warning: {message}"));
+    }
+
     fn epoch_ended(&mut self, report: &EpochReport) {
         let width = self.epochs().to_string().len();
         self.say(&format!(
-            "epoch {:>width$}/{}  loss {:.3}  {}  {:>4.0} images/s{}",
+            "epoch {:>width$}/{}  loss {:.3}  {}  {:>4.0} images/s{}{}",
             report.epoch,
             self.epochs(),
             report.train_loss,
             scores(report),
             report.images_per_second,
-            if report.is_best { "  best" } else { "" }
+            if report.is_best { "  best" } else { "" },
+            waiting_text(report.waiting_share).map_or_else(String::new, |text| format!("  {text}"))
         ));
+        if let Some(text) = waiting_text(report.waiting_share)
+            && !self.has_advised
+        {
+            self.has_advised = true;
+            self.say(&format!(
+                "the loader kept training {text} of the time: more --workers, or --cache for large \
+                 pictures (`residua data bench` measures both)"
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loader_that_keeps_up_is_not_mentioned() {
+        assert_eq!(waiting_text(0.049), None);
+        assert_eq!(waiting_text(0.31).as_deref(), Some("waiting 31 %"));
     }
 }

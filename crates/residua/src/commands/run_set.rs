@@ -39,6 +39,7 @@ impl RunSetArgs {
             options: RunOptions {
                 device: self.compute.device()?,
                 workers: self.loading.workers,
+                cache: self.loading.cache.clone(),
                 stop: stop_on_signals()?,
                 stop_after_epoch: None,
             },
@@ -372,6 +373,10 @@ impl Observer for Both<'_, '_> {
 
     fn validating(&mut self, done: u64, total: u64) {
         self.shown.validating(done, total);
+    }
+
+    fn warned(&mut self, message: &str) {
+        self.shown.warned(message);
     }
 
     fn epoch_ended(&mut self, report: &residua::train::EpochReport) {

@@ -69,6 +69,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let options = RunOptions {
         device: args.compute.device()?,
         workers: args.loading.workers,
+        cache: args.loading.cache.clone(),
         stop,
         stop_after_epoch: None,
     };

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy};
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
-    ScheduleConfig, TrainConfig, WeightAverage,
+    Sampling, ScheduleConfig, TrainConfig, WeightAverage,
 };
 
 use crate::commands::device::PrecisionName;
@@ -112,6 +112,13 @@ pub(crate) struct SettingArgs {
     /// How much images of each class count
     #[arg(long, value_enum)]
     class_weights: Option<ClassWeightsName>,
+    /// Which training images an epoch shows [default: shuffled]
+    #[arg(long, value_enum)]
+    sampling: Option<SamplingName>,
+    /// Show each training image so often in a row, augmented anew each time; an epoch is as long as
+    /// without and shows the fewer images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    repeats: Option<u32>,
     /// Keep a moving average of the weights with this decay, 0.999 for instance, and use that
     #[arg(long, value_name = "DECAY")]
     weight_average: Option<f64>,
@@ -154,6 +161,10 @@ pub(crate) struct SettingArgs {
     /// Height and width to which images are brought
     #[arg(long, value_name = "PIXELS")]
     input_size: Option<usize>,
+    /// First reduce pictures whose shorter side is longer to this; twice the input size leaves room for
+    /// crops
+    #[arg(long, value_name = "PIXELS")]
+    shorter_side: Option<usize>,
     /// Train on the brightness alone, one channel in place of three colours
     #[arg(long)]
     grey: bool,
@@ -209,6 +220,23 @@ enum ClassWeightsName {
     Equal,
     /// The less, the more images a class has
     Balanced,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SamplingName {
+    /// Each once
+    Shuffled,
+    /// Every class as often as any other: those of rare classes several times
+    Balanced,
+}
+
+impl From<SamplingName> for Sampling {
+    fn from(name: SamplingName) -> Self {
+        match name {
+            SamplingName::Shuffled => Self::Shuffled,
+            SamplingName::Balanced => Self::Balanced,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -292,6 +320,11 @@ impl SettingArgs {
             ClassWeightsName::Balanced => ClassWeights::Balanced,
         });
         set(&mut config.class_weights, class_weights);
+        set(&mut config.sampling, self.sampling.map(Into::into));
+        set(
+            &mut config.repeats,
+            self.repeats.map(|repeats| repeats as usize),
+        );
         // Either takes the place of the other in what the options change.
         if self.val_fraction.is_some() || self.fold.is_some() {
             config.validation_fraction = self.val_fraction.map(Fraction::get);
@@ -305,6 +338,7 @@ impl SettingArgs {
             config.preprocessing.height = side;
             config.preprocessing.width = side;
         }
+        set_some(&mut config.preprocessing.shorter_side, self.shorter_side);
         if self.grey {
             config.preprocessing.normalisation = config.preprocessing.normalisation.grey();
         }
