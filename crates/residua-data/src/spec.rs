@@ -6,6 +6,7 @@ use std::path::{self, PathBuf};
 use std::str::FromStr;
 
 use residua_core::suggest::{closest, did_you_mean};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -13,7 +14,7 @@ use thiserror::Error;
 /// `idx:DIR`.
 ///
 /// It reads and prints as that text, also in serialised form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum DataSpec {

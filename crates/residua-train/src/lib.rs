@@ -46,6 +46,7 @@ mod rate_search;
 mod recipe;
 mod run_log;
 mod schedule;
+mod settings;
 mod starting_weights;
 mod trainer;
 mod training_pass;
@@ -81,7 +82,10 @@ pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
+/// What a wrong setting is answered with.
+pub use residua_core::setting::SettingError;
 pub use schedule::{Anneal, Plateau, Schedule, ScheduleConfig};
+pub use settings::settings_schema;
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;

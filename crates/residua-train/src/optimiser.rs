@@ -1,16 +1,19 @@
 //! Optimisers: from gradients to new parameters.
 
 use burn::tensor::Tensor;
+use residua_core::setting::SettingError;
 use residua_ops::{AdamW, Sgd, adam_w_step, sgd_step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::network::host_values;
 
 /// Which optimiser, with which settings. The formulas are PyTorch's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimiserConfig {
     /// Stochastic gradient descent with momentum, without dampening.
+    #[schemars(extend("default" = Self::sgd(0.1)))]
     Sgd {
         /// Peak learning rate.
         learning_rate: f64,
@@ -25,6 +28,7 @@ pub enum OptimiserConfig {
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
     #[serde(rename = "adamw")]
+    #[schemars(extend("default" = Self::adam_w(1e-3)))]
     AdamW {
         /// Peak learning rate.
         learning_rate: f64,
@@ -93,21 +97,19 @@ impl OptimiserConfig {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         let within = |key: &str, value: f64, range: std::ops::Range<f64>| {
             if range.contains(&value) {
                 return Ok(());
             }
             let std::ops::Range { start, end } = range;
-            Err(format!(
-                "optimiser.{key} is {value}; expected at least {start} and less than {end}"
-            ))
+            let expected = format!("at least {start} and less than {end}");
+            Err(SettingError::value(key, value, expected))
         };
         let rate = self.learning_rate();
         if !(rate.is_finite() && rate > 0.0) {
-            return Err(format!(
-                "optimiser.learning_rate is {rate}; expected a number above 0"
-            ));
+            let expected = "a number above 0";
+            return Err(SettingError::value("learning_rate", rate, expected));
         }
         within("weight_decay", self.decay(false), 0.0..f64::INFINITY)?;
         match *self {

@@ -264,7 +264,8 @@ fn default_destination(config: &TrainConfig) -> Destination {
     }
 }
 
-/// The configuration: defaults for the data, a recipe or a file, then options, then `--set`.
+/// The configuration: defaults for the data, a recipe or a file, then options (of the command line, or
+/// else of the environment), then `--set`.
 fn configuration(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     let mut config = args.plan.begin()?;
     if let Some(model) = &args.model {
