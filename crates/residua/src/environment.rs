@@ -12,13 +12,11 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Error, FromArgMatches, Id};
 
 /// The groups whose options can come from the environment, in every command that has them.
-const GROUPS: [&str; 5] = [
-    "PlanArgs",
-    "settings",
-    "variations",
-    "ComputeArgs",
-    "LoadingArgs",
-];
+const GROUPS: [&str; 4] = ["settings", "variations", "ComputeArgs", "LoadingArgs"];
+
+/// Options beside the group of settings that can: clap knows no groups of groups. (`--set` is given
+/// several times, which a variable cannot be.)
+const BESIDE_SETTINGS: [&str; 3] = ["data", "recipe", "config"];
 
 /// Options of a command's own that can.
 const OWN: [(&str, &str); 7] = [
@@ -79,15 +77,15 @@ fn with_environment(command: Command, given: Option<&ArgMatches>) -> Command {
 
 /// The options that may come from the environment.
 fn taken(command: &Command) -> Vec<Id> {
-    let groups = command.get_groups();
-    let shared = groups.filter(|group| GROUPS.contains(&group.get_id().as_str()));
-    // Several of these can only be told apart on a command line.
-    let shared = shared
-        .flat_map(|group| group.get_args())
-        .filter(|id| *id != "set");
+    let named = |name: &str| command.get_groups().find(|group| group.get_id() == name);
+    let shared = GROUPS.into_iter().filter_map(named);
+    let shared = shared.flat_map(|group| group.get_args()).cloned();
+    let beside = named("settings").map_or(&[][..], |_| &BESIDE_SETTINGS[..]);
     let own = OWN.iter().filter(|(name, _)| *name == command.get_name());
-    let own = own.map(|(_, option)| Id::from(*option));
-    shared.cloned().chain(own).collect()
+    let own = own.map(|(_, option)| *option);
+    shared
+        .chain(beside.iter().copied().chain(own).map(Id::from))
+        .collect()
 }
 
 /// The options that do not go with what is given.

@@ -113,6 +113,7 @@ fn the_environment_counts_where_the_command_line_says_nothing() {
     ] {
         assert!(made.contains(&format!("{line}\n")), "{line}: {made}");
     }
+    assert!(made.contains("data = \"folder:"), "{made}");
     // Of what does not go together, the command line's counts.
     let arguments = ["train", "--resume", "run"];
     let (code, said) = with_variables(folder.path(), &variables, &arguments);

@@ -369,8 +369,8 @@ fn messages_name_place_key_and_what_there_is() {
         ),
         (
             "[variations]",
-            "[variations]\ndropout = 0.5",
-            "variations.dropout cannot be used: resnet20 takes no dropout of 0.5",
+            "[variations]\ndropout = 1.5",
+            "variations.dropout cannot be used: resnet20 takes no dropout of 1.5; it must be at least 0",
         ),
     ] {
         let message = after_place(refused(from, to));
