@@ -4,8 +4,9 @@
 //! crates must agree on: how random numbers are addressed ([`seed`]), how an image becomes
 //! the input of a network ([`preprocessing`]), in which format it computes ([`precision`]) and what it
 //! keeps for its reverse pass ([`checkpointing`]), what is asked about an image ([`task`]), what travels
-//! with weights ([`model_record`]), what a run leaves on disk ([`run`]), how predictions are judged ([`metrics`]), how a misspelt name is
-//! answered ([`suggest`]), how numbers and markup are written ([`text`]), and how a file is replaced
+//! with weights ([`model_record`]), what a run leaves on disk ([`run`]), how predictions are judged
+//! ([`metrics`]), what is said of a wrong setting ([`setting`]), how a misspelt name is answered
+//! ([`suggest`]), how numbers and markup are written ([`text`]), and how a file is replaced
 //! without ever losing the old one ([`atomic_file`]).
 //!
 //! ```
@@ -28,6 +29,7 @@ pub mod precision;
 pub mod preprocessing;
 pub mod run;
 pub mod seed;
+pub mod setting;
 pub mod suggest;
 pub mod task;
 pub mod text;

@@ -3,8 +3,11 @@
 //! A [`Preprocessing`] is saved with every run and travels with weights, so that evaluation,
 //! prediction, serving and exported models treat an image exactly as training did.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::setting::SettingError;
 
 /// The means and standard deviations of the CIFAR-10 training images on the 0–1 scale: those
 /// that nearly every published CIFAR-10 recipe uses. (They can be recomputed from the 50,000
@@ -20,7 +23,7 @@ const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// What is done to an image of any size before a network sees it, in this order: reduce (where
 /// a shorter side is named), resize, centre crop, scale to 0–1, normalise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Height of the network's input in pixels.
@@ -41,7 +44,7 @@ pub struct Preprocessing {
 
 /// How an image gets to the size of the input. All resizing is bilinear with antialiasing (the
 /// filter widens with the reduction), as Pillow does it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ResizeRule {
     /// Height and width are scaled separately to exactly the input size.
@@ -52,6 +55,7 @@ pub enum ResizeRule {
     ///
     /// `crop_fraction` lies in 0.1 to 1; 0.875 with a 224-pixel input is the usual "resize to
     /// 256, crop 224" of ImageNet evaluation.
+    #[schemars(extend("default" = Self::CoverAndCrop { crop_fraction: 0.875 }))]
     CoverAndCrop {
         /// Input size divided by the size that the image is scaled to cover.
         crop_fraction: f64,
@@ -105,22 +109,26 @@ impl Preprocessing {
     ///
     /// # Errors
     /// If a side is 0 or longer than 65,535 pixels, or the crop fraction lies outside 0.1 to 1.
-    pub fn validate(&self) -> Result<(), PreprocessingError> {
+    pub fn validate(&self) -> Result<(), SettingError> {
         for (name, value) in [("height", self.height), ("width", self.width)] {
             if value == 0 || value > MAX_SIDE {
-                return Err(PreprocessingError::Side { name, value });
+                let expected = format!("1 to {MAX_SIDE} pixels");
+                return Err(SettingError::value(name, value, expected));
             }
         }
         if let Some(pixels) = self.shorter_side
             && !(1..=MAX_SIDE).contains(&pixels)
         {
-            return Err(PreprocessingError::ShorterSide(pixels));
+            let expected = format!("1 to {MAX_SIDE} pixels");
+            return Err(SettingError::value("shorter_side", pixels, expected));
         }
         match self.resize {
             ResizeRule::CoverAndCrop { crop_fraction }
                 if !(LEAST_CROP_FRACTION..=1.0).contains(&crop_fraction) =>
             {
-                Err(PreprocessingError::CropFraction(crop_fraction))
+                let expected = format!("{LEAST_CROP_FRACTION} to 1 (0.875 crops 224 from 256)");
+                let error = SettingError::value("crop_fraction", crop_fraction, expected);
+                Err(error.within("resize"))
             }
             _ => Ok(()),
         }
@@ -136,7 +144,7 @@ const MAX_SIDE: usize = 65_535;
 
 /// Channel statistics on the 0–1 scale: a pixel value `p` of 0–255 in channel `c` becomes
 /// `(p / 255 - mean[c]) / std[c]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "UncheckedNormalisation")]
 pub struct Normalisation {
     mean: Vec<f32>,
@@ -148,16 +156,16 @@ impl Normalisation {
     ///
     /// # Errors
     /// Unless both have the same length, 1 or 3, and all are finite with positive deviations.
-    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, PreprocessingError> {
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self, NormalisationError> {
         if mean.len() != std.len() || !matches!(mean.len(), 1 | 3) {
-            return Err(PreprocessingError::Channels {
+            return Err(NormalisationError::Channels {
                 mean: mean.len(),
                 std: std.len(),
             });
         }
         for (channel, (&mean, &std)) in mean.iter().zip(&std).enumerate() {
             if !mean.is_finite() || !std.is_finite() || std <= 0.0 {
-                return Err(PreprocessingError::Statistics { channel, mean, std });
+                return Err(NormalisationError::Statistics { channel, mean, std });
             }
         }
         Ok(Self { mean, std })
@@ -208,41 +216,27 @@ impl Normalisation {
 }
 
 /// What a file says before it is checked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UncheckedNormalisation {
+    /// The mean of each channel, 1 or 3.
     mean: Vec<f32>,
+    /// The standard deviation of each channel.
     std: Vec<f32>,
 }
 
 impl TryFrom<UncheckedNormalisation> for Normalisation {
-    type Error = PreprocessingError;
+    type Error = NormalisationError;
 
     fn try_from(values: UncheckedNormalisation) -> Result<Self, Self::Error> {
         Self::new(values.mean, values.std)
     }
 }
 
-/// Why a preprocessing cannot be used.
+/// Why channel statistics cannot normalise anything.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
-pub enum PreprocessingError {
-    /// A side of the input is 0 or too long.
-    #[error("the {name} of the input is {value} pixels; expected 1 to {MAX_SIDE}")]
-    Side {
-        /// `height` or `width`.
-        name: &'static str,
-        /// The value found.
-        value: usize,
-    },
-    /// Images cannot be reduced to this.
-    #[error("the shorter side is {0} pixels; expected 1 to {MAX_SIDE}")]
-    ShorterSide(usize),
-    /// The crop fraction is outside its range.
-    #[error(
-        "the crop fraction is {0}; expected {LEAST_CROP_FRACTION} to 1 (0.875 crops 224 from 256)"
-    )]
-    CropFraction(f64),
+pub enum NormalisationError {
     /// Means and deviations do not describe the same 1 or 3 channels.
     #[error("{mean} channel means and {std} standard deviations; expected 1 or 3 of each")]
     Channels {
@@ -318,31 +312,31 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused() {
-        let message = |result: Result<(), PreprocessingError>| result.unwrap_err().to_string();
         let mut flat = Preprocessing::cifar10();
         flat.height = 0;
         assert_eq!(
-            message(flat.validate()),
-            "the height of the input is 0 pixels; expected 1 to 65535"
+            flat.validate().unwrap_err().to_string(),
+            "height is 0; expected 1 to 65535 pixels"
         );
         let mut vanishing = Preprocessing::cifar10();
         vanishing.shorter_side = Some(0);
         assert_eq!(
-            message(vanishing.validate()),
-            "the shorter side is 0 pixels; expected 1 to 65535"
+            vanishing.validate().unwrap_err().to_string(),
+            "shorter_side is 0; expected 1 to 65535 pixels"
         );
         let mut grown = Preprocessing::cifar10();
         grown.resize = ResizeRule::CoverAndCrop { crop_fraction: 1.5 };
         assert_eq!(
-            message(grown.validate()),
-            "the crop fraction is 1.5; expected 0.1 to 1 (0.875 crops 224 from 256)"
+            grown.validate().unwrap_err().to_string(),
+            "resize.crop_fraction is 1.5; expected 0.1 to 1 (0.875 crops 224 from 256)"
         );
+        let message = |mean, std| Normalisation::new(mean, std).unwrap_err().to_string();
         assert_eq!(
-            message(Normalisation::new(vec![0.5; 3], vec![0.5]).map(drop)),
+            message(vec![0.5; 3], vec![0.5]),
             "3 channel means and 1 standard deviations; expected 1 or 3 of each"
         );
         assert_eq!(
-            message(Normalisation::new(vec![0.5], vec![0.0]).map(drop)),
+            message(vec![0.5], vec![0.0]),
             "channel 0 has mean 0.5 and standard deviation 0; \
              expected finite numbers and a deviation above 0"
         );

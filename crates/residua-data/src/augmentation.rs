@@ -14,6 +14,8 @@ mod mix;
 mod operation;
 mod policy;
 
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use colour_jitter::ColourJitter;
@@ -26,7 +28,7 @@ pub use policy::Policy;
 ///
 /// All but the crop and the flip probability may be missing in a configuration, which then does
 /// without them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
     /// Which part of the image is taken.
@@ -51,13 +53,14 @@ pub struct Augmentation {
 }
 
 /// Which part of an image is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RandomCrop {
     /// What evaluation takes.
     None,
     /// The image is brought to the input size as in evaluation, surrounded by `padding` black
     /// pixels on each side, and a random crop of the input size is taken.
+    #[schemars(extend("default" = Augmentation::CIFAR.crop))]
     PadAndCrop {
         /// Pixels on each side.
         padding: usize,
@@ -65,6 +68,7 @@ pub enum RandomCrop {
     /// A random rectangle of the image is scaled to the input size: the crop of Szegedy et al.
     /// 2015 ("Going deeper with convolutions" §6), with the search of torchvision's
     /// `RandomResizedCrop`.
+    #[schemars(extend("default" = Augmentation::IMAGENET.crop))]
     RandomResized {
         /// Smallest and largest share of the image's area, each more than 0 and at most 1.
         scale: [f64; 2],
@@ -107,18 +111,18 @@ impl Augmentation {
     /// Says whether the values can be used.
     ///
     /// # Errors
-    /// With a sentence that names the value and what was expected.
-    pub fn validate(&self) -> Result<(), AugmentationError> {
-        if !(0.0..=1.0).contains(&self.flip_probability) {
-            return Err(AugmentationError::FlipProbability(self.flip_probability));
-        }
-        self.crop.validate()?;
-        self.policy.validate()?;
+    /// With the key, the value and what was expected.
+    pub fn validate(&self) -> Result<(), SettingError> {
+        check_probability("flip_probability", self.flip_probability)?;
+        let within = |section| move |error: SettingError| error.within(section);
+        self.crop.validate().map_err(within("crop"))?;
+        self.policy.validate().map_err(within("policy"))?;
         if let Some(jitter) = self.colour_jitter {
-            jitter.validate()?;
+            jitter.validate().map_err(within("colour_jitter"))?;
         }
-        self.erasing.validate()?;
-        self.mix.map_or(Ok(()), |mix| mix.validate())
+        self.erasing.validate().map_err(within("erasing"))?;
+        self.mix
+            .map_or(Ok(()), |mix| mix.validate().map_err(within("mix")))
     }
 
     /// Whether images are changed as 8-bit pixels, beyond moving them.
@@ -128,23 +132,17 @@ impl Augmentation {
 }
 
 impl RandomCrop {
-    fn validate(&self) -> Result<(), AugmentationError> {
+    fn validate(&self) -> Result<(), SettingError> {
         match *self {
             RandomCrop::None => Ok(()),
             RandomCrop::PadAndCrop { padding } if padding > MAX_PADDING => {
-                Err(AugmentationError::Padding(padding))
+                let expected = format!("at most {MAX_PADDING} pixels");
+                Err(SettingError::value("padding", padding, expected))
             }
             RandomCrop::PadAndCrop { .. } => Ok(()),
             RandomCrop::RandomResized { scale, ratio } => {
-                let [least, most] = scale;
-                if !(least > 0.0 && least <= most && most <= 1.0) {
-                    return Err(AugmentationError::Scale(least, most));
-                }
-                let [least, most] = ratio;
-                if !(least > 0.0 && least <= most && most.is_finite()) {
-                    return Err(AugmentationError::Ratio(least, most));
-                }
-                Ok(())
+                check_areas("scale", scale)?;
+                check_ratios("ratio", ratio)
             }
         }
     }
@@ -153,65 +151,37 @@ impl RandomCrop {
 /// More padding than any image here is wide.
 const MAX_PADDING: usize = 65_535;
 
-/// Why an augmentation cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AugmentationError {
-    /// Not a probability.
-    #[error("the flip probability is {0}; expected 0 to 1")]
-    FlipProbability(f64),
-    /// An absurd padding.
-    #[error("the padding is {0} pixels; expected at most {MAX_PADDING}")]
-    Padding(usize),
-    /// Not a range of shares of the area.
-    #[error(
-        "the scale of the random crop is {0} to {1}; expected shares above 0, at most 1, in ascending order"
-    )]
-    Scale(f64, f64),
-    /// Not a range of ratios.
-    #[error(
-        "the ratio of the random crop is {0} to {1}; expected numbers above 0 in ascending order"
-    )]
-    Ratio(f64, f64),
-    /// Some other value is out of range.
-    #[error("{key} is {value}; expected {expected}")]
-    Value {
-        /// Where the value stands in the augmentation.
-        key: &'static str,
-        /// The value.
-        value: f64,
-        /// Which would do.
-        expected: &'static str,
-    },
-    /// Some other range is none.
-    #[error("{key} is {least} to {most}; expected {expected}")]
-    Range {
-        /// Where the range stands in the augmentation.
-        key: &'static str,
-        /// Its first value.
-        least: f64,
-        /// Its second value.
-        most: f64,
-        /// Which would do.
-        expected: &'static str,
-    },
-    /// Mixing is wanted, but neither kind.
-    #[error(
-        "mix.mixup_alpha and mix.cutmix_alpha are both 0; expected at least one above 0, or no \
-         mix at all"
-    )]
-    NothingToMix,
+fn check_probability(key: &str, value: f64) -> Result<(), SettingError> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(SettingError::value(key, value, "0 to 1")),
+    }
 }
 
-fn check_probability(key: &'static str, value: f64) -> Result<(), AugmentationError> {
-    if (0.0..=1.0).contains(&value) {
+/// Smallest and largest share of an area.
+fn check_areas(key: &str, [least, most]: [f64; 2]) -> Result<(), SettingError> {
+    if least > 0.0 && least <= most && most <= 1.0 {
         return Ok(());
     }
-    Err(AugmentationError::Value {
+    let expected = "shares above 0, at most 1, in ascending order";
+    Err(SettingError::value(
         key,
-        value,
-        expected: "0 to 1",
-    })
+        format!("{least} to {most}"),
+        expected,
+    ))
+}
+
+/// Smallest and largest ratio of two sides.
+fn check_ratios(key: &str, [least, most]: [f64; 2]) -> Result<(), SettingError> {
+    if least > 0.0 && least <= most && most.is_finite() {
+        return Ok(());
+    }
+    let expected = "numbers above 0 in ascending order";
+    Err(SettingError::value(
+        key,
+        format!("{least} to {most}"),
+        expected,
+    ))
 }
 
 #[cfg(test)]
@@ -248,14 +218,14 @@ mod tests {
         };
         assert_eq!(
             message(|bad| bad.flip_probability = 1.5),
-            "the flip probability is 1.5; expected 0 to 1"
+            "flip_probability is 1.5; expected 0 to 1"
         );
         assert_eq!(
             message(|bad| bad.crop = RandomCrop::RandomResized {
                 scale: [0.5, 0.1],
                 ratio: [1.0, 1.0],
             }),
-            "the scale of the random crop is 0.5 to 0.1; expected shares above 0, at most 1, in \
+            "crop.scale is 0.5 to 0.1; expected shares above 0, at most 1, in \
              ascending order"
         );
         assert_eq!(
@@ -263,7 +233,7 @@ mod tests {
                 scale: [0.5, 1.0],
                 ratio: [0.0, 1.0],
             }),
-            "the ratio of the random crop is 0 to 1; expected numbers above 0 in ascending order"
+            "crop.ratio is 0 to 1; expected numbers above 0 in ascending order"
         );
     }
 
@@ -374,8 +344,8 @@ mod tests {
             ),
             (
                 message(|bad| bad.mix = Some(Mix::default())),
-                "mix.mixup_alpha and mix.cutmix_alpha are both 0; expected at least one above 0, \
-                 or no mix at all",
+                "mix has mixup_alpha and cutmix_alpha both at 0; expected at least one above 0, or \
+                 no mix at all",
             ),
             (
                 message(|bad| {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use residua_core::suggest::{closest, did_you_mean};
 use residua_core::task::Task;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -16,7 +17,7 @@ use crate::spreadsheet;
 /// `idx:DIR`.
 ///
 /// It reads and prints as that text, also in serialised form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum DataSpec {

@@ -1,12 +1,13 @@
 //! From a decoded image to the numbers that a network reads.
 
 use rand::RngExt;
-use residua_core::preprocessing::{Normalisation, Preprocessing, PreprocessingError, ResizeRule};
+use residua_core::preprocessing::{Normalisation, Preprocessing, ResizeRule};
 use residua_core::seed::SeedStream;
+use residua_core::setting::SettingError;
 use thiserror::Error;
 
 use crate::augmentation::canvas::Canvas;
-use crate::augmentation::{Augmentation, AugmentationError, RandomCrop};
+use crate::augmentation::{Augmentation, RandomCrop};
 use crate::geometry::{Geometry, cover, random_resized};
 use crate::pixels::{Pixels, luma};
 use crate::reduction::{reduced, scaled};
@@ -50,12 +51,9 @@ impl From<SeedStream> for Showing {
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum TransformError {
-    /// The preprocessing cannot be used.
+    /// The preprocessing or the augmentation cannot be used.
     #[error(transparent)]
-    Preprocessing(#[from] PreprocessingError),
-    /// The augmentation cannot be used.
-    #[error(transparent)]
-    Augmentation(#[from] AugmentationError),
+    Setting(#[from] SettingError),
     /// The scaled image would be too large to hold.
     #[error("cannot scale {height} × {width} pixels to {scaled_height} × {scaled_width}")]
     Scale {
@@ -95,8 +93,12 @@ impl Transform {
         preprocessing: &Preprocessing,
         augmentation: Augmentation,
     ) -> Result<Self, TransformError> {
-        preprocessing.validate()?;
-        augmentation.validate()?;
+        preprocessing
+            .validate()
+            .map_err(|error| error.within("preprocessing"))?;
+        augmentation
+            .validate()
+            .map_err(|error| error.within("augmentation"))?;
         Ok(Self {
             preprocessing: preprocessing.clone(),
             augmentation,

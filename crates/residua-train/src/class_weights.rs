@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 
+use residua_core::setting::SettingError;
 use residua_core::suggest;
 use residua_core::task::Task;
 use residua_data::Split;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much images of each class count in the loss.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ClassWeights {
     /// All the same.
@@ -52,14 +54,15 @@ impl ClassWeights {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         let Self::Given { weights } = self else {
             return Ok(());
         };
         match { weights.iter() }.find(|(_, weight)| !(weight.is_finite() && **weight > 0.0)) {
-            Some((class, weight)) => Err(format!(
-                "class_weights.weights.{class} is {weight}; expected a number above 0"
-            )),
+            Some((class, weight)) => {
+                let error = SettingError::value(class, weight, "a number above 0");
+                Err(error.within("weights"))
+            }
             None => Ok(()),
         }
     }
@@ -160,10 +163,10 @@ mod tests {
             message.contains("'dogs'") && message.contains("'dog'"),
             "{message}"
         );
-        let message = weights("dog", 0.0).validate().unwrap_err();
-        assert!(
-            message.contains("class_weights.weights.dog is 0"),
-            "{message}"
+        let error = weights("dog", 0.0).validate().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "weights.dog is 0; expected a number above 0"
         );
     }
 }

@@ -1,13 +1,17 @@
 //! Every setting of a run, as it is saved in `config.toml`.
 
+use std::fs;
+use std::path::Path;
+
 use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
-use residua_core::suggest;
+use residua_core::setting::SettingError;
 use residua_core::task::Task;
 use residua_data::{Augmentation, DataSpec, Fold, Fraction, HoldOut, RandomCrop};
-use residua_graph::catalog::{BuildOptions, VariationOptions};
+use residua_graph::catalog::{BuildOptions, CatalogError, VariationOptions};
 use residua_graph::{Graph, Shape, StateEntry, catalog};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
@@ -18,6 +22,7 @@ use crate::optimiser::OptimiserConfig;
 use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
 use crate::sampling::{Sampling, check_showings};
 use crate::schedule::ScheduleConfig;
+use crate::settings::{self, Change, Document, Origin, choosing_kinds, configuration_schema};
 use crate::starting_weights::StartingWeights;
 use crate::weight_average::WeightAverage;
 use crate::whitening::{self, StemRule};
@@ -26,10 +31,11 @@ use crate::whitening::{self, StemRule};
 ///
 /// What only decides how fast it goes (threads, caches) is not part of it, so that a run may be
 /// continued on another machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// Form of this file: [`TrainConfig::SCHEMA`].
+    #[schemars(extend("const" = Self::SCHEMA))]
     pub schema: String,
     /// Catalog name of the network.
     pub model: String,
@@ -188,23 +194,84 @@ impl TrainConfig {
         }
     }
 
-    /// Reads a configuration from TOML text, with `overrides` of the form `key=value`
-    /// (`optimiser.learning_rate=0.2`) applied to it.
+    /// Reads a configuration from TOML text, with `changes` of the form `key=value`
+    /// (`optimiser.learning_rate=0.2`) made in it, as [`TrainConfig::with_changes`] has it.
     ///
     /// # Errors
-    /// [`TrainError::Config`] naming the key and, where there is one, the nearest valid key.
-    pub fn from_toml(text: &str, overrides: &[String]) -> Result<Self, TrainError> {
-        let malformed = |message: String| TrainError::Config(message);
-        let mut table: toml::Table = text
-            .parse()
-            .map_err(|failure: toml::de::Error| malformed(failure.to_string()))?;
-        for text in overrides {
-            apply_override(&mut table, text).map_err(malformed)?;
+    /// [`TrainError::Setting`] with the first setting that cannot be used: its place, its key, what was
+    /// expected and, where there is one, the nearest valid key.
+    pub fn from_toml(text: &str, changes: &[String]) -> Result<Self, TrainError> {
+        Self::from_document(&Document::read(None, text)?, changes)
+    }
+
+    /// Reads a configuration file; errors name it.
+    ///
+    /// # Errors
+    /// When it cannot be read, and as [`TrainConfig::from_toml`].
+    pub fn from_file(path: &Path) -> Result<Self, TrainError> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|failure| TrainError::Config(format!("{name}: {failure}")))?;
+        let document = Document::read(Some(&name), &text)?;
+        if !document.table().contains_key("schema") {
+            return Err(TrainError::Config(format!(
+                "{name}: no configuration, as it has no key 'schema'; a file with some of the settings \
+                 is a recipe (--recipe {name})"
+            )));
         }
-        let config = Self::deserialize(toml::Value::Table(table))
-            .map_err(|failure| malformed(explain(failure.to_string().trim())))?;
-        config.validate()?;
-        Ok(config)
+        Self::from_document(&document, &[])
+    }
+
+    /// Reads the text of a file with this name.
+    pub(crate) fn from_text_of(name: &str, text: &str) -> Result<Self, TrainError> {
+        Self::from_document(&Document::read(Some(name), text)?, &[])
+    }
+
+    fn from_document(document: &Document<'_>, changes: &[String]) -> Result<Self, TrainError> {
+        let changes = parse_changes(changes)?;
+        let mut table = document.table().clone();
+        settings::apply(&changes, configuration_schema(), &mut table);
+        let origin = Origin {
+            document: Some(document),
+            changes: &changes,
+        };
+        Ok(settings::read(table, origin)?)
+    }
+
+    /// The configuration with `changes` of the form `key=value` made in it.
+    ///
+    /// A missing section begins with its defaults. A change that chooses the kind of a section
+    /// (`optimiser.kind=adamw`) gives it the usual settings of that kind, its learning rate among them,
+    /// and none of those before; all other changes come after it, wherever it stands among them.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::from_toml`]; the place is the change.
+    pub fn with_changes(&self, changes: &[String]) -> Result<Self, TrainError> {
+        self.changed(&parse_changes(changes)?)
+    }
+
+    /// The configuration with those of the changes that choose the kind of a section, and the others in
+    /// such sections: what is changed by other means, before all changes are made, then meets the right
+    /// kind.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::with_changes`].
+    pub fn with_chosen_kinds(&self, changes: &[String]) -> Result<Self, TrainError> {
+        self.changed(&choosing_kinds(
+            &parse_changes(changes)?,
+            configuration_schema(),
+        ))
+    }
+
+    fn changed(&self, changes: &[Change]) -> Result<Self, TrainError> {
+        let mut table = toml::Table::try_from(self)
+            .map_err(|failure| TrainError::Config(failure.to_string()))?;
+        settings::apply(changes, configuration_schema(), &mut table);
+        let origin = Origin {
+            document: None,
+            changes,
+        };
+        Ok(settings::read(table, origin)?)
     }
 
     /// The configuration as TOML text.
@@ -230,15 +297,25 @@ impl TrainConfig {
     ///
     /// # Errors
     /// [`TrainError::Config`] where a fraction is none, or a fold is named as well.
-    pub fn hold_out(&self) -> Result<Option<HoldOut>, TrainError> {
+    pub fn hold_out(&self) -> Result<Option<HoldOut>, SettingError> {
         match (self.validation_fraction, self.fold) {
-            (Some(fraction), Some(fold)) => Err(TrainError::Config(format!(
-                "validation_fraction is {fraction} and fold is {fold}; expected one of them, since both \
-                 say which images are held out"
-            ))),
+            (Some(fraction), Some(fold)) => Err(SettingError::new(
+                "validation_fraction",
+                format!(
+                    "is {fraction} and fold is {fold}; expected one of them, since both say which images \
+                     are held out"
+                ),
+            )),
             (Some(fraction), None) => match Fraction::new(fraction) {
                 Ok(fraction) => Ok(Some(HoldOut::Fraction(fraction))),
-                Err(error) => Err(TrainError::Config(format!("validation_fraction: {error}"))),
+                Err(_) => {
+                    let expected = "a fraction between 0 and 1, such as 0.1";
+                    Err(SettingError::value(
+                        "validation_fraction",
+                        fraction,
+                        expected,
+                    ))
+                }
             },
             (None, fold) => Ok(fold.map(HoldOut::Fold)),
         }
@@ -247,82 +324,72 @@ impl TrainConfig {
     /// Says whether the values can be used.
     ///
     /// # Errors
-    /// [`TrainError::Config`] naming the key, the value and what was expected.
-    pub fn validate(&self) -> Result<(), TrainError> {
-        let refuse = |message: String| Err(TrainError::Config(message));
+    /// With the key, the value and what was expected.
+    pub fn validate(&self) -> Result<(), SettingError> {
         if self.schema != Self::SCHEMA {
-            return refuse(format!(
-                "schema is '{}'; this version reads '{}'",
+            let problem = format!(
+                "is '{}'; this version reads '{}'",
                 self.schema,
                 Self::SCHEMA
-            ));
+            );
+            return Err(SettingError::new("schema", problem));
         }
-        catalog::find(&self.model)?;
-        let counts = [
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size as u64),
-            ("accumulate", self.accumulate as u64),
-            ("repeats", self.repeats as u64),
-            ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
-            ("patience", self.patience.unwrap_or(1)),
-        ];
-        if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
-            return refuse(format!("{key} is 0; expected at least 1"));
-        }
-        if self.epochs > MOST_EPOCHS {
-            return refuse(format!(
-                "epochs is {}; expected at most {MOST_EPOCHS}",
-                self.epochs
-            ));
-        }
-        let Preprocessing { height, width, .. } = self.preprocessing;
-        let channels = self.preprocessing.channels();
-        check_batch_memory(self.batch_size, [height, width, channels])?;
-        if self.accumulate > self.batch_size {
-            return refuse(format!(
-                "accumulate is {}, more than the batch_size of {}; a batch cannot be computed \
-                 in more pieces than it has images",
-                self.accumulate, self.batch_size
-            ));
-        }
-        self.optimiser.validate().map_err(TrainError::Config)?;
+        catalog::find(&self.model).map_err(network_setting)?;
+        self.validate_counts()?;
+        let within = |section| move |error: SettingError| error.within(section);
+        self.optimiser.validate().map_err(within("optimiser"))?;
         if let Some(norm) = self.clip_norm
             && !(norm.is_finite() && norm > 0.0)
         {
-            return refuse(format!("clip_norm is {norm}; expected a number above 0"));
+            return Err(SettingError::value("clip_norm", norm, "a number above 0"));
         }
-        self.loss.validate().map_err(TrainError::Config)?;
-        self.class_weights.validate().map_err(TrainError::Config)?;
-        check_showings(self).map_err(TrainError::Config)?;
+        self.loss.validate().map_err(within("loss"))?;
+        self.class_weights
+            .validate()
+            .map_err(within("class_weights"))?;
         if let Some(average) = &self.weight_average {
-            average.validate().map_err(TrainError::Config)?;
+            average.validate().map_err(within("weight_average"))?;
         }
         if let Some(distillation) = &self.distillation {
-            distillation.validate().map_err(TrainError::Config)?;
+            distillation.validate().map_err(within("distillation"))?;
         }
         if let Some(stages) = &self.stages {
-            stages.validate().map_err(TrainError::Config)?;
+            stages.validate().map_err(within("stages"))?;
         }
         for (number, group) in self.parameter_groups.iter().enumerate() {
-            group.validate(number).map_err(TrainError::Config)?;
+            let within = |error: SettingError| error.within(&number.to_string());
+            let validity = group.validate().map_err(within);
+            validity.map_err(|error| error.within("parameter_groups"))?;
         }
         self.hold_out()?;
         if !(0.0..=1.0).contains(&self.max_unreadable) {
-            return refuse("max_unreadable is not between 0 and 1".to_owned());
+            let value = self.max_unreadable;
+            return Err(SettingError::value("max_unreadable", value, "0 to 1"));
         }
-        self.schedule.validate().map_err(TrainError::Config)?;
+        self.schedule.validate().map_err(within("schedule"))?;
         self.preprocessing
             .validate()
-            .map_err(|failure| TrainError::Config(failure.to_string()))?;
-        self.check_shorter_side()?;
+            .map_err(within("preprocessing"))?;
+        self.check_shorter_side().map_err(within("preprocessing"))?;
         self.augmentation
             .validate()
-            .map_err(|failure| TrainError::Config(failure.to_string()))?;
-        // Whether the network has these variations, stages and parameters and can take such images does
-        // not depend on classes.
-        let graph = self.graph(1)?;
+            .map_err(within("augmentation"))?;
+        check_showings(self)?;
+        let Preprocessing { height, width, .. } = self.preprocessing;
+        let channels = self.preprocessing.channels();
+        check_batch_memory(self.batch_size, [height, width, channels]).map_err(|failure| {
+            SettingError::new("batch_size", format!("cannot be used: {failure}"))
+        })?;
+        self.validate_network()
+    }
+
+    /// Whether the network has these variations, stages and parameters and can take such images; that
+    /// does not depend on classes.
+    fn validate_network(&self) -> Result<(), SettingError> {
+        let options = build_options(&self.preprocessing, 1, self.variations);
+        let graph = catalog::build(&self.model, &options).map_err(network_setting)?;
         if self.stem == StemRule::Whitening {
-            whitening::stem(&graph).map_err(TrainError::Config)?;
+            whitening::stem(&graph)?;
         }
         let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
         self.parameter_plan(&graph, &entries).map(|_| ())
@@ -333,20 +400,66 @@ impl TrainConfig {
         &self,
         graph: &Graph,
         entries: &[StateEntry],
-    ) -> Result<ParameterPlan, TrainError> {
+    ) -> Result<ParameterPlan, SettingError> {
         ParameterPlan::new(graph, entries, self.stages, &self.parameter_groups)
     }
 
     /// Pictures must not be made smaller than what is then cut from them.
-    fn check_shorter_side(&self) -> Result<(), TrainError> {
+    fn check_shorter_side(&self) -> Result<(), SettingError> {
         let least = self.preprocessing.covered_side();
         match self.preprocessing.shorter_side {
-            Some(pixels) if pixels < least => Err(TrainError::Config(format!(
-                "preprocessing.shorter_side is {pixels}; expected at least {least}, to which pictures \
-                 are scaled for this input (twice the input size leaves room for random crops)"
-            ))),
+            Some(pixels) if pixels < least => {
+                let expected = format!(
+                    "at least {least}, to which pictures are scaled for this input (twice the input size \
+                     leaves room for random crops)"
+                );
+                Err(SettingError::value("shorter_side", pixels, expected))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn validate_counts(&self) -> Result<(), SettingError> {
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size as u64),
+            ("accumulate", self.accumulate as u64),
+            ("repeats", self.repeats as u64),
+            ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
+            ("patience", self.patience.unwrap_or(1)),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return Err(SettingError::value(key, 0, "at least 1"));
+        }
+        if self.epochs > MOST_EPOCHS {
+            let expected = format!("at most {MOST_EPOCHS}");
+            return Err(SettingError::value("epochs", self.epochs, expected));
+        }
+        if self.accumulate > self.batch_size {
+            let problem = format!(
+                "is {}, more than the batch_size of {}; a batch cannot be computed in more pieces \
+                 than it has images",
+                self.accumulate, self.batch_size
+            );
+            return Err(SettingError::new("accumulate", problem));
+        }
+        Ok(())
+    }
+}
+
+fn parse_changes(changes: &[String]) -> Result<Vec<Change>, SettingError> {
+    changes.iter().map(|text| Change::parse(text)).collect()
+}
+
+/// Which setting it is that the catalog refuses.
+fn network_setting(failure: CatalogError) -> SettingError {
+    let problem = format!("cannot be used: {failure}");
+    match &failure {
+        CatalogError::Variation { source, .. } => {
+            SettingError::new(source.variation(), problem).within("variations")
+        }
+        CatalogError::Build { .. } => SettingError::new("preprocessing", problem),
+        _ => SettingError::new("model", problem),
     }
 }
 
@@ -407,66 +520,6 @@ fn gentle_crops() -> Augmentation {
             ratio: [3.0 / 4.0, 4.0 / 3.0],
         },
         ..Augmentation::IMAGENET
-    }
-}
-
-/// Sets `a.b=value` in a table. The value is TOML; a bare word is taken as a string.
-fn apply_override(table: &mut toml::Table, text: &str) -> Result<(), String> {
-    let Some((path, value)) = text.split_once('=') else {
-        return Err(format!(
-            "'{text}' is not an override; expected key=value, for instance \
-             optimiser.learning_rate=0.2"
-        ));
-    };
-    let (path, value) = (path.trim(), value.trim());
-    let parsed = format!("value = {value}").parse::<toml::Table>();
-    let value = match parsed.ok().and_then(|mut table| table.remove("value")) {
-        Some(parsed) => parsed,
-        None => toml::Value::String(value.to_owned()),
-    };
-    let mut at = table;
-    let mut keys = path.split('.').peekable();
-    while let Some(key) = keys.next() {
-        if keys.peek().is_none() {
-            let value = match (at.get(key), value) {
-                // `weight_decay=0` means the number 0.0 where a float is expected.
-                (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => {
-                    toml::Value::Float(whole as f64)
-                }
-                (_, value) => value,
-            };
-            at.insert(key.to_owned(), value);
-            return Ok(());
-        }
-        let sections = table_names(at);
-        let Some(toml::Value::Table(inner)) = at.get_mut(key) else {
-            let near = suggest::closest(key, sections.iter().map(String::as_str));
-            return Err(format!(
-                "there is no section '{key}' in '{path}'{}",
-                suggest::did_you_mean(&near)
-            ));
-        };
-        at = inner;
-    }
-    Ok(())
-}
-
-fn table_names(table: &toml::Table) -> Vec<String> {
-    let sections = table.iter().filter(|(_, value)| value.is_table());
-    sections.map(|(key, _)| key.clone()).collect()
-}
-
-/// Adds the nearest valid name to serde's "unknown field `x`, expected one of `a`, `b`".
-fn explain(message: &str) -> String {
-    let message = &message.replace('\n', " ");
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown");
-    match quoted.next() {
-        Some(name) if unknown => {
-            let near = suggest::closest(name, quoted);
-            format!("{message}{}", suggest::did_you_mean(&near))
-        }
-        _ => message.to_owned(),
     }
 }
 
@@ -558,21 +611,22 @@ mod tests {
 
     #[test]
     fn wrong_keys_are_answered_with_the_nearest() {
-        let message = with(&["optimizer.learning_rate=1"]).unwrap_err();
-        assert_eq!(
-            message,
-            "there is no section 'optimizer' in 'optimizer.learning_rate'; \
-             did you mean 'optimiser'?"
-        );
-        let message = with(&["epoch=1"]).unwrap_err();
-        assert!(message.ends_with("; did you mean 'epochs'?"), "{message}");
-        let message = with(&["optimiser.momentum=abc"]).unwrap_err();
-        assert!(message.contains("optimiser"), "{message}");
-        let message = with(&["nonsense"]).unwrap_err();
-        assert!(
-            message.starts_with("'nonsense' is not an override"),
-            "{message}"
-        );
+        for (text, expected) in [
+            (
+                "optimizer.learning_rate=1",
+                "optimizer is not a setting; did you mean 'optimiser'? There are: accumulate,",
+            ),
+            ("epoch=1", "epoch is not a setting; did you mean 'epochs'?"),
+            (
+                "optimiser.momentum=abc",
+                "optimiser.momentum is 'abc'; expected a number",
+            ),
+            ("nonsense", "expected key=value, for instance"),
+        ] {
+            let message = with(&[text]).unwrap_err();
+            let expected = format!("--set {text}: {expected}");
+            assert!(message.starts_with(&expected), "{message}");
+        }
     }
 
     #[test]
@@ -595,10 +649,7 @@ mod tests {
                 "model=resnet21",
                 "there is no model named 'resnet21'; did you mean",
             ),
-            (
-                "schema=\"x\"",
-                "schema is 'x'; this version reads 'residua.config/1'",
-            ),
+            ("schema=\"x\"", "schema is 'x'; expected residua.config/1"),
             (
                 "clip_norm=-2.0",
                 "clip_norm is -2; expected a number above 0",
@@ -610,13 +661,13 @@ mod tests {
             ("data=nowhere", "\"nowhere\" names no data"),
             (
                 "validation_fraction=1",
-                "validation_fraction: expected a fraction between 0 and 1, such as 0.1, found 1",
+                "validation_fraction is 1; expected a fraction between 0 and 1",
             ),
             (
                 "fold=6/5",
                 "expected a fold such as 2/5, the second of five, found 6/5",
             ),
-            ("precision=f16", "expected `f32` or `bf16`"),
+            ("precision=f16", "precision is 'f16'; expected f32 or bf16"),
             (
                 "optimiser.momentum=5",
                 "optimiser.momentum is 5; expected at least 0 and less than 1",

@@ -9,7 +9,9 @@ use residua_core::model_record::ModelRecord;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Normalisation, Preprocessing};
 use residua_core::run::RunFolder;
+use residua_core::setting::SettingError;
 use residua_core::task::Task;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{LoadedModel, PublishedWeights, load_model, load_published};
@@ -17,7 +19,7 @@ use crate::error::TrainError;
 use crate::network::{Network, host_values};
 
 /// Which network teaches, and how much it counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Distillation {
     /// A run folder, or a weight file. It is needed whenever the run is continued, and must not change
@@ -55,18 +57,13 @@ impl Distillation {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         if !(1.0..=100.0).contains(&self.temperature) {
-            return Err(format!(
-                "distillation.temperature is {}; expected 1 to 100",
-                self.temperature
-            ));
+            let value = self.temperature;
+            return Err(SettingError::value("temperature", value, "1 to 100"));
         }
         if !(0.0..=1.0).contains(&self.share) {
-            return Err(format!(
-                "distillation.share is {}; expected 0 to 1",
-                self.share
-            ));
+            return Err(SettingError::value("share", self.share, "0 to 1"));
         }
         Ok(())
     }

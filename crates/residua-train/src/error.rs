@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use residua_core::metrics::MetricError;
 use residua_core::precision::Precision;
 use residua_core::run::RunError;
+use residua_core::setting::SettingError;
 use residua_data::{CacheError, DataError};
 use residua_graph::catalog::CatalogError;
 use residua_weights::{LoadReport, WeightsError};
@@ -17,9 +18,12 @@ use crate::network::NonFinite;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A setting is wrong.
+    /// Something that was asked for cannot be done.
     #[error("{0}")]
     Config(String),
+    /// A setting of a configuration or a recipe cannot be used.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// The device has no such precision.
     #[error(
         "precision {precision} is there on the CPU only; compute on it (--device cpu) or in f32 \
@@ -152,6 +156,7 @@ impl TrainError {
             ),
             Self::Weights(_) => true,
             Self::Config(_)
+            | Self::Setting(_)
             | Self::PrecisionNeedsCpu { .. }
             | Self::CheckpointingNeedsCpu
             | Self::CacheNeedsShorterSide { .. }

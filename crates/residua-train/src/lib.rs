@@ -57,6 +57,7 @@ mod run_log;
 mod sampling;
 mod schedule;
 pub mod search;
+mod settings;
 mod starting_weights;
 mod trainer;
 mod training_pass;
@@ -100,8 +101,11 @@ pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.
 pub use residua_core::checkpointing::GradientCheckpointing;
 pub use residua_core::precision::Precision;
+/// What a wrong setting is answered with.
+pub use residua_core::setting::SettingError;
 pub use sampling::Sampling;
 pub use schedule::{Anneal, MomentumCycle, Pace, Plateau, Schedule, ScheduleConfig};
+pub use settings::settings_schema;
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;

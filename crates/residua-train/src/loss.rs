@@ -6,15 +6,18 @@
 
 use burn::tensor::activation::{log_sigmoid, log_softmax};
 use burn::tensor::{Device, Tensor, TensorData};
+use residua_core::setting::SettingError;
 use residua_core::task::Task;
 use residua_data::{Labels, Mixture};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which loss.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LossConfig {
     /// Cross entropy of the softmax of the logits.
+    #[schemars(extend("default" = Self::cross_entropy()))]
     CrossEntropy {
         /// Probability spread evenly over all classes (Szegedy et al. 2016, §7); 0 for none.
         label_smoothing: f32,
@@ -23,6 +26,7 @@ pub enum LossConfig {
     /// "Focal Loss for Dense Object Detection", equation 4, over the softmax). Where an image shows any
     /// number of classes it is the same over the sigmoid of each logit, as in the paper, averaged over the
     /// classes.
+    #[schemars(extend("default" = Self::focal()))]
     Focal {
         /// How much less; 0 is cross entropy, the paper takes 2.
         focus: f32,
@@ -32,6 +36,7 @@ pub enum LossConfig {
     /// Every class is a yes or no of its own, by the sigmoid of its logit, averaged over the classes
     /// (Wightman et al. 2021, "ResNet strikes back", §2.1). It is the usual loss where an image shows any
     /// number of classes.
+    #[schemars(extend("default" = Self::binary_cross_entropy()))]
     BinaryCrossEntropy {
         /// As of [`LossConfig::CrossEntropy`].
         label_smoothing: f32,
@@ -105,6 +110,28 @@ impl<'a> Targets<'a> {
 }
 
 impl LossConfig {
+    /// Cross entropy as it is, without smoothing.
+    pub const fn cross_entropy() -> Self {
+        Self::CrossEntropy {
+            label_smoothing: 0.0,
+        }
+    }
+
+    /// The focal loss with the paper's focus, without smoothing.
+    pub const fn focal() -> Self {
+        Self::Focal {
+            focus: 2.0,
+            label_smoothing: 0.0,
+        }
+    }
+
+    /// A yes or no for each class, without smoothing.
+    pub const fn binary_cross_entropy() -> Self {
+        Self::BinaryCrossEntropy {
+            label_smoothing: 0.0,
+        }
+    }
+
     /// The share of the target that is spread over all classes, where the loss knows such a thing.
     pub fn label_smoothing(&self) -> Option<f32> {
         match *self {
@@ -134,18 +161,18 @@ impl LossConfig {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         if let Some(share) = self.label_smoothing()
             && !(0.0..1.0).contains(&share)
         {
-            return Err(format!(
-                "loss.label_smoothing is {share}; expected 0 or more and less than 1"
-            ));
+            let expected = "0 or more and less than 1";
+            return Err(SettingError::value("label_smoothing", share, expected));
         }
         match *self {
-            Self::Focal { focus, .. } if !(0.0..=10.0).contains(&focus) => Err(format!(
-                "loss.focus is {focus}; expected 0 to 10, 2 in the paper"
-            )),
+            Self::Focal { focus, .. } if !(0.0..=10.0).contains(&focus) => {
+                let expected = "0 to 10, 2 in the paper";
+                Err(SettingError::value("focus", focus, expected))
+            }
             _ => Ok(()),
         }
     }

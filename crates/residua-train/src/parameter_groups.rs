@@ -1,15 +1,15 @@
 //! Which parameters learn, from when on, and how fast.
 
 use globset::Glob;
+use residua_core::setting::SettingError;
 use residua_core::suggest;
 use residua_graph::{Graph, NodeId, StateEntry};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::error::TrainError;
 
 /// Rules for the [stages](Graph::stages) of a network, for training that begins with the weights of
 /// another task: what is near the image serves most tasks as it is. The head always learns.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StageRules {
     /// The learning rate of a stage as a share of that of the stage after it, or of the head's (Howard
@@ -36,15 +36,13 @@ impl Default for StageRules {
 
 impl StageRules {
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         if !(self.rate_decay > 0.0 && self.rate_decay <= 1.0) {
-            return Err(format!(
-                "stages.rate_decay is {}; expected more than 0 and at most 1",
-                self.rate_decay
-            ));
+            let expected = "more than 0 and at most 1";
+            return Err(SettingError::value("rate_decay", self.rate_decay, expected));
         }
         if self.unfreeze_every == Some(0) {
-            return Err("stages.unfreeze_every is 0; expected at least 1 epoch".to_owned());
+            return Err(SettingError::value("unfreeze_every", 0, "at least 1 epoch"));
         }
         Ok(())
     }
@@ -62,7 +60,7 @@ impl StageRules {
 }
 
 /// Parameters that are treated alike. A parameter belongs to the first group whose names fit it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParameterGroup {
     /// Their names, with `*` for anything and `?` for any letter: `layer1.*`, `*.bias`, `*.bn?.*`.
@@ -85,7 +83,7 @@ fn one() -> f64 {
 /// When parameters do not learn. Where all parameters from the image up to some place are frozen, the
 /// normalisations there use their running statistics, and leave them as they are; those of
 /// other frozen parameters go on with the statistics of the batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Freezing {
     /// They learn from the first step on.
@@ -98,27 +96,23 @@ pub enum Freezing {
 }
 
 impl ParameterGroup {
-    /// Says whether the values can be used, or which cannot and what was expected. `number` counts the
-    /// groups from 0.
-    pub(crate) fn validate(&self, number: usize) -> Result<(), String> {
-        let key = |key: &str| format!("parameter_groups[{number}].{key}");
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         if let Err(failure) = Glob::new(&self.names) {
-            return Err(format!(
-                "{} is '{}', which is no pattern ({}); expected for instance layer1.*",
-                key("names"),
+            let problem = format!(
+                "is '{}', which is no pattern ({}); expected for instance layer1.*",
                 self.names,
                 failure.kind()
-            ));
+            );
+            return Err(SettingError::new("names", problem));
         }
         let numbers = [
             ("rate", self.rate),
             ("weight_decay", self.weight_decay.unwrap_or(0.0)),
         ];
-        match { numbers }
-            .into_iter()
-            .find(|(_, value)| !(value.is_finite() && *value >= 0.0))
-        {
-            Some((name, value)) => Err(format!("{} is {value}; expected 0 or more", key(name))),
+        let bad = |(_, value): &(&str, f64)| !(value.is_finite() && *value >= 0.0);
+        match numbers.into_iter().find(bad) {
+            Some((key, value)) => Err(SettingError::value(key, value, "0 or more")),
             None => Ok(()),
         }
     }
@@ -175,32 +169,24 @@ impl ParameterPlan {
     /// By these rules for a network and the entries of its state.
     ///
     /// # Errors
-    /// [`TrainError::Config`] for a rule that fits nothing, or rules that leave nothing to learn.
+    /// For a rule that fits nothing, or rules that leave nothing to learn.
     pub fn new(
         graph: &Graph,
         entries: &[StateEntry],
         stages: Option<StageRules>,
         groups: &[ParameterGroup],
-    ) -> Result<Self, TrainError> {
-        Self::by_rules(graph, entries, stages, groups).map_err(TrainError::Config)
-    }
-
-    fn by_rules(
-        graph: &Graph,
-        entries: &[StateEntry],
-        stages: Option<StageRules>,
-        groups: &[ParameterGroup],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, SettingError> {
         if stages.is_none() && groups.is_empty() {
             return Ok(Self::ALL_ALIKE);
         }
         let of_stages = stage_treatments(graph, stages.unwrap_or_default())?;
-        let patterns = groups
-            .iter()
-            .map(|group| Glob::new(&group.names).map(|glob| glob.compile_matcher()));
-        let patterns: Vec<_> = patterns
-            .collect::<Result<_, _>>()
-            .map_err(|e| e.to_string())?;
+        let patterns = groups.iter().enumerate().map(|(number, group)| {
+            let glob = Glob::new(&group.names);
+            let glob =
+                glob.map_err(|failure| of_group(number, format!("is no pattern: {failure}")));
+            glob.map(|glob| glob.compile_matcher())
+        });
+        let patterns: Vec<_> = patterns.collect::<Result<_, _>>()?;
         let mut has_members = vec![false; groups.len()];
         let mut treatments = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -220,7 +206,8 @@ impl ParameterPlan {
         let mut trained =
             { entries.iter().zip(&treatments) }.filter(|(entry, _)| entry.role.is_trainable());
         if trained.all(|(_, treatment)| treatment.learns_from.is_none()) {
-            return Err("all parameters are frozen, and nothing is left to learn".to_owned());
+            let problem = "and stages freeze all parameters, and nothing is left to learn";
+            return Err(SettingError::new("parameter_groups", problem));
         }
         Ok(Self { treatments })
     }
@@ -266,15 +253,16 @@ impl ParameterPlan {
 }
 
 /// How the parameters of each node are treated by the rules for stages.
-fn stage_treatments(graph: &Graph, rules: StageRules) -> Result<Vec<Treatment>, String> {
+fn stage_treatments(graph: &Graph, rules: StageRules) -> Result<Vec<Treatment>, SettingError> {
     let stages = graph.stages();
     if rules.frozen > stages.len() {
-        return Err(format!(
-            "stages.frozen is {}, and {} has {} stages; expected at most as many",
+        let problem = format!(
+            "is {}, and {} has {} stages; expected at most as many",
             rules.frozen,
             graph.name(),
             stages.len()
-        ));
+        );
+        return Err(SettingError::new("frozen", problem).within("stages"));
     }
     let mut treatments = vec![Treatment::PLAIN; graph.nodes().len()];
     for (number, stage) in stages.iter().enumerate() {
@@ -283,23 +271,28 @@ fn stage_treatments(graph: &Graph, rules: StageRules) -> Result<Vec<Treatment>, 
     Ok(treatments)
 }
 
-fn no_members(number: usize, groups: &[ParameterGroup], entries: &[StateEntry]) -> String {
+/// What is wrong with the names of a group.
+fn of_group(number: usize, problem: String) -> SettingError {
+    let error = SettingError::new("names", problem);
+    error.within(&number.to_string()).within("parameter_groups")
+}
+
+fn no_members(number: usize, groups: &[ParameterGroup], entries: &[StateEntry]) -> SettingError {
     let names = &groups[number].names;
     let trained = entries.iter().filter(|entry| entry.role.is_trainable());
     let known: Vec<&str> = trained.map(|entry| entry.name.as_str()).collect();
-    let taken = { groups[..number].iter() }.any(|group| group.names == *names);
-    if taken {
-        return format!(
-            "parameter_groups[{number}].names is '{names}', as in a group before it, which takes all"
-        );
+    if groups[..number].iter().any(|group| group.names == *names) {
+        let problem = format!("is '{names}', as in a group before it, which takes all");
+        return of_group(number, problem);
     }
     let near = suggest::closest(names, known.iter().copied());
     let some = known.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-    format!(
-        "parameter_groups[{number}].names is '{names}', which fits no parameter that is not in a \
-         group before it{}; they are called {some} and so on (`residua models show NAME` lists them)",
+    let problem = format!(
+        "is '{names}', which fits no parameter that is not in a group before it{}; they are called {some} \
+         and so on (`residua models show NAME` lists them)",
         suggest::did_you_mean(&near)
-    )
+    );
+    of_group(number, problem)
 }
 
 #[cfg(test)]
@@ -331,7 +324,7 @@ mod tests {
         groups: &[ParameterGroup],
     ) -> Result<ParameterPlan, String> {
         let (graph, entries) = resnet20();
-        ParameterPlan::by_rules(&graph, &entries, stages, groups)
+        ParameterPlan::new(&graph, &entries, stages, groups).map_err(|error| error.to_string())
     }
 
     fn index(name: &str) -> usize {
@@ -423,11 +416,11 @@ mod tests {
     fn rules_that_do_nothing_are_refused() {
         let message = plan(None, &[group("layer9.*")]).unwrap_err();
         assert!(
-            message.contains("parameter_groups[0].names is 'layer9.*'"),
+            message.contains("parameter_groups.0.names is 'layer9.*'"),
             "{message}"
         );
         let message = plan(None, &[group("*"), group("*")]).unwrap_err();
-        assert!(message.contains("parameter_groups[1]"), "{message}");
+        assert!(message.contains("parameter_groups.1.names"), "{message}");
         let all = ParameterGroup {
             frozen: Freezing::Always,
             ..group("*")
@@ -440,8 +433,11 @@ mod tests {
         };
         let message = plan(Some(rules), &[]).unwrap_err();
         assert!(message.contains("resnet20 has 3 stages"), "{message}");
-        let message = group("layer[").validate(2).unwrap_err();
-        assert!(message.contains("parameter_groups[2].names"), "{message}");
+        let message = group("layer[").validate().unwrap_err().to_string();
+        assert!(
+            message.contains("names is 'layer[', which is no pattern"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -3,11 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use residua_core::setting::SettingError;
 use residua_core::suggest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::settings::{self, Document, Origin, problems, recipe_schema};
 
 /// The files of `recipes/`, by name.
 const FILES: [(&str, &str); 10] = [
@@ -43,7 +46,7 @@ pub struct Recipe {
 }
 
 /// What a recipe is good for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RecipeAbout {
     /// In a line.
@@ -70,7 +73,7 @@ impl Recipe {
     /// # Errors
     /// When there is none; the message has the nearest name, or the place in the file.
     pub fn find(name: &str) -> Result<Self, TrainError> {
-        if Path::new(name).extension().is_some_and(|end| end == "toml") {
+        if is_file(name) {
             let text = fs::read_to_string(name)
                 .map_err(|error| TrainError::Config(format!("{name}: {error}")))?;
             return parse(name, &text);
@@ -95,26 +98,52 @@ impl Recipe {
     /// # Errors
     /// When the result is not a configuration.
     pub fn apply(&self, config: &TrainConfig) -> Result<TrainConfig, TrainError> {
-        let refuse = |message: String| TrainError::Config(message);
-        let mut table: toml::Table = { config.to_toml()? }
-            .parse()
-            .map_err(|failure: toml::de::Error| refuse(failure.to_string()))?;
+        let mut table = toml::Table::try_from(config)
+            .map_err(|failure| TrainError::Config(failure.to_string()))?;
         table.extend(self.settings.clone());
-        let text = toml::to_string(&table).map_err(|failure| refuse(failure.to_string()))?;
-        TrainConfig::from_toml(&text, &[])
-            .map_err(|failure| refuse(format!("recipe {}: {failure}", self.name)))
+        let place = place(&self.name);
+        let document = Document::read(Some(&place), &self.text)?;
+        let origin = Origin {
+            document: Some(&document),
+            changes: &[],
+        };
+        Ok(settings::read(table, origin)?)
     }
 }
 
+/// What a recipe is called in messages.
+fn place(name: &str) -> String {
+    match is_file(name) {
+        true => name.to_owned(),
+        false => format!("recipe {name}"),
+    }
+}
+
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "toml")
+}
+
 fn parse(name: &str, text: &str) -> Result<Recipe, TrainError> {
-    let refuse = |failure: toml::de::Error| TrainError::Config(format!("recipe {name}: {failure}"));
-    let mut settings: toml::Table = text.parse().map_err(refuse)?;
+    let place = place(name);
+    let document = Document::read(Some(&place), text)?;
+    let mut settings = document.table().clone();
+    let origin = Origin {
+        document: Some(&document),
+        changes: &[],
+    };
+    if let Some(first) = origin.first(problems(recipe_schema(), &settings)) {
+        return Err(first.into());
+    }
     let about = settings
         .remove("about")
         .unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    let about = RecipeAbout::deserialize(about).map_err(|failure| {
+        let problem = format!("cannot be used: {}", failure.message());
+        origin.locate(SettingError::new("about", problem))
+    })?;
     Ok(Recipe {
         name: name.to_owned(),
-        about: RecipeAbout::deserialize(about).map_err(refuse)?,
+        about,
         text: text.to_owned(),
         settings,
     })
@@ -162,14 +191,25 @@ mod tests {
         let recipe = Recipe::find(name).unwrap();
         let config = TrainConfig::for_data(DataSpec::Builtin);
         assert_eq!(recipe.apply(&config).unwrap().epochs, 3);
-        fs::write(&path, "epochs = 3\nbatches = 4\n").unwrap();
-        let recipe = Recipe::find(name).unwrap();
-        let message = recipe.apply(&config).unwrap_err().to_string();
-        assert!(message.contains("mine.toml"), "{message}");
-        assert!(message.contains("batches"), "{message}");
+        fs::write(&path, "epochs = 3\nbatch_sise = 4\n").unwrap();
+        let message = Recipe::find(name).unwrap_err().to_string();
+        let expected = format!(
+            "{name}:2:1: batch_sise is not a setting; did you mean 'batch_size'? There are: "
+        );
+        assert!(message.starts_with(&expected), "{message}");
         fs::write(&path, "epochs =\n").unwrap();
         let message = Recipe::find(name).unwrap_err().to_string();
-        assert!(message.contains("line 1"), "{message}");
+        assert!(message.starts_with(&format!("{name}:1:")), "{message}");
+        // A value that only the whole shows to be wrong.
+        fs::write(
+            &path,
+            "\n[loss]\nkind = \"cross-entropy\"\nlabel_smoothing = 1\n",
+        )
+        .unwrap();
+        let recipe = Recipe::find(name).unwrap();
+        let message = recipe.apply(&config).unwrap_err().to_string();
+        let expected = format!("{name}:4:1: loss.label_smoothing is 1; expected 0 or more");
+        assert!(message.starts_with(&expected), "{message}");
         let message = Recipe::find("absent.toml").unwrap_err().to_string();
         assert!(message.contains("absent.toml: "), "{message}");
     }

@@ -1,13 +1,15 @@
 //! Which images an epoch shows.
 
+use residua_core::setting::SettingError;
 use residua_data::{Augmentation, Order};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::class_weights::ClassWeights;
 use crate::config::TrainConfig;
 
 /// Which training images an epoch shows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Sampling {
@@ -30,30 +32,29 @@ impl From<Sampling> for Order {
 }
 
 /// Whether settings of what an epoch shows go together, or which do not and why.
-pub(crate) fn check_showings(config: &TrainConfig) -> Result<(), String> {
+pub(crate) fn check_showings(config: &TrainConfig) -> Result<(), SettingError> {
     let TrainConfig {
         repeats,
         batch_size,
         ..
     } = *config;
     if repeats > batch_size {
-        return Err(format!(
-            "repeats is {repeats}, more than the batch_size of {batch_size}: whole batches would show \
-             one image"
-        ));
+        let problem = format!(
+            "is {repeats}, more than the batch_size of {batch_size}: whole batches would show one image"
+        );
+        return Err(SettingError::new("repeats", problem));
     }
     if repeats > 1 && config.augmentation == Augmentation::NONE {
-        return Err(format!(
-            "repeats is {repeats}, but the augmentation changes nothing at random: an image would be \
-             shown {repeats} times as it is; augment it (--augment), or leave repeats out"
-        ));
+        let problem = format!(
+            "is {repeats}, but the augmentation changes nothing at random: an image would be shown \
+             {repeats} times as it is; augment it (--augment), or leave repeats out"
+        );
+        return Err(SettingError::new("repeats", problem));
     }
     if config.sampling == Sampling::Balanced && config.class_weights == ClassWeights::Balanced {
-        return Err(
-            "sampling is balanced and class_weights too: images of rare classes would be shown more \
-             often and count more each time; take one of both"
-                .to_owned(),
-        );
+        let problem = "is balanced and class_weights too: images of rare classes would be shown more often \
+                       and count more each time; take one of both";
+        return Err(SettingError::new("sampling", problem));
     }
     Ok(())
 }
@@ -67,7 +68,7 @@ mod tests {
     fn refusal(change: impl FnOnce(&mut TrainConfig)) -> Option<String> {
         let mut config = TrainConfig::for_data(DataSpec::Builtin);
         change(&mut config);
-        check_showings(&config).err()
+        check_showings(&config).err().map(|error| error.to_string())
     }
 
     #[test]

@@ -3,17 +3,20 @@
 
 use std::f64::consts::PI;
 
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate changes over a run. Lengths are in epochs or shares of the run, so
 /// that a schedule does not depend on the batch size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ScheduleConfig {
     /// The same rate throughout.
     Constant,
     /// Up and down once (Smith and Topin 2018, "Super-Convergence"), as PyTorch's
     /// `OneCycleLR` computes it.
+    #[schemars(extend("default" = Self::one_cycle()))]
     OneCycle {
         /// Share of the run spent going up.
         warmup_fraction: f64,
@@ -42,6 +45,7 @@ pub enum ScheduleConfig {
     },
     /// The rate is multiplied by `factor` when validation has stopped to improve, as PyTorch's
     /// `ReduceLROnPlateau` decides it.
+    #[schemars(extend("default" = Self::plateau()))]
     Plateau {
         /// What it is multiplied by.
         factor: f64,
@@ -55,7 +59,7 @@ pub enum ScheduleConfig {
 /// A momentum that goes down while the rate goes up, and up again with it (Smith 2018, "A disciplined
 /// approach to neural network hyper-parameters", §4.2). For Adam and its relatives it is the
 /// decay of the mean gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MomentumCycle {
     /// At both ends of the run. PyTorch's default is 0.95.
@@ -84,7 +88,7 @@ impl Pace {
 }
 
 /// The shape of a slope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anneal {
     /// Half a cosine.
@@ -133,10 +137,9 @@ impl ScheduleConfig {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        let refuse = |key: &str, value: f64, expected: &str| {
-            Err(format!("schedule.{key} is {value}; expected {expected}"))
-        };
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+        let refuse =
+            |key: &str, value: f64, expected: &str| Err(SettingError::value(key, value, expected));
         match self {
             Self::Constant => Ok(()),
             Self::OneCycle {
@@ -184,7 +187,8 @@ impl ScheduleConfig {
                     .iter()
                     .find(|m| !(m.is_finite() && **m >= 0.0));
                 if let Some(milestone) = bad {
-                    return refuse("milestone_epochs", *milestone, "0 or more");
+                    let problem = format!("has {milestone}; expected numbers of 0 or more");
+                    return Err(SettingError::new("milestone_epochs", problem));
                 }
                 if factor.is_finite() && *factor > 0.0 {
                     Ok(())

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use residua_core::seed::SeedStream;
 use residua_graph::Graph;
 use residua_weights::{LoadReport, TensorFile, fit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::without_training_state;
@@ -13,7 +14,7 @@ use crate::error::TrainError;
 use crate::network::{Network, other_networks};
 
 /// A weight file whose values a network has before its first step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartingWeights {
     /// The file.
@@ -27,7 +28,7 @@ pub struct StartingWeights {
 }
 
 /// What becomes of the layer that makes classes out of features.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadRule {
     /// It is taken from the file like all others.
@@ -38,7 +39,7 @@ pub enum HeadRule {
 }
 
 /// What becomes of tensors that are missing in the file, too many in it, or of another shape.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MisfitRule {
     /// They are an error.

@@ -1,5 +1,7 @@
 //! The moving average of a network's weights, which is often better than the weights themselves.
 
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -7,7 +9,7 @@ use crate::network::Network;
 /// An exponential moving average of weights and running statistics over the steps of a run (Polyak and
 /// Juditsky 1992; Tarvainen and Valpola 2017). Validation, `best.safetensors` and the final evaluation
 /// are the average's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightAverage {
     /// Share of the average that each step keeps, at least 0 and less than 1. In the first steps it is
@@ -18,14 +20,12 @@ pub struct WeightAverage {
 
 impl WeightAverage {
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         if (0.0..1.0).contains(&self.decay) {
             return Ok(());
         }
-        Err(format!(
-            "weight_average.decay is {}; expected 0 or more and less than 1",
-            self.decay
-        ))
+        let expected = "0 or more and less than 1";
+        Err(SettingError::value("decay", self.decay, expected))
     }
 
     /// What is kept at a step, counted from 1.

@@ -3,14 +3,16 @@
 //! uncorrelated inputs of one size (Page 2018, "How to Train Your ResNet", part 8; Jordan 2024, §3.2).
 
 use burn::tensor::{Tensor, TensorData};
+use residua_core::setting::SettingError;
 use residua_data::HostBatch;
 use residua_graph::{Convolution, Graph, NodeId, Operation};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
 
 /// Where the values of the convolution that reads the image come from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StemRule {
     /// From the seed, like those of all others.
@@ -30,15 +32,15 @@ const EPSILON: f64 = 5e-4;
 /// The convolution that reads the image, if it can whiten.
 ///
 /// # Errors
-/// With a sentence about a network whose first layer is no such convolution.
-pub(crate) fn stem(graph: &Graph) -> Result<(NodeId, Convolution), String> {
+/// When the network's first layer is no such convolution.
+pub(crate) fn stem(graph: &Graph) -> Result<(NodeId, Convolution), SettingError> {
     let readers = graph.consumers().swap_remove(0);
     let refuse = |reason: &str| {
-        Err(format!(
-            "stem is whitening, and {} {reason}; expected an ungrouped convolution that alone reads the \
-             image",
+        let problem = format!(
+            "is whitening, and {} {reason}; expected an ungrouped convolution that alone reads the image",
             graph.name()
-        ))
+        );
+        Err(SettingError::new("stem", problem))
     };
     let [first] = readers[..] else {
         return refuse("begins with several layers side by side");
@@ -55,7 +57,7 @@ pub(crate) fn stem(graph: &Graph) -> Result<(NodeId, Convolution), String> {
 ///
 /// # Errors
 /// As [`stem`].
-pub(crate) fn whiten(network: &mut Network, images: &HostBatch) -> Result<(), String> {
+pub(crate) fn whiten(network: &mut Network, images: &HostBatch) -> Result<(), SettingError> {
     let (node, convolution) = stem(network.graph())?;
     let [_, height, width, channels] = images.shape;
     let map = [height, width, channels];
@@ -284,7 +286,7 @@ mod tests {
         let image = builder.input();
         let x = builder.global_average_pool("pool", image).unwrap();
         let logits = builder.linear("fc", x, 2).unwrap();
-        let message = stem(&builder.finish(logits)).unwrap_err();
+        let message = stem(&builder.finish(logits)).unwrap_err().to_string();
         assert!(
             message.contains("begins with another operation"),
             "{message}"

@@ -1,6 +1,7 @@
 //! The command line of Residua.
 
 mod commands;
+mod environment;
 mod failure;
 mod output;
 
@@ -18,7 +19,7 @@ use crate::failure::{Failure, Status};
     propagate_version = true,
     arg_required_else_help = true
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -62,7 +63,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = match environment::parse::<Cli>().command {
         Command::Train(args) => commands::train::run(&args),
         Command::LrFind(args) => commands::lr_find::run(&args),
         Command::Sweep(args) => commands::sweep::run(&args),

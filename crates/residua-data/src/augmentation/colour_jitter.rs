@@ -2,9 +2,10 @@
 
 use rand::Rng;
 use rand::seq::SliceRandom;
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AugmentationError;
 use super::canvas::Canvas;
 use super::operation::Operation;
 use crate::draw::between;
@@ -14,7 +15,7 @@ use crate::draw::between;
 /// Neural Network Based Image Classification").
 ///
 /// What is 0 is left alone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColourJitter {
     /// The brightness is multiplied by a factor of `1 - brightness` (at least 0) to
@@ -32,26 +33,19 @@ pub struct ColourJitter {
 const MOST_HUE: f64 = 0.5;
 
 impl ColourJitter {
-    pub(super) fn validate(&self) -> Result<(), AugmentationError> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         for (key, value) in [
-            ("colour_jitter.brightness", self.brightness),
-            ("colour_jitter.contrast", self.contrast),
-            ("colour_jitter.saturation", self.saturation),
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
         ] {
             if !(value.is_finite() && value >= 0.0) {
-                return Err(AugmentationError::Value {
-                    key,
-                    value,
-                    expected: "a finite number, 0 or more",
-                });
+                let expected = "a finite number, 0 or more";
+                return Err(SettingError::value(key, value, expected));
             }
         }
         if !(0.0..=MOST_HUE).contains(&self.hue) {
-            return Err(AugmentationError::Value {
-                key: "colour_jitter.hue",
-                value: self.hue,
-                expected: "0 to 0.5",
-            });
+            return Err(SettingError::value("hue", self.hue, "0 to 0.5"));
         }
         Ok(())
     }

@@ -2,14 +2,15 @@
 
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AugmentationError;
 use crate::draw::{below, between};
 use crate::resize::Rectangle;
 
 /// Which part of a normalised image is erased.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Erasing {
     /// None.
@@ -44,7 +45,7 @@ pub enum Erasing {
 }
 
 /// What an erased rectangle is filled with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErasingFill {
     /// 0 after normalisation, which is the mean colour.
@@ -74,7 +75,7 @@ impl Erasing {
         matches!(self, Self::None)
     }
 
-    pub(super) fn validate(&self) -> Result<(), AugmentationError> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         match *self {
             Self::None => Ok(()),
             Self::Random {
@@ -83,33 +84,13 @@ impl Erasing {
                 ratio,
                 ..
             } => {
-                super::check_probability("erasing.probability", probability)?;
-                let [least, most] = area;
-                if !(least > 0.0 && least <= most && most <= 1.0) {
-                    return Err(AugmentationError::Range {
-                        key: "erasing.area",
-                        least,
-                        most,
-                        expected: "shares above 0, at most 1, in ascending order",
-                    });
-                }
-                let [least, most] = ratio;
-                if !(least > 0.0 && least <= most && most.is_finite()) {
-                    return Err(AugmentationError::Range {
-                        key: "erasing.ratio",
-                        least,
-                        most,
-                        expected: "numbers above 0 in ascending order",
-                    });
-                }
-                Ok(())
+                super::check_probability("probability", probability)?;
+                super::check_areas("area", area)?;
+                super::check_ratios("ratio", ratio)
             }
             Self::Cutout { size } if !(1..=MOST_SIZE).contains(&size) => {
-                Err(AugmentationError::Value {
-                    key: "erasing.size",
-                    value: size as f64,
-                    expected: "1 to 65535 pixels",
-                })
+                let expected = format!("1 to {MOST_SIZE} pixels");
+                Err(SettingError::value("size", size, expected))
             }
             Self::Cutout { .. } => Ok(()),
         }

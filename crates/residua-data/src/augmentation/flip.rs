@@ -2,10 +2,11 @@
 
 use rand::{Rng, RngExt};
 use residua_core::seed::SeedStream;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// When an image is mirrored left to right.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Flip {
     /// At random each time, with the probability that the augmentation names.

@@ -2,9 +2,10 @@
 
 use rand::{Rng, RngExt};
 use rand_distr::Beta;
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AugmentationError;
 use crate::draw::below;
 use crate::label::Labels;
 use crate::resize::Rectangle;
@@ -21,7 +22,7 @@ use crate::resize::Rectangle;
 ///   Localizable Features" §3): a rectangle of the image's proportions is the partner's. Its area
 ///   is `1 - share` of the image's, with a share from Beta(`cutmix_alpha`, `cutmix_alpha`); its
 ///   centre is any pixel, and what lies over the border is cut off, which the share then counts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mix {
     /// Both parameters of Mixup's beta distribution, 0.001 to 1000, or 0 for no Mixup. The smaller,
@@ -78,25 +79,26 @@ const LEAST_ALPHA: f64 = 0.001;
 const MOST_ALPHA: f64 = 1_000.0;
 
 impl Mix {
-    pub(super) fn validate(&self) -> Result<(), AugmentationError> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         let alphas = [
-            ("mix.mixup_alpha", self.mixup_alpha),
-            ("mix.cutmix_alpha", self.cutmix_alpha),
+            ("mixup_alpha", self.mixup_alpha),
+            ("cutmix_alpha", self.cutmix_alpha),
         ];
         for (key, value) in alphas {
             if value != 0.0 && !(LEAST_ALPHA..=MOST_ALPHA).contains(&value) {
-                return Err(AugmentationError::Value {
-                    key,
-                    value,
-                    expected: "0.001 to 1000, or 0 to leave it out",
-                });
+                let expected = "0.001 to 1000, or 0 to leave it out";
+                return Err(SettingError::value(key, value, expected));
             }
         }
         if alphas.iter().all(|&(_, alpha)| alpha == 0.0) {
-            return Err(AugmentationError::NothingToMix);
+            return Err(SettingError::of_key(
+                Vec::new(),
+                "has mixup_alpha and cutmix_alpha both at 0; expected at least one above 0, or no \
+                 mix at all",
+            ));
         }
-        super::check_probability("mix.probability", self.probability)?;
-        super::check_probability("mix.switch_probability", self.switch_probability)
+        super::check_probability("probability", self.probability)?;
+        super::check_probability("switch_probability", self.switch_probability)
     }
 
     /// Whether batches of this epoch are mixed in a run of `epochs`; without a number of epochs

@@ -5,9 +5,10 @@ mod sub_policies;
 
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::AugmentationError;
 use super::canvas::Canvas;
 use crate::draw::below;
 pub(super) use space::{Kind, Space};
@@ -17,7 +18,7 @@ pub(super) use sub_policies::CIFAR;
 ///
 /// Operations and magnitudes are those of torchvision's policies on Pillow images, bit for bit:
 /// pixels are moved to the nearest place, and what comes from outside the image is black.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "rule", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Policy {
     /// No operation.
@@ -26,6 +27,7 @@ pub enum Policy {
     /// A fixed number of operations of one magnitude, each any of 14 (Cubuk et al. 2019,
     /// "RandAugment: Practical automated data augmentation with a reduced search space" §3), in
     /// either direction where there are two.
+    #[schemars(extend("default" = Self::rand_augment()))]
     RandAugment {
         /// How many operations follow one another, 1 to 16 (N of the paper).
         operations: usize,
@@ -53,12 +55,21 @@ const MOST_OPERATIONS: usize = 16;
 const MOST_MAGNITUDE: usize = 30;
 
 impl Policy {
+    /// RandAugment with the numbers of the paper for ImageNet (its table 9), and torchvision's.
+    pub const fn rand_augment() -> Self {
+        Self::RandAugment {
+            operations: 2,
+            magnitude: 9,
+            magnitude_deviation: 0.0,
+        }
+    }
+
     /// Whether no image is changed.
     pub fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    pub(super) fn validate(&self) -> Result<(), AugmentationError> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         let Self::RandAugment {
             operations,
             magnitude,
@@ -67,22 +78,15 @@ impl Policy {
         else {
             return Ok(());
         };
-        let refuse = |key, value, expected| {
-            Err(AugmentationError::Value {
-                key,
-                value,
-                expected,
-            })
-        };
+        let refuse = |key, value: f64, expected| Err(SettingError::value(key, value, expected));
         if !(1..=MOST_OPERATIONS).contains(&operations) {
-            return refuse("policy.operations", operations as f64, "1 to 16");
+            return refuse("operations", operations as f64, "1 to 16");
         }
         if magnitude > MOST_MAGNITUDE {
-            return refuse("policy.magnitude", magnitude as f64, "0 to 30");
+            return refuse("magnitude", magnitude as f64, "0 to 30");
         }
         if !(0.0..=MOST_MAGNITUDE as f64).contains(&magnitude_deviation) {
-            let key = "policy.magnitude_deviation";
-            return refuse(key, magnitude_deviation, "0 to 30");
+            return refuse("magnitude_deviation", magnitude_deviation, "0 to 30");
         }
         Ok(())
     }

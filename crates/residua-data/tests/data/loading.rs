@@ -153,9 +153,9 @@ fn balanced_batches_depend_neither_on_workers_nor_on_the_start() {
             let batches = all(balanced(1, repeats).epoch_from(4, first));
             assert!(batches == expected[first..], "from {first}");
         }
-        let labels = expected.iter().flat_map(|batch| {
-            (0..batch.labels.len()).map(|image| batch.labels.shown(image))
-        });
+        let labels = expected
+            .iter()
+            .flat_map(|batch| (0..batch.labels.len()).map(|image| batch.labels.shown(image)));
         let rare = labels.filter(|classes| *classes == [1]).count();
         // Half of the epoch, up to one image and its repeats.
         assert!((85 - repeats..=85 + repeats).contains(&rare), "{rare}");

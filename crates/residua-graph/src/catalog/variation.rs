@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -10,7 +11,7 @@ use crate::families::{Norm, Shortcut, Variable};
 use crate::operation::{Activation, InitialScale};
 
 /// How a network differs from its published form; `None` leaves a setting as published.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct VariationOptions {
     /// What is added to residual branches.
@@ -59,6 +60,15 @@ pub enum VariationError {
         /// How much of it.
         rate: String,
     },
+}
+
+impl VariationError {
+    /// The variation, as [`VariationOptions`] is keyed.
+    pub fn variation(&self) -> &'static str {
+        match self {
+            Self::NotTaken { variation, .. } | Self::Rate { variation, .. } => variation,
+        }
+    }
 }
 
 const SHORTCUT: &str = "shortcut";

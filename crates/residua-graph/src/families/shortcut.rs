@@ -1,12 +1,13 @@
 //! The ways around a residual branch.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Convolution, ZeroPadShortcut};
 use crate::shape::Shape;
 
 /// What is added to the residual branch F(x) (He et al. 2015, §3.3 and §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shortcut {
     /// Nothing: a plain network.

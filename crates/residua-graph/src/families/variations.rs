@@ -1,5 +1,6 @@
 //! What may be varied in a family.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::shortcut::Shortcut;
@@ -30,7 +31,7 @@ pub struct Variations {
 }
 
 /// A kind of normalisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// Over the batch, channel by channel.

@@ -1,5 +1,6 @@
 //! The settings of operations.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A two-dimensional convolution (cross-correlation, as everywhere in the field).
@@ -111,7 +112,7 @@ pub struct Linear {
 }
 
 /// A function of single numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
     /// `max(x, 0)`.

@@ -2,15 +2,18 @@
 
 use std::ops::Range;
 
+use residua_core::setting::SettingError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ParameterRole;
 
 /// Which optimiser, with which settings. The formulas are PyTorch's, and timm's for LAMB.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum OptimiserConfig {
     /// Stochastic gradient descent with momentum, without dampening.
+    #[schemars(extend("default" = Self::sgd(0.1)))]
     Sgd {
         /// Peak learning rate.
         learning_rate: f64,
@@ -25,6 +28,7 @@ pub enum OptimiserConfig {
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
     #[serde(rename = "adamw")]
+    #[schemars(extend("default" = Self::adam_w(1e-3)))]
     AdamW {
         /// Peak learning rate.
         learning_rate: f64,
@@ -42,6 +46,7 @@ pub enum OptimiserConfig {
     /// Adam whose steps are as long as the parameter is large, for big batches (You et al. 2019,
     /// algorithm 2). What does not decay takes the steps of Adam. Published settings also clip
     /// gradients to a global norm of 1 (`clip_norm`).
+    #[schemars(extend("default" = Self::lamb(5e-3)))]
     Lamb {
         /// Peak learning rate.
         learning_rate: f64,
@@ -58,6 +63,7 @@ pub enum OptimiserConfig {
     },
     /// Steps divided by the root of the mean squared gradient (Tieleman and Hinton 2012, lecture 6e),
     /// with momentum.
+    #[schemars(extend("default" = Self::rms_prop(0.01)))]
     RmsProp {
         /// Peak learning rate.
         learning_rate: f64,
@@ -76,6 +82,7 @@ pub enum OptimiserConfig {
     },
     /// Orthogonal steps for the weights of convolutions and hidden linear layers (Jordan et al. 2024),
     /// AdamW for the last layer, norms and biases.
+    #[schemars(extend("default" = Self::muon(0.02)))]
     Muon {
         /// Peak learning rate.
         learning_rate: f64,
@@ -93,7 +100,7 @@ pub enum OptimiserConfig {
 }
 
 /// Whose RMSProp it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RmsPropForm {
     /// `torch.optim.RMSprop`: epsilon is added to the root.
@@ -104,7 +111,7 @@ pub enum RmsPropForm {
 }
 
 /// What the steps of a matrix are multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MuonScale {
     /// `√max(1, rows / columns)` (Jordan et al. 2024).
@@ -114,7 +121,7 @@ pub enum MuonScale {
 }
 
 /// AdamW for what Muon does not change.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OtherParameters {
     /// Peak learning rate; the schedule changes both in proportion.
@@ -248,7 +255,7 @@ impl OptimiserConfig {
     }
 
     /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
         within(
             "learning_rate",
             self.learning_rate(),
@@ -359,18 +366,17 @@ impl OptimiserConfig {
     }
 }
 
-fn within(key: &str, value: f64, range: Range<f64>) -> Result<(), String> {
+fn within(key: &str, value: f64, range: Range<f64>) -> Result<(), SettingError> {
     if range.contains(&value) {
         return Ok(());
     }
     let Range { start, end } = range;
-    Err(match (start, end) {
-        (f64::MIN_POSITIVE, _) => {
-            format!("optimiser.{key} is {value}; expected a number above 0")
-        }
-        (_, f64::INFINITY) => format!("optimiser.{key} is {value}; expected at least {start}"),
-        _ => {
-            format!("optimiser.{key} is {value}; expected at least {start} and less than {end}")
-        }
-    })
+    let expected = match (start, end) {
+        (f64::MIN_POSITIVE, _) => "a number above 0".to_owned(),
+        (_, f64::INFINITY) => format!("at least {start}"),
+        _ => format!("at least {start} and less than {end}"),
+    };
+    let mut parts = key.rsplit('.');
+    let error = SettingError::value(parts.next().unwrap_or(key), value, expected);
+    Err(parts.fold(error, |error, section| error.within(section)))
 }

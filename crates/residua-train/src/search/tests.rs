@@ -251,7 +251,12 @@ fn parts_are_tried_on_all_forms_of_their_section() {
     let space = parse(&both).unwrap();
     let configs = space.configurations(&base()).unwrap();
     let kinds: Vec<usize> = { configs.iter() }
-        .map(|config| config.optimiser.memory_names(crate::ParameterRole::OtherWeight).len())
+        .map(|config| {
+            config
+                .optimiser
+                .memory_names(crate::ParameterRole::OtherWeight)
+                .len()
+        })
         .collect();
     assert!(kinds.contains(&1) && kinds.contains(&2), "{kinds:?}");
     // The base has SGD, which has no beta1.

@@ -192,10 +192,9 @@ pub fn read_config(folder: &RunFolder) -> Result<TrainConfig, TrainError> {
     if let Some(schema) = table.get("schema").and_then(toml::Value::as_str) {
         refuse_newer_schema(schema, TrainConfig::SCHEMA, &path)?;
     }
-    TrainConfig::from_toml(&text, &[]).map_err(|failure| {
+    TrainConfig::from_text_of(&path.display().to_string(), &text).map_err(|failure| {
         TrainError::Config(format!(
-            "{}: {failure}; a run's configuration is as training wrote it: restore the file",
-            path.display()
+            "{failure}; a run's configuration is as training wrote it: restore the file"
         ))
     })
 }
@@ -232,7 +231,7 @@ fn fresh_network(
     let mut network = Network::initialise(graph, SeedStream::new(config.seed), device);
     if config.stem == StemRule::Whitening {
         let images = data.first_of_training(&config.preprocessing, whitening::IMAGES)?;
-        whiten(&mut network, &images).map_err(TrainError::Config)?;
+        whiten(&mut network, &images)?;
     }
     Ok(network)
 }

@@ -93,7 +93,7 @@ fn plan(args: &CrossValidateArgs) -> Result<Vec<PlannedRun>, Failure> {
     base.fold = None;
     let config = args.network.change(base, &args.common.plan)?;
     require_one_class_each(&config, "cross-validation")?;
-    if config.hold_out()?.is_some() {
+    if config.hold_out().map_err(Failure::bad_input)?.is_some() {
         return Err(Failure::usage(
             "cross-validation holds each fold out in turn; leave out --val-fraction and --fold",
         ));

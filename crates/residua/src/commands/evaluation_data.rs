@@ -126,7 +126,8 @@ fn open_dataset(
         (None, Some(config)) => config.data.clone(),
         (None, None) => DataSpec::Builtin,
     };
-    let hold_out = own_data.map(TrainConfig::hold_out).transpose()?;
+    let hold_out = own_data.map(TrainConfig::hold_out).transpose();
+    let hold_out = hold_out.map_err(Failure::bad_input)?;
     let options = DatasetOptions {
         // Held-out images exist only where the data are opened as training opened them.
         purpose: match own_data {

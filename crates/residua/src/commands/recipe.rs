@@ -1,7 +1,8 @@
 //! `residua recipe`: settings by name.
 
 use clap::{Args, Subcommand};
-use residua::train::Recipe;
+use residua::data::DataSpec;
+use residua::train::{Recipe, TrainConfig, settings_schema};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -23,10 +24,16 @@ enum Action {
     },
     /// The file of a recipe: a copy of it, changed, is one too (`--recipe mine.toml`)
     Show {
-        /// The recipe
-        #[arg(value_name = "NAME")]
+        /// The recipe, or a file
+        #[arg(value_name = "NAME|FILE.toml")]
         name: String,
+        /// Show the whole configuration that it makes for these data in place of the file: a file for
+        /// --config
+        #[arg(long, value_name = "SPEC")]
+        data: Option<DataSpec>,
     },
+    /// The JSON schema of recipes and configurations, by which editors check and complete them
+    Schema,
 }
 
 /// `residua.recipes/1`
@@ -50,7 +57,15 @@ struct RecipeReport {
 pub(crate) fn run(args: &RecipeArgs) -> Result<(), Failure> {
     match &args.action {
         Action::List { json } => list(*json),
-        Action::Show { name } => output::print(&Recipe::find(name)?.text),
+        Action::Show { name, data: None } => output::print(&Recipe::find(name)?.text),
+        Action::Show {
+            name,
+            data: Some(data),
+        } => {
+            let config = TrainConfig::for_data(data.clone());
+            output::print(&Recipe::find(name)?.apply(&config)?.to_toml()?)
+        }
+        Action::Schema => output::print_json(settings_schema()),
     }
 }
 

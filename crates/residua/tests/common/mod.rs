@@ -15,6 +15,11 @@ use serde_json::Value;
 pub(crate) fn residua(folder: &Path) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("residua"));
     command.current_dir(folder).env_remove("CARGO");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RESIDUA_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -6,11 +6,13 @@ use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy};
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
-    Sampling, ScheduleConfig, TrainConfig, WeightAverage,
+    Sampling, ScheduleConfig, TrainConfig, TrainError, WeightAverage,
 };
 
+use crate::Cli;
 use crate::commands::device::PrecisionName;
 use crate::commands::share;
+use crate::environment;
 use crate::failure::Failure;
 
 /// Everything about a training but the network.
@@ -33,16 +35,11 @@ pub(crate) struct PlanArgs {
 }
 
 impl PlanArgs {
-    /// Defaults for the data, with a recipe, or a file.
+    /// Defaults for the data, with a recipe, or a file; and of the kinds that `--set` chooses, so that
+    /// options say something about those.
     pub(crate) fn begin(&self) -> Result<TrainConfig, Failure> {
         let mut config = match &self.config {
-            Some(path) => {
-                let place = |error: String| format!("{}: {error}", path.display());
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::bad_input(place(error.to_string())))?;
-                TrainConfig::from_toml(&text, &[])
-                    .map_err(|error| Failure::bad_input(place(error.to_string())))?
-            }
+            Some(path) => TrainConfig::from_file(path)?,
             None => TrainConfig::for_data(self.data.clone().unwrap_or(DataSpec::Builtin)),
         };
         if let Some(data) = &self.data {
@@ -51,17 +48,32 @@ impl PlanArgs {
         if let Some(name) = &self.recipe {
             config = Recipe::find(name)?.apply(&config)?;
         }
-        Ok(config)
+        Ok(config.with_chosen_kinds(&self.set)?)
     }
 
     /// The options and `--set` on top of that.
     pub(crate) fn finish(&self, mut config: TrainConfig) -> Result<TrainConfig, Failure> {
         self.settings.apply(&mut config)?;
-        let mut config = TrainConfig::from_toml(&config.to_toml()?, &self.set)?;
+        let mut config = config.with_changes(&self.set).map_err(blame)?;
         // Wherever the run is continued or evaluated from.
         config.data = config.data.absolute().map_err(Failure::failed)?;
         Ok(config)
     }
+}
+
+/// A wrong setting that has no place comes from an option, or from a variable in its stead.
+fn blame(error: TrainError) -> Failure {
+    let variables = match &error {
+        TrainError::Setting(error) if error.place().is_none() => {
+            environment::variables_of_training::<Cli>()
+        }
+        _ => Vec::new(),
+    };
+    let mut failure = Failure::from(error);
+    if !variables.is_empty() {
+        failure.message += &format!(" (from the environment: {})", variables.join(", "));
+    }
+    failure
 }
 
 /// The settings that people change most.
@@ -277,12 +289,7 @@ enum PolicyName {
 impl From<PolicyName> for Policy {
     fn from(name: PolicyName) -> Self {
         match name {
-            // Those of the paper for ImageNet (its table 9), and torchvision's.
-            PolicyName::RandAugment => Self::RandAugment {
-                operations: 2,
-                magnitude: 9,
-                magnitude_deviation: 0.0,
-            },
+            PolicyName::RandAugment => Self::rand_augment(),
             PolicyName::TrivialAugmentWide => Self::TrivialAugmentWide,
             PolicyName::AutoAugmentCifar => Self::AutoAugmentCifar,
             PolicyName::None => Self::None,
@@ -417,16 +424,9 @@ impl SettingArgs {
 
     fn apply_loss(&self, config: &mut TrainConfig) -> Result<(), Failure> {
         let plain = self.loss.map(|name| match name {
-            LossName::CrossEntropy => LossConfig::CrossEntropy {
-                label_smoothing: 0.0,
-            },
-            LossName::Focal => LossConfig::Focal {
-                focus: 2.0,
-                label_smoothing: 0.0,
-            },
-            LossName::BinaryCrossEntropy => LossConfig::BinaryCrossEntropy {
-                label_smoothing: 0.0,
-            },
+            LossName::CrossEntropy => LossConfig::cross_entropy(),
+            LossName::Focal => LossConfig::focal(),
+            LossName::BinaryCrossEntropy => LossConfig::binary_cross_entropy(),
             LossName::Mse => LossConfig::MeanSquaredError,
         });
         set(&mut config.loss, plain);

@@ -1,0 +1,308 @@
+//! Settings from files, recipes, options, the environment and `--set`: what counts, and what is refused.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{failure, json, pictures, residua, run, stdout, text, tiny_training};
+use residua::weights::TensorFile;
+use serde_json::Value;
+
+/// Runs the program with variables set.
+fn with_variables(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
+    let mut command = residua(folder);
+    let output = { command.envs(variables.iter().copied()).args(arguments) }
+        .output()
+        .unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(&output.stdout) + &text(&output.stderr))
+}
+
+/// The configuration of a run as a table.
+fn config(folder: &Path, run: &str) -> String {
+    fs::read_to_string(folder.join(run).join("config.toml")).unwrap()
+}
+
+/// Everything that the last step of a run left, but how long it took.
+fn last(folder: &Path, run: &str) -> TensorFile {
+    let path = folder.join(run).join("checkpoints/last.safetensors");
+    let mut file = TensorFile::read(&path).unwrap();
+    file.path = PathBuf::new();
+    file.metadata.clear();
+    file
+}
+
+const SETS: [&str; 10] = [
+    "--set",
+    "augmentation.mix.mixup_alpha=0.2",
+    "--set",
+    "weight_average.decay=0.9",
+    "--set",
+    "optimiser.kind=adamw",
+    "--set",
+    "class_weights.rule=balanced",
+    "--set",
+    "optimiser.beta1=0.8",
+];
+
+#[test]
+fn a_saved_configuration_runs_again_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 10);
+    stdout(folder.path(), &tiny_training("first", &SETS));
+    let first = config(folder.path(), "first");
+    for line in [
+        "[augmentation.mix]",
+        "[weight_average]",
+        "beta1 = 0.8",
+        "rule = \"balanced\"",
+    ] {
+        assert!(first.contains(line), "{first}");
+    }
+    // The rate of `--lr 0.05` is that of the optimiser that was chosen.
+    assert!(first.contains("learning_rate = 0.05"), "{first}");
+    let again = [
+        "train",
+        "--quiet",
+        "--config",
+        "first/config.toml",
+        "--out",
+        "again",
+    ];
+    stdout(folder.path(), &again);
+    assert_eq!(config(folder.path(), "again"), first);
+    assert_eq!(last(folder.path(), "again"), last(folder.path(), "first"));
+    // A section that makes no difference would prove nothing.
+    stdout(folder.path(), &tiny_training("other", &SETS[2..]));
+    assert_ne!(last(folder.path(), "other"), last(folder.path(), "first"));
+}
+
+#[test]
+fn the_environment_counts_where_the_command_line_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 4);
+    let variables = [
+        ("RESIDUA_DATA", "folder:pictures"),
+        ("RESIDUA_MODEL", "resnet8"),
+        ("RESIDUA_OUT", "run"),
+        ("RESIDUA_INPUT_SIZE", "16"),
+        ("RESIDUA_EPOCHS", "2"),
+        ("RESIDUA_SEED", "3"),
+        ("RESIDUA_QUIET", "yes"),
+        ("RESIDUA_WEIGHT_DECAY", "0.1"),
+    ];
+    let arguments = [
+        "train",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+        "--set",
+        "seed=5",
+    ];
+    let (code, said) = with_variables(folder.path(), &variables, &arguments);
+    assert_eq!(code, 0, "{said}");
+    let made = config(folder.path(), "run");
+    for line in [
+        "model = \"resnet8\"",
+        "epochs = 1",
+        "seed = 5",
+        "height = 16",
+        "weight_decay = 0.1",
+    ] {
+        assert!(made.contains(&format!("{line}\n")), "{line}: {made}");
+    }
+    assert!(made.contains("data = \"folder:"), "{made}");
+    // Of what does not go together, the command line's counts.
+    let arguments = ["train", "--resume", "run"];
+    let (code, said) = with_variables(folder.path(), &variables, &arguments);
+    assert_eq!(code, 0, "{said}");
+    let variables = [("RESIDUA_RECIPE", "absent"), ("RESIDUA_OUT", "again")];
+    let arguments = ["train", "--quiet", "--config", "run/config.toml"];
+    let (code, said) = with_variables(folder.path(), &variables, &arguments);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(config(folder.path(), "again"), made);
+    let (code, said) = with_variables(
+        folder.path(),
+        &[("RESIDUA_DATA", "folder:pictures")],
+        &["compare", "run", "again", "--out", "comparison"],
+    );
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn wrong_variables_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variables, arguments, code, expected) in [
+        (
+            &[("RESIDUA_WORKERS", "many")][..],
+            &["train"][..],
+            2,
+            "'--workers' comes from the environment variable RESIDUA_WORKERS",
+        ),
+        (
+            &[("RESIDUA_DATA", "nowhere")],
+            &["lr-find"],
+            2,
+            "'--data' comes from the environment variable RESIDUA_DATA",
+        ),
+        (
+            &[("RESIDUA_GREY", "perhaps")],
+            &["data", "show"],
+            2,
+            "'--grey' comes from the environment variable RESIDUA_GREY",
+        ),
+        (
+            &[("RESIDUA_CONFIG", "a.toml"), ("RESIDUA_RECIPE", "quick")],
+            &["train"],
+            2,
+            "'--config' comes from the environment variable RESIDUA_CONFIG",
+        ),
+        (
+            &[("RESIDUA_LR", "nan")],
+            &["train"],
+            3,
+            "optimiser.learning_rate is NaN; expected a number above 0 (from the environment: \
+             RESIDUA_LR)",
+        ),
+    ] {
+        let (found, said) = with_variables(folder.path(), variables, arguments);
+        assert_eq!(found, code, "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    // The command line's own mistakes are its own.
+    let variables = [("RESIDUA_WORKERS", "1")];
+    let arguments = ["train", "--workers", "many"];
+    let (code, said) = with_variables(folder.path(), &variables, &arguments);
+    assert!(code == 2 && !said.contains("environment"), "{said}");
+}
+
+#[test]
+fn help_names_the_variables_and_not_their_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = stdout(folder.path(), &["train", "--help"]);
+    for name in [
+        "RESIDUA_DATA",
+        "RESIDUA_BATCH_SIZE",
+        "RESIDUA_THREADS",
+        "RESIDUA_DROPOUT",
+    ] {
+        assert!(help.contains(&format!("[env: {name}]")), "{name}: {help}");
+    }
+    assert!(!help.contains("RESIDUA_SET") && !help.contains("RESIDUA_RESUME"));
+    let variables = [("RESIDUA_DATA", "folder:secret")];
+    assert_eq!(
+        with_variables(folder.path(), &variables, &["train", "--help"]),
+        (0, help)
+    );
+}
+
+#[test]
+fn files_with_mistakes_are_refused_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "mine.toml",
+        "epochs = 3\n\n[augmentation]\nflip_probability = 0.5\n\
+                        crop = { rule = \"none\" }\n\n[augmentation.mix]\nmixup_alfa = 0.2\n",
+    );
+    let arguments = ["train", "--recipe", "mine.toml", "--out", "none"];
+    assert_eq!(
+        failure(folder.path(), &arguments, 3),
+        "error: mine.toml:8:1: augmentation.mix.mixup_alfa is not a setting; did you mean \
+         'mixup_alpha'? There are: cutmix_alpha, mixup_alpha, off_epochs, probability, \
+         switch_probability\n"
+    );
+    write("wrong.toml", "[optimiser]\nkind = \"sgdd\"\n");
+    let message = failure(folder.path(), &["train", "--recipe", "wrong.toml"], 3);
+    assert_eq!(
+        message,
+        "error: wrong.toml:2:1: optimiser.kind is 'sgdd'; expected sgd or adamw; did you mean 'sgd'?\n"
+    );
+    let whole = stdout(
+        folder.path(),
+        &["recipe", "show", "quick", "--data", "builtin"],
+    );
+    write(
+        "whole.toml",
+        &whole.replace("nesterov = true", "nesterov = 1"),
+    );
+    let message = failure(folder.path(), &["train", "--config", "whole.toml"], 3);
+    let line = 1 + { whole.lines() }
+        .position(|line| line.starts_with("nesterov"))
+        .unwrap();
+    assert_eq!(
+        message,
+        format!("error: whole.toml:{line}:1: optimiser.nesterov is 1; expected true or false\n")
+    );
+    let message = failure(folder.path(), &["train", "--config", "mine.toml"], 3);
+    assert!(
+        message.contains("is a recipe (--recipe mine.toml)"),
+        "{message}"
+    );
+    write("broken.toml", "epochs = 3\nmodel = resnet20\n");
+    let message = failure(folder.path(), &["train", "--recipe", "broken.toml"], 3);
+    assert!(
+        message.starts_with("error: broken.toml:2:9: not TOML: "),
+        "{message}"
+    );
+    let arguments = ["train", "--set", "optimiser.momentm=0.9"];
+    let message = failure(folder.path(), &arguments, 3);
+    assert!(
+        message.starts_with(
+            "error: --set optimiser.momentm=0.9: optimiser.momentm is not a setting; did you mean \
+             'momentum'?"
+        ),
+        "{message}"
+    );
+    assert!(!folder.path().join("runs").exists() && !folder.path().join("none").exists());
+}
+
+#[test]
+fn recipes_are_shown_as_they_are_and_as_what_they_make_of_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = stdout(folder.path(), &["recipe", "show", "he2015-cifar"]);
+    assert!(own.starts_with('#') && own.contains("[about]"), "{own}");
+    let arguments = [
+        "recipe",
+        "show",
+        "he2015-cifar",
+        "--data",
+        "cifar10:somewhere",
+    ];
+    let whole = stdout(folder.path(), &arguments);
+    for line in [
+        "data = \"cifar10:somewhere\"",
+        "epochs = 164",
+        "model = \"resnet20\"",
+    ] {
+        assert!(whole.contains(line), "{whole}");
+    }
+    // It is a file for `--config`, of which only the data are missing.
+    fs::write(folder.path().join("whole.toml"), whole).unwrap();
+    let message = failure(folder.path(), &["train", "--config", "whole.toml"], 3);
+    assert!(message.contains("somewhere"), "{message}");
+    failure(folder.path(), &["recipe", "show", "he2016"], 3);
+}
+
+#[test]
+fn the_schema_describes_configurations_and_recipes() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema: Value = json(folder.path(), &["recipe", "schema"]);
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    assert_eq!(schema["additionalProperties"], false);
+    let settings = schema["properties"].as_object().unwrap();
+    assert!(settings.contains_key("about") && settings.contains_key("optimiser"));
+    assert_eq!(
+        settings["epochs"]["description"],
+        "Times that all training images are seen."
+    );
+    assert!(schema.get("required").is_none());
+    let required = schema["then"]["required"].as_array().unwrap();
+    assert!(required.contains(&"loss".into()) && !required.contains(&"clip_norm".into()));
+    assert!(run(folder.path(), &["recipe", "schema"]).stderr.is_empty());
+}
