@@ -132,8 +132,8 @@ impl Division {
 
     /// All units, class after class, those of a class in random order. A unit of several classes
     /// comes with the first of them. Where samples show any number of classes, the rarest class comes
-    /// first, as it has the least choice (after Sechidis et al. 2011, "On the Stratification of
-    /// Multi-Label Data", section 3.2).
+    /// first, as it has the least choice (as in the iterative stratification of Sechidis et al. 2011, "On
+    /// the Stratification of Multi-Label Data").
     fn random_order(&self, seed: SeedStream) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.units.len());
         let mut labels: Vec<usize> = (0..self.shares.len()).collect();
