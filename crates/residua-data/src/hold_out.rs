@@ -321,8 +321,8 @@ impl Division {
 
 /// All units that have a class, class after class, those of a class in random order. A unit of several
 /// classes comes with the first of them. Where samples show any number of classes, the rarest class
-/// comes first, as it has the least choice (after Sechidis et al. 2011, "On the Stratification of
-/// Multi-Label Data", section 3.2). `units_of` are the units of each class.
+/// comes first, as it has the least choice (as in the iterative stratification of Sechidis et al. 2011,
+/// "On the Stratification of Multi-Label Data"). `units_of` are the units of each class.
 fn random_order(units: &[Unit], units_of: &[&[usize]], task: Task, seed: SeedStream) -> Vec<usize> {
     let precedence = |label: usize| match task {
         Task::SingleLabel => (0, label),

@@ -245,10 +245,10 @@ impl ParameterPlan {
         let first =
             numbered.find(|(index, entry)| entry.role.is_trainable() && self.learns(*index, epoch));
         let first = first.map(|(_, entry)| entry.node)?;
-        let cuts = graph.cuts().into_iter();
         // Without a parameter before it there is nothing to freeze.
         let begin = entries.first()?.node;
-        { cuts }.filter(|cut| *cut < first && *cut >= begin).last()
+        let cuts = graph.cuts().into_iter();
+        { cuts }.rfind(|cut| *cut < first && *cut >= begin)
     }
 }
 
