@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use residua_core::text::counted;
 use thiserror::Error;
 
 use crate::error::TrainError;
@@ -113,8 +114,9 @@ pub enum SpaceProblem {
     },
     /// The first choice would come after the end.
     #[error(
-        "first_epochs is {first_epochs}, and trials have {epochs} epochs; expected less, so that there \
-         is something to go on to"
+        "first_epochs is {first_epochs}, and trials have {}; expected less, so that there is something to \
+         go on to",
+        counted(*epochs, "epoch", "epochs")
     )]
     NothingLeft {
         /// Epochs before the first choice.
@@ -124,8 +126,8 @@ pub enum SpaceProblem {
     },
     /// More choices than trials or epochs allow.
     #[error(
-        "rungs is {rungs}; expected at most {most}, since {trials} trials of {epochs} epochs do not \
-         suffice for more"
+        "rungs is {rungs}; expected at most {most}, since {} of {} do not suffice for more",
+        counted(*trials, "trial", "trials"), counted(*epochs, "epoch", "epochs")
     )]
     TooManyRungs {
         /// How many were asked for.

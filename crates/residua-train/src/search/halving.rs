@@ -135,8 +135,8 @@ mod tests {
         let message = THIRDS.rungs(9, 1).unwrap_err().to_string();
         assert_eq!(
             message,
-            "first_epochs is 1, and trials have 1 epochs; expected less, so that there is something to \
-             go on to"
+            "first_epochs is 1, and trials have 1 epoch; expected less, so that there is something to go \
+             on to"
         );
         let thrice = Halving {
             rungs: Some(3),

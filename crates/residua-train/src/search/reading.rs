@@ -258,7 +258,7 @@ impl Source<'_> {
                     return Err(self.unknown(name, &Range::NAMES));
                 }
                 _ => {
-                    let expected = "what it may be: { uniform = [low, high] }, { log_uniform = [low, high] }, \
+                    let expected = "{ uniform = [low, high] }, { log_uniform = [low, high] }, \
                                     { integer = [low, high] } or { choice = [one, another] }";
                     return Err(self.wrong(&key, value, expected));
                 }
