@@ -253,7 +253,9 @@ fn loading_is_measured() {
         &report,
         &["schema", "data", "images", "processors", "shorter_side"],
     );
-    assert_eq!(report["images"], 36);
+    // At least 16, and of the 36 as many as are decoded in the time of a figure.
+    let images = report["images"].as_u64().unwrap();
+    assert!((16..=36).contains(&images), "{images}");
     for (row, workers) in report["rows"].as_array().unwrap().iter().zip([1, 3]) {
         assert_eq!(row["workers"], workers);
         for figure in ["decoded", "loaded", "cache_filled", "cache_read"] {

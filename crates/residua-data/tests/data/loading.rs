@@ -158,13 +158,13 @@ fn balanced_batches_depend_neither_on_workers_nor_on_the_start() {
 
 #[test]
 fn an_image_that_is_shown_several_times_is_augmented_anew_each_time() {
-    let loader = balanced(0, 1);
+    let batches = all(balanced(0, 1).epoch(0));
     // A padded crop has 81 places, and two of them mirrored: of 4 or 5, some may be equal.
     let mut different = 0;
     let mut shown = 0;
     for wanted in 150..170 {
         let mut crops = Vec::new();
-        for batch in all(loader.epoch(0)) {
+        for batch in &batches {
             let images = batch.images.chunks_exact(32 * 32 * 3);
             let places = images.zip(&batch.samples);
             let own = places.filter(|&(_, &sample)| sample == wanted);
