@@ -604,7 +604,7 @@ mod tests {
         let message = with(&["fold=2/5", "validation_fraction=0.1"]).unwrap_err();
         assert_eq!(
             message,
-            "validation_fraction is 0.1 and fold is 2/5; expected one of them, since both say which \
+            "--set validation_fraction=0.1: validation_fraction is 0.1 and fold is 2/5; expected one of them, since both say which \
              images are held out"
         );
     }
@@ -682,14 +682,14 @@ mod tests {
             ),
             ("batch_size=1000000000", "does not fit into memory"),
             ("repeats=0", "repeats is 0; expected at least 1"),
-            ("sampling=fair", "expected `shuffled` or `balanced`"),
+            ("sampling=fair", "expected shuffled or balanced"),
             (
                 "preprocessing.shorter_side=31",
                 "preprocessing.shorter_side is 31; expected at least 32, to which",
             ),
             (
                 "preprocessing.shorter_side=0",
-                "the shorter side is 0 pixels; expected 1 to 65535",
+                "preprocessing.shorter_side is 0; expected 1 to 65535 pixels",
             ),
             (
                 "epochs=2000000",

@@ -66,5 +66,5 @@ fn the_precision_of_a_run_is_recorded() {
     );
     assert!(message.contains("possible values: f32, bf16"), "{message}");
     let message = failure(folder.path(), &["train", "--set", "precision=half"], 3);
-    assert!(message.contains("expected `f32` or `bf16`"), "{message}");
+    assert!(message.contains("expected f32 or bf16"), "{message}");
 }

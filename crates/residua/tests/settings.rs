@@ -218,7 +218,8 @@ fn files_with_mistakes_are_refused_with_the_place() {
     let message = failure(folder.path(), &["train", "--recipe", "wrong.toml"], 3);
     assert_eq!(
         message,
-        "error: wrong.toml:2:1: optimiser.kind is 'sgdd'; expected sgd or adamw; did you mean 'sgd'?\n"
+        "error: wrong.toml:2:1: optimiser.kind is 'sgdd'; expected sgd, adamw, lamb, rms-prop or muon; \
+         did you mean 'sgd'?\n"
     );
     let whole = stdout(
         folder.path(),

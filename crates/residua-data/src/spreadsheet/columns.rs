@@ -6,12 +6,12 @@ use residua_core::task::Task;
 use super::problem::LineProblem;
 
 /// The names of the columns that are used; of those that mean the same the first one counts.
-const PATH: [&str; 3] = ["path", "image", "file"];
+const PATH: [&str; 4] = ["path", "image", "file", "image index"];
 const LABEL: [&str; 2] = ["label", "class"];
 /// The last is what ChestX-ray14 (Wang et al. 2017) calls it.
 const LABELS: [&str; 2] = ["labels", "finding labels"];
 const SPLIT: [&str; 1] = ["split"];
-const GROUP: [&str; 1] = ["group"];
+const GROUP: [&str; 2] = ["group", "patient id"];
 
 /// What may separate fields.
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];

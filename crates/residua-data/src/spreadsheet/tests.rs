@@ -192,7 +192,7 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "a.png;cat\nb.png;dog\n",
-            "1: there is no column with the image files; expected path or image or file, found \
+            "1: there is no column with the image files; expected path or image or file or image index, found \
              a.png, cat",
         ),
         (
@@ -341,7 +341,7 @@ fn an_image_may_show_any_number_of_classes() {
     for text in [
         LABELS.to_owned(),
         LABELS.replace(',', ";"),
-        LABELS.replace("labels", "Finding Labels"),
+        LABELS.replace("path,labels", "Image Index,Finding Labels"),
         LABELS.replace("No Finding", "no finding"),
         LABELS.replace('\n', "\r\n"),
         format!("\u{feff}\n{LABELS}"),

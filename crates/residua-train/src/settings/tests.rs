@@ -12,8 +12,8 @@ use crate::config::DATA_FORMS;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 use crate::{
-    ClassWeights, HeadRule, MisfitRule, OptimiserConfig, ScheduleConfig, StartingWeights,
-    WeightAverage,
+    ClassWeights, Distillation, Freezing, HeadRule, MisfitRule, OptimiserConfig, ParameterGroup,
+    Sampling, ScheduleConfig, StageRules, StartingWeights, StemRule, WeightAverage,
 };
 
 /// A configuration with all that there is.
@@ -36,7 +36,25 @@ fn everything() -> TrainConfig {
         weights: BTreeMap::from([("a.b c".to_owned(), 2.0), ("dog".to_owned(), 0.5)]),
     };
     config.weight_average = Some(WeightAverage { decay: 0.99 });
-    config.optimiser = OptimiserConfig::adam_w(0.002);
+    config.stem = StemRule::Whitening;
+    config.sampling = Sampling::Balanced;
+    config.repeats = 2;
+    config.stages = Some(StageRules {
+        rate_decay: 0.5,
+        frozen: 1,
+        unfreeze_every: Some(2),
+    });
+    config.parameter_groups = vec![ParameterGroup {
+        names: "*.bias".to_owned(),
+        rate: 2.0,
+        weight_decay: Some(0.0),
+        frozen: Freezing::ForEpochs(1),
+    }];
+    config.distillation = Some(Distillation {
+        model: Some("resnet56".to_owned()),
+        ..Distillation::by(PathBuf::from("teacher.th"))
+    });
+    config.optimiser = OptimiserConfig::muon(0.02);
     config.schedule = ScheduleConfig::MultiStep {
         milestone_epochs: vec![3.0, 6.0],
         factor: 0.1,
@@ -238,7 +256,7 @@ fn another_kind_begins_with_its_usual_settings() {
     assert_eq!(config.schedule, expected);
     assert_eq!(
         set(&builtin(), &["optimiser.kind=adam"]).unwrap_err(),
-        "--set optimiser.kind=adam: optimiser.kind is 'adam'; expected sgd or adamw; did you mean \
+        "--set optimiser.kind=adam: optimiser.kind is 'adam'; expected sgd, adamw, lamb, rms-prop or muon; did you mean \
          'adamw'?"
     );
 }
@@ -298,11 +316,14 @@ fn what_a_kind_begins_with_is_a_whole_of_that_kind() {
             default.values().any(|value| value == word),
             "{word}: {default:?}"
         );
-        let mut names = fields.names();
-        names.sort_unstable();
-        let mut given: Vec<&str> = default.keys().map(String::as_str).collect();
-        given.sort_unstable();
-        assert_eq!(given, names);
+        let names = fields.names();
+        let mut given = default.keys().map(String::as_str);
+        assert!(given.all(|key| names.contains(&key)), "{word}: {default:?}");
+        let mut required = fields.required.iter();
+        assert!(
+            required.all(|key| default.contains_key(*key)),
+            "{word}: {default:?}"
+        );
     });
     assert!(count > 20 && with_default > 8, "{with_default} of {count}");
 }
@@ -333,7 +354,7 @@ fn messages_name_place_key_and_what_there_is() {
         (
             "momentum = 0.9",
             "momentum = 0.9\nbeta1 = 0.9",
-            "optimiser.beta1 belongs to the kind 'adamw'; here the kind is 'sgd'",
+            "optimiser.beta1 belongs to the kind 'adamw' or 'lamb'; here the kind is 'sgd'",
         ),
         (
             "momentum = 0.9\n",
