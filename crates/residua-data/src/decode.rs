@@ -26,7 +26,7 @@ pub const IMAGE_EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "g
 
 /// Larger images are refused before their pixels are decoded: 100 million pixels are 300 MB
 /// of RGB, more than any camera for classification data delivers.
-const MAX_PIXELS: u64 = 100_000_000;
+pub(crate) const MAX_PIXELS: u64 = 100_000_000;
 
 /// Larger files are not read.
 const MAX_FILE_BYTES: u64 = 1 << 29;

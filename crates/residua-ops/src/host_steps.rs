@@ -1,5 +1,5 @@
-//! Optimiser steps that are computed on the host, wherever the tensors are: rules with a norm of the
-//! whole tensor, or with matrices, which no other device has code for.
+//! Optimiser steps that are computed on the host, wherever the tensors are: rules that have kernels for
+//! the CPU and no code for other devices.
 
 use burn::tensor::{Tensor, TensorData};
 use residua_kernels::ShapeError;

@@ -31,6 +31,9 @@ const AVERAGE_PREFIX: &str = "average.";
 pub struct TrainingState {
     /// Identifies the training and validation images.
     pub data: u64,
+    /// Identifies the network that teaches, if there is one.
+    #[serde(default)]
+    pub teacher: Option<u64>,
     /// The configuration as `config.toml` had it.
     pub config: String,
     /// Finished optimiser updates.

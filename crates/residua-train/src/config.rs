@@ -147,10 +147,9 @@ impl TrainConfig {
     pub fn for_data(data: DataSpec) -> Self {
         let small = !matches!(data, DataSpec::Folder { .. } | DataSpec::Csv { .. });
         let builtin = data == DataSpec::Builtin;
-        let label_smoothing = 0.0;
         let loss = match data.task() {
-            Task::SingleLabel => LossConfig::CrossEntropy { label_smoothing },
-            Task::MultiLabel => LossConfig::BinaryCrossEntropy { label_smoothing },
+            Task::SingleLabel => LossConfig::cross_entropy(),
+            Task::MultiLabel => LossConfig::binary_cross_entropy(),
         };
         Self {
             schema: Self::SCHEMA.to_owned(),
@@ -296,7 +295,7 @@ impl TrainConfig {
     /// The part of the training images that is held out for validation, if any.
     ///
     /// # Errors
-    /// [`TrainError::Config`] where a fraction is none, or a fold is named as well.
+    /// Where a fraction is none, or a fold is named as well.
     pub fn hold_out(&self) -> Result<Option<HoldOut>, SettingError> {
         match (self.validation_fraction, self.fold) {
             (Some(fraction), Some(fold)) => Err(SettingError::new(
@@ -344,6 +343,9 @@ impl TrainConfig {
             return Err(SettingError::value("clip_norm", norm, "a number above 0"));
         }
         self.loss.validate().map_err(within("loss"))?;
+        self.loss
+            .check_task(self.data.task())
+            .map_err(within("loss"))?;
         self.class_weights
             .validate()
             .map_err(within("class_weights"))?;
@@ -392,7 +394,8 @@ impl TrainConfig {
             whitening::stem(&graph)?;
         }
         let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
-        self.parameter_plan(&graph, &entries).map(|_| ())
+        let plan = self.parameter_plan(&graph, &entries)?;
+        plan.check_epochs(&entries, self.epochs)
     }
 
     /// How each entry of a network's state is treated.

@@ -9,7 +9,7 @@ use residua_core::seed::SeedStream;
 use residua_core::task::Task;
 use residua_data::{
     Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, PictureCache,
-    PictureReader, Progress, Purpose, Split, SplitName, Transform, UnreadableImage,
+    PictureReader, Progress, Purpose, Sample, Source, Split, SplitName, Transform, UnreadableImage,
     quarantine_unreadable,
 };
 
@@ -37,7 +37,7 @@ impl RunData {
         on_progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Self, TrainError> {
         let mut dataset = open_dataset(config)?;
-        let pictures = picture_reader(&config.preprocessing, cache)?;
+        let pictures = picture_reader(&config.preprocessing, cache, &dataset)?;
         let quarantined =
             quarantine_unreadable(&mut dataset, config.max_unreadable, &pictures, on_progress)?;
         let batch_size = NonZeroUsize::new(config.batch_size)
@@ -73,26 +73,33 @@ impl RunData {
         self.first(&self.validation, self.validation.transform().clone(), count)
     }
 
-    /// The first `count` training images, or all if there are fewer, as evaluation would see them.
+    /// The first `count` training images of the first epoch, or all if there are fewer, as evaluation
+    /// would see them.
     pub(crate) fn first_of_training(
         &self,
         preprocessing: &Preprocessing,
         count: usize,
     ) -> Result<HostBatch, TrainError> {
-        let transform = Transform::evaluation(preprocessing);
-        self.first(&self.train, transform.map_err(settings)?, count)
+        let transform = Transform::evaluation(preprocessing).map_err(settings)?;
+        self.first(&self.train, transform, count)
     }
 
+    /// In the order of the loader's first epoch.
     fn first(
         &self,
         loader: &Loader,
         transform: Transform,
         count: usize,
     ) -> Result<HostBatch, TrainError> {
-        let batch_size = NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        let options = LoaderOptions::evaluation(batch_size);
+        let options = LoaderOptions {
+            batch_size: NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN),
+            last_batch: LastBatch::Keep,
+            repeats: NonZeroUsize::MIN,
+            workers: 0,
+            ..*loader.options()
+        };
         let loader = Loader::new(loader.split().clone(), transform, options);
-        match loader.epoch(0).next() {
+        match loader.reading(self.pictures.clone()).epoch(0).next() {
             Some(batch) => Ok(batch?),
             None => Err(settings("there are no such images")),
         }
@@ -146,15 +153,20 @@ pub(crate) fn training_options(
     })
 }
 
-/// Reads pictures through the cache in a folder, if there is one; the folder is made if need be.
+/// Reads pictures through the cache in a folder, if there is one; the folder is made if need be. Data in
+/// memory need none.
 ///
 /// # Errors
 /// When the folder cannot be a cache, or the preprocessing reduces nothing that could be kept there.
 pub fn picture_reader(
     preprocessing: &Preprocessing,
     cache: Option<&Path>,
+    dataset: &Dataset,
 ) -> Result<PictureReader, TrainError> {
-    let Some(folder) = cache else {
+    let is_file = |sample: &Sample| matches!(sample.source, Source::File(_));
+    let mut splits = dataset.splits();
+    let has_files = splits.any(|(_, split)| split.samples.iter().any(is_file));
+    let Some(folder) = cache.filter(|_| has_files) else {
         return Ok(PictureReader::default());
     };
     if preprocessing.shorter_side.is_none() {
@@ -174,9 +186,7 @@ pub(crate) fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> 
         hold_out: config.hold_out()?,
         seed: config.seed,
     };
-    let dataset = Dataset::open(&config.data, &options)?;
-    config.loss.check_task(dataset.task()).map_err(settings)?;
-    Ok(dataset)
+    Ok(Dataset::open(&config.data, &options)?)
 }
 
 /// Epochs are compared by how well classes rank the images, which takes images with and without one.

@@ -13,6 +13,7 @@ use residua_core::setting::SettingError;
 use residua_core::task::Task;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::checkpoint::{LoadedModel, PublishedWeights, load_model, load_published};
 use crate::error::TrainError;
@@ -22,8 +23,8 @@ use crate::network::{Network, host_values};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Distillation {
-    /// A run folder, or a weight file. It is needed whenever the run is continued, and must not change
-    /// until then.
+    /// A run folder, or a weight file. It is needed whenever the run is continued; another network in its
+    /// place is noticed.
     pub teacher: PathBuf,
     /// Catalog name of the teacher, where its file does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +117,17 @@ impl Teacher {
             temperature: f64::from(distillation.temperature),
             share: f64::from(distillation.share),
         })
+    }
+
+    /// Identifies its values.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        for index in 0..self.network.entries().len() {
+            for value in host_values(self.network.values(index)) {
+                hash.update(&value.to_le_bytes());
+            }
+        }
+        hash.digest()
     }
 
     /// The loss of both: `(1 − share) · loss + share · T² · KL(teacher ‖ student)` at temperature T, the

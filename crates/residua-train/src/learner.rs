@@ -36,6 +36,8 @@ pub struct LearnerSettings {
     pub class_weights: Option<Vec<f32>>,
     /// Which parameters learn, and how fast.
     pub plan: ParameterPlan,
+    /// Updates in an epoch; only rules that thaw parameters need to know.
+    pub steps_per_epoch: u64,
 }
 
 impl LearnerSettings {
@@ -49,18 +51,21 @@ impl LearnerSettings {
             seed: 0,
             class_weights: None,
             plan: ParameterPlan::ALL_ALIKE,
+            steps_per_epoch: 0,
         }
     }
 
-    /// As a configuration says, with the weights of the data's classes and the plan for the network's
-    /// parameters.
+    /// As a configuration says, with what follows from data and network: the weights of the classes, the
+    /// plan for the parameters, and the updates in an epoch.
     pub(crate) fn of(
         config: &TrainConfig,
         class_weights: Option<Vec<f32>>,
         plan: ParameterPlan,
+        steps_per_epoch: u64,
     ) -> Self {
         Self {
             plan,
+            steps_per_epoch,
             clip_norm: config.clip_norm,
             accumulate: config.accumulate,
             seed: config.seed,
@@ -187,6 +192,7 @@ impl Learner {
         let mut gradients = gradients.into_iter().peekable();
         let mut memories = self.memories.iter_mut();
         let (optimiser, head) = (&self.optimiser, self.head);
+        let steps_per_epoch = self.settings.steps_per_epoch;
         let mut spent = Vec::with_capacity(memories.len());
         self.network.change_trained(|index, entry, parameter| {
             let memory = memories.next().filter(|(owner, _)| *owner == index);
@@ -207,7 +213,10 @@ impl Learner {
                 learning_rate: pace.learning_rate * plan.rate(index),
                 momentum: pace.momentum,
                 weight_decay: plan.weight_decay(index),
-                step,
+                // The moments of what has thawed are as young as if training had begun with it.
+                step: step
+                    .saturating_sub(plan.learns_from(index) * steps_per_epoch)
+                    .max(1),
             });
             *memory = remembered;
             spent.push(gradient);

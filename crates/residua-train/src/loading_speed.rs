@@ -16,6 +16,7 @@ use residua_data::{
 use crate::config::TrainConfig;
 use crate::data::{open_dataset, training_options, training_transform};
 use crate::error::TrainError;
+use crate::sampling::Sampling;
 
 /// What is to be measured.
 #[derive(Debug, Clone)]
@@ -167,12 +168,21 @@ impl Case<'_> {
 
     /// Images per second, made into batches.
     fn loaded(&self, reader: PictureReader, time: Duration) -> Result<f64, TrainError> {
+        self.loaded_by(self.config, reader, time)
+    }
+
+    fn loaded_by(
+        &self,
+        config: &TrainConfig,
+        reader: PictureReader,
+        time: Duration,
+    ) -> Result<f64, TrainError> {
         // Small batches where there are few images, so that all workers have some.
         let shared = self.split.len() / (4 * self.workers.get());
-        let batch_size = NonZeroUsize::new(shared.min(self.config.batch_size));
-        let options = training_options(self.config, batch_size.unwrap_or(NonZeroUsize::MIN))?;
+        let batch_size = NonZeroUsize::new(shared.min(config.batch_size));
+        let options = training_options(config, batch_size.unwrap_or(NonZeroUsize::MIN))?;
         let options = options.with_workers(self.workers.get());
-        let transform = training_transform(self.config)?;
+        let transform = training_transform(config)?;
         let loader = Loader::new(Arc::clone(self.split), transform, options).reading(reader);
         let mut epochs = 0..;
         speed(time, || {
@@ -190,11 +200,13 @@ impl Case<'_> {
         }
         let cache = PictureCache::open(&parent.join(self.workers.to_string()))?;
         let reader = PictureReader::new(&self.config.preprocessing, Some(cache));
-        let filled = self.loaded(reader.clone(), Duration::ZERO)?;
-        // Those that the first epoch has left out.
-        for sample in &self.split.samples {
-            reader.pixels(sample)?;
-        }
+        // An epoch that shows each image once.
+        let plain = TrainConfig {
+            sampling: Sampling::Shuffled,
+            repeats: 1,
+            ..self.config.clone()
+        };
+        let filled = self.loaded_by(&plain, reader.clone(), Duration::ZERO)?;
         Ok(Some([filled, self.loaded(reader, self.time)?]))
     }
 }

@@ -40,6 +40,11 @@ pub enum LossConfig {
     BinaryCrossEntropy {
         /// As of [`LossConfig::CrossEntropy`].
         label_smoothing: f32,
+        /// Where images are mixed: a class of which an image has more than this share counts as a yes
+        /// without reserve, any other as a no, as in Wightman et al. 2021 and timm (0.2). The
+        /// shares themselves count unless set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_threshold: Option<f32>,
     },
     /// Squared difference between logits and one-hot targets, averaged over samples and
     /// classes.
@@ -129,6 +134,7 @@ impl LossConfig {
     pub const fn binary_cross_entropy() -> Self {
         Self::BinaryCrossEntropy {
             label_smoothing: 0.0,
+            target_threshold: None,
         }
     }
 
@@ -139,7 +145,9 @@ impl LossConfig {
             | Self::Focal {
                 label_smoothing, ..
             }
-            | Self::BinaryCrossEntropy { label_smoothing } => Some(label_smoothing),
+            | Self::BinaryCrossEntropy {
+                label_smoothing, ..
+            } => Some(label_smoothing),
             Self::MeanSquaredError => None,
         }
     }
@@ -154,7 +162,9 @@ impl LossConfig {
             | Self::Focal {
                 label_smoothing, ..
             }
-            | Self::BinaryCrossEntropy { label_smoothing } => *label_smoothing = share,
+            | Self::BinaryCrossEntropy {
+                label_smoothing, ..
+            } => *label_smoothing = share,
             Self::MeanSquaredError => return Err(self),
         }
         Ok(self)
@@ -173,36 +183,50 @@ impl LossConfig {
                 let expected = "0 to 10, 2 in the paper";
                 Err(SettingError::value("focus", focus, expected))
             }
+            Self::BinaryCrossEntropy {
+                target_threshold: Some(threshold),
+                ..
+            } if !(0.0..1.0).contains(&threshold) => {
+                let expected = "0 or more and less than 1";
+                Err(SettingError::value("target_threshold", threshold, expected))
+            }
             _ => Ok(()),
         }
     }
 
     /// Says whether it can be made small for a task, or why not and what else is there.
-    pub(crate) fn check_task(&self, task: Task) -> Result<(), String> {
+    pub(crate) fn check_task(&self, task: Task) -> Result<(), SettingError> {
         if task == Task::SingleLabel {
             return Ok(());
         }
         let advice = "--loss binary-cross-entropy and --loss focal judge each class on its own";
         match *self {
-            Self::CrossEntropy { .. } => Err(format!(
-                "the loss cross-entropy takes each image to be of one class, but these show any number \
-                 of them; {advice}"
+            Self::CrossEntropy { .. } => Err(SettingError::new(
+                "kind",
+                format!(
+                    "is cross-entropy, which takes each image to be of one class, but these show any \
+                     number of them; {advice}"
+                ),
             )),
-            Self::MeanSquaredError => Err(format!(
-                "the loss mse takes each image to be of one class, but these show any number of them; \
-                 {advice}"
+            Self::MeanSquaredError => Err(SettingError::new(
+                "kind",
+                format!(
+                    "is mean-squared-error, which takes each image to be of one class, but these show \
+                     any number of them; {advice}"
+                ),
             )),
             Self::Focal {
                 label_smoothing, ..
             }
-            | Self::BinaryCrossEntropy { label_smoothing }
-                if label_smoothing > 0.0 =>
-            {
-                Err(format!(
-                    "loss.label_smoothing is {label_smoothing}, which spreads the one class of an image \
-                     over all, but these show any number of them; leave out --label-smoothing"
-                ))
-            }
+            | Self::BinaryCrossEntropy {
+                label_smoothing, ..
+            } if label_smoothing > 0.0 => Err(SettingError::new(
+                "label_smoothing",
+                format!(
+                    "is {label_smoothing}, which spreads the one class of an image over all, but these \
+                     show any number of them; leave out --label-smoothing"
+                ),
+            )),
             Self::Focal { .. } | Self::BinaryCrossEntropy { .. } => Ok(()),
         }
     }
@@ -225,6 +249,15 @@ impl LossConfig {
             for class in other {
                 row[*class as usize] = (1.0 - smoothing) * (1.0 - share) + rest;
             }
+        }
+        if let Self::BinaryCrossEntropy {
+            target_threshold: Some(threshold),
+            ..
+        } = *self
+            && targets.mixture.is_some()
+        {
+            let is_yes = |share: &f32| f32::from(u8::from(*share > threshold));
+            rows.iter_mut().for_each(|share| *share = is_yes(share));
         }
         rows
     }
@@ -437,7 +470,10 @@ mod tests {
         let label_smoothing = 0.0;
         for case in cases {
             let loss = match case["focus"].as_f64() {
-                None => LossConfig::BinaryCrossEntropy { label_smoothing },
+                None => LossConfig::BinaryCrossEntropy {
+                    label_smoothing,
+                    target_threshold: None,
+                },
                 Some(focus) => LossConfig::Focal {
                     focus: focus as f32,
                     label_smoothing,
@@ -475,17 +511,54 @@ mod tests {
 
     #[test]
     fn what_has_no_meaning_for_several_classes_is_refused() {
-        let refusal = |loss: LossConfig| loss.check_task(Task::MultiLabel).unwrap_err();
+        let refusal = |loss: LossConfig| {
+            let refused = loss.check_task(Task::MultiLabel);
+            refused.unwrap_err().to_string()
+        };
         let label_smoothing = 0.1;
         let message = refusal(LossConfig::CrossEntropy { label_smoothing });
-        assert!(message.starts_with("the loss cross-entropy takes each image to be of one class"));
+        assert!(
+            message.starts_with("kind is cross-entropy, which takes each image to be of one class")
+        );
         assert!(refusal(LossConfig::MeanSquaredError).contains("--loss binary-cross-entropy"));
-        let smoothed = LossConfig::BinaryCrossEntropy { label_smoothing };
-        assert!(refusal(smoothed).starts_with("loss.label_smoothing is 0.1, which spreads"));
+        let smoothed = LossConfig::BinaryCrossEntropy {
+            label_smoothing,
+            target_threshold: None,
+        };
+        assert!(refusal(smoothed).starts_with("label_smoothing is 0.1, which spreads"));
         assert_eq!(smoothed.check_task(Task::SingleLabel), Ok(()));
         let label_smoothing = 0.0;
-        let plain = LossConfig::BinaryCrossEntropy { label_smoothing };
+        let plain = LossConfig::BinaryCrossEntropy {
+            label_smoothing,
+            target_threshold: None,
+        };
         assert_eq!(plain.check_task(Task::MultiLabel), Ok(()));
+    }
+
+    #[test]
+    fn classes_of_mixed_images_count_whole_above_a_threshold() {
+        let mixture = Mixture {
+            partner_labels: Labels::Classes(vec![2, 1, 0]),
+            shares: vec![0.25, 0.9, 0.5],
+        };
+        let labels = Labels::Classes(vec![0, 2, 2]);
+        let targets = Targets {
+            mixture: Some(&mixture),
+            ..Targets::new(&labels)
+        };
+        let loss = LossConfig::BinaryCrossEntropy {
+            label_smoothing: 0.0,
+            target_threshold: Some(0.2),
+        };
+        let expected = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0];
+        assert_eq!(loss.distributions(targets, 3), expected);
+        // Without mixing nothing is rounded.
+        let smoothed = LossConfig::BinaryCrossEntropy {
+            label_smoothing: 0.3,
+            target_threshold: Some(0.2),
+        };
+        let plain = smoothed.distributions(Targets::new(&labels), 3);
+        assert_close(&plain[..3], &[0.8, 0.1, 0.1]);
     }
 
     #[test]
@@ -527,9 +600,7 @@ mod tests {
                 focus: 0.5,
                 label_smoothing: 0.0,
             },
-            LossConfig::BinaryCrossEntropy {
-                label_smoothing: 0.0,
-            },
+            LossConfig::binary_cross_entropy(),
         ] {
             let logits = Tensor::<2>::from_data([[90.0, -90.0], [-90.0, 90.0]], &device);
             let logits = logits.require_grad();

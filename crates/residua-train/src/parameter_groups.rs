@@ -47,6 +47,15 @@ impl StageRules {
         Ok(())
     }
 
+    /// The same rules for a run that is `factor` times as long: what is told in epochs moves along.
+    pub fn stretched(self, factor: f64) -> Self {
+        let moved = |every: u64| ((every as f64 * factor).round() as u64).max(1);
+        Self {
+            unfreeze_every: self.unfreeze_every.map(moved),
+            ..self
+        }
+    }
+
     /// For stage `stage` of `stages`.
     fn treatment(&self, stage: usize, stages: usize) -> Treatment {
         let distance = (stages - stage) as u64;
@@ -63,7 +72,8 @@ impl StageRules {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParameterGroup {
-    /// Their names, with `*` for anything and `?` for any letter: `layer1.*`, `*.bias`, `*.bn?.*`.
+    /// Their names, with `*` for anything, `?` for any letter, `[12]` for one of some and `{a,b}` for
+    /// one of several: `layer[12].*`, `*.bias`, `*.bn?.*`.
     pub names: String,
     /// What their learning rate is multiplied by.
     #[serde(default = "one")]
@@ -212,6 +222,23 @@ impl ParameterPlan {
         Ok(Self { treatments })
     }
 
+    /// Says whether anything learns in a run of so many epochs.
+    pub(crate) fn check_epochs(
+        &self,
+        entries: &[StateEntry],
+        epochs: u64,
+    ) -> Result<(), SettingError> {
+        let mut numbered = entries.iter().enumerate();
+        if numbered.any(|(index, entry)| {
+            entry.role.is_trainable() && self.learns(index, epochs.saturating_sub(1))
+        }) {
+            return Ok(());
+        }
+        let problem =
+            "and stages thaw nothing before the run ends; train longer, or thaw something sooner";
+        Err(SettingError::new("parameter_groups", problem))
+    }
+
     fn of(&self, entry: usize) -> Treatment {
         self.treatments
             .get(entry)
@@ -222,6 +249,11 @@ impl ParameterPlan {
     /// Whether a tensor learns in an epoch, counted from 0.
     pub(crate) fn learns(&self, entry: usize, epoch: u64) -> bool {
         self.of(entry).learns_from.is_some_and(|from| from <= epoch)
+    }
+
+    /// Epochs that are over when it begins to learn; 0 if it never does.
+    pub(crate) fn learns_from(&self, entry: usize) -> u64 {
+        self.of(entry).learns_from.unwrap_or(0)
     }
 
     /// What its learning rate is multiplied by.

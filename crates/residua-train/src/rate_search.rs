@@ -112,14 +112,21 @@ pub fn search_rate(
     let settings = learner_settings(config, &data, &network)?;
     let teacher = teacher(config, &data, &options.device)?;
     let mut learner = Learner::new(network, settings).taught_by(teacher);
+    // With everything that learns at some time, and the momentum that goes with the peak rate.
+    learner.begin_epoch(config.epochs - 1);
+    let momentum = config.schedule.peak_momentum();
     let mut batches = (0..).flat_map(|epoch| data.train.epoch(epoch));
     let mut points: Vec<RatePoint> = Vec::new();
     let (mut average, mut least) = (0.0, f64::INFINITY);
     for step in 0..search.steps {
         let Some(batch) = batches.next() else { break };
         let learning_rate = search.rate(step);
+        let pace = Pace {
+            learning_rate,
+            momentum,
+        };
         // A loss that is no number is where the search ends.
-        let Ok(learned) = learner.learn(batch?, Pace::rate(learning_rate), step + 1) else {
+        let Ok(learned) = learner.learn(batch?, pace, step + 1) else {
             break;
         };
         average = KEPT * average + (1.0 - KEPT) * learned.loss / learned.images.max(1) as f64;

@@ -92,6 +92,11 @@ impl Recipe {
         }
     }
 
+    /// Whether the recipe is made for one network, which it names.
+    pub fn names_network(&self) -> bool {
+        self.settings.contains_key("model")
+    }
+
     /// The configuration with the recipe's settings. A section replaces the section of that name, so
     /// that what a recipe says is all that counts.
     ///
@@ -178,6 +183,7 @@ mod tests {
         let expected = ScheduleConfig::MultiStep {
             milestone_epochs: vec![41.0, 61.5],
             factor: 0.1,
+            warmup_epochs: 0.0,
         };
         assert_eq!(config.schedule.stretched(0.5), expected);
     }

@@ -42,6 +42,9 @@ pub enum ScheduleConfig {
         milestone_epochs: Vec<f64>,
         /// What it is multiplied by.
         factor: f64,
+        /// So many epochs begin with a tenth of the rate (He et al. 2015, §4.2, for 110 layers).
+        #[serde(default, skip_serializing_if = "is_zero")]
+        warmup_epochs: f64,
     },
     /// The rate is multiplied by `factor` when validation has stopped to improve, as PyTorch's
     /// `ReduceLROnPlateau` decides it.
@@ -56,16 +59,30 @@ pub enum ScheduleConfig {
     },
 }
 
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
 /// A momentum that goes down while the rate goes up, and up again with it (Smith 2018, "A disciplined
 /// approach to neural network hyper-parameters", §4.2). For Adam and its relatives it is the
 /// decay of the mean gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct MomentumCycle {
-    /// At both ends of the run. PyTorch's default is 0.95.
+    /// At both ends of the run.
     pub highest: f64,
-    /// With the peak rate. PyTorch's default is 0.85.
+    /// With the peak rate.
     pub lowest: f64,
+}
+
+impl Default for MomentumCycle {
+    /// PyTorch's defaults.
+    fn default() -> Self {
+        Self {
+            highest: 0.95,
+            lowest: 0.85,
+        }
+    }
 }
 
 /// How a step is taken.
@@ -119,6 +136,14 @@ impl ScheduleConfig {
         }
     }
 
+    /// The momentum that goes with the peak rate, if it is not the optimiser's.
+    pub(crate) fn peak_momentum(&self) -> Option<f64> {
+        match self {
+            Self::OneCycle { momentum, .. } => momentum.map(|cycle| cycle.lowest),
+            _ => None,
+        }
+    }
+
     /// The same schedule for a run that is `factor` times as long: what is told in epochs moves along.
     pub fn stretched(self, factor: f64) -> Self {
         match self {
@@ -128,9 +153,11 @@ impl ScheduleConfig {
             Self::MultiStep {
                 milestone_epochs,
                 factor: step,
+                warmup_epochs,
             } => Self::MultiStep {
                 milestone_epochs: milestone_epochs.iter().map(|at| at * factor).collect(),
                 factor: step,
+                warmup_epochs: warmup_epochs * factor,
             },
             as_it_is @ (Self::Constant | Self::OneCycle { .. } | Self::Plateau { .. }) => as_it_is,
         }
@@ -162,11 +189,10 @@ impl ScheduleConfig {
                     }
                 }
                 if let Some(MomentumCycle { highest, lowest }) = momentum {
-                    for (key, value) in
-                        [("momentum.highest", *highest), ("momentum.lowest", *lowest)]
-                    {
+                    for (key, value) in [("highest", *highest), ("lowest", *lowest)] {
                         if !(0.0..1.0).contains(&value) {
-                            return refuse(key, value, "0 or more and less than 1");
+                            let refused = refuse(key, value, "0 or more and less than 1");
+                            return refused.map_err(|error| error.within("momentum"));
                         }
                     }
                 }
@@ -182,7 +208,11 @@ impl ScheduleConfig {
             Self::MultiStep {
                 milestone_epochs,
                 factor,
+                warmup_epochs,
             } => {
+                if !(warmup_epochs.is_finite() && *warmup_epochs >= 0.0) {
+                    return refuse("warmup_epochs", *warmup_epochs, "0 or more");
+                }
                 let bad = milestone_epochs
                     .iter()
                     .find(|m| !(m.is_finite() && **m >= 0.0));
@@ -350,7 +380,11 @@ impl Schedule {
             ScheduleConfig::MultiStep {
                 milestone_epochs,
                 factor,
+                warmup_epochs,
             } => {
+                if at < (warmup_epochs * self.steps_per_epoch).round() {
+                    return self.peak / 10.0;
+                }
                 let passed = milestone_epochs
                     .iter()
                     .filter(|epoch| at >= (*epoch * self.steps_per_epoch).round());
@@ -417,8 +451,21 @@ mod tests {
         let multi_step = ScheduleConfig::MultiStep {
             milestone_epochs: vec![4.0, 8.0, 12.0],
             factor: 0.1,
+            warmup_epochs: 0.0,
         };
         assert_agrees("multistep", multi_step, 0.1, None);
+    }
+
+    #[test]
+    fn a_rate_that_falls_in_steps_may_begin_with_a_tenth() {
+        let config = ScheduleConfig::MultiStep {
+            milestone_epochs: vec![4.0],
+            factor: 0.5,
+            warmup_epochs: 0.5,
+        };
+        let schedule = Schedule::new(config.clone().stretched(2.0), 0.1, 100, 10);
+        let rates = [0, 9, 10, 79, 80].map(|step| schedule.rate(step));
+        assert_eq!(rates, [0.01, 0.01, 0.1, 0.1, 0.05]);
     }
 
     /// PyTorch's `ReduceLROnPlateau(factor=0.5, patience=1, threshold=0.01)`.
@@ -466,10 +513,7 @@ mod tests {
         let ScheduleConfig::OneCycle { momentum, .. } = &mut config else {
             panic!("one cycle is one cycle");
         };
-        *momentum = Some(MomentumCycle {
-            highest: 0.95,
-            lowest: 0.85,
-        });
+        *momentum = Some(MomentumCycle::default());
         config.validate().unwrap();
         let schedule = Schedule::new(config, 0.1, 12, 1);
         for (step, expected) in (0..).zip(expected) {

@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use residua_core::model_record::ModelRecord;
 use residua_core::run::{MultiLabelResults, RunFolder, RunMetrics, RunResults, SingleLabelResults};
 use residua_core::seed::SeedStream;
-use residua_core::task::Decision;
+use residua_core::task::{Decision, Task};
 use residua_data::HostBatch;
 
 use crate::checkpoint::{
@@ -400,11 +400,16 @@ impl Trainer {
     }
 
     fn save_last(&mut self) -> Result<(), TrainError> {
+        // Thresholds are those of the network that was judged.
+        let mut record = self.record.clone();
+        if self.average.is_some() && self.data.task == Task::MultiLabel {
+            record.decision = Decision::halves(self.data.classes.len());
+        }
         save_training(
             &self.folder.last_checkpoint(),
             &Snapshot {
                 network: self.learner.network(),
-                record: &self.record,
+                record: &record,
                 state: &self.state,
                 optimiser: &self.config.optimiser,
                 memories: self.learner.memories(),

@@ -22,8 +22,15 @@ pub enum StemRule {
     Whitening,
 }
 
-/// Training images that are looked at (Jordan 2024, §3.2).
-pub(crate) const IMAGES: usize = 5000;
+/// How many training images of this size are looked at: 5000 of 32×32 pixels (Jordan 2024, §3.2), and as
+/// many pixels of other sizes.
+pub(crate) fn images(height: usize, width: usize) -> usize {
+    const PIXELS: usize = 5000 * 32 * 32;
+    (PIXELS / (height * width).max(1)).clamp(1, 5000)
+}
+
+/// About how many products the covariances of large patches are made of: seconds of work.
+const MOST_PRODUCTS: usize = 8_000_000_000;
 
 /// Added to the variances, so that directions in which patches hardly differ are not blown up (Jordan
 /// 2024, §3.2).
@@ -84,25 +91,28 @@ pub(crate) fn whiten(network: &mut Network, images: &HostBatch) -> Result<(), Se
     Ok(())
 }
 
-/// The covariances of the numbers of all patches, in the order of a filter: channel, row, column. The mean
-/// is taken to be 0, as of normalised images.
+/// The covariances of the numbers of all patches, or of those on a grid where that would be too much work,
+/// in the order of a filter: channel, row, column. The mean is taken to be 0, as of normalised images.
 fn covariance(
     images: &[f32],
     [height, width, channels]: [usize; 3],
     kernel: [usize; 2],
 ) -> Vec<f64> {
-    let length = kernel[0] * kernel[1] * channels;
+    let area = kernel[0] * kernel[1];
+    let length = area * channels;
+    let products = images.len() / channels.max(1) * length * length;
+    let step = (products as f64 / MOST_PRODUCTS as f64)
+        .sqrt()
+        .ceil()
+        .max(1.0) as usize;
     let mut sums = vec![0.0; length * length];
     let mut patch = vec![0.0; length];
     let mut count = 0_u64;
     for image in images.chunks_exact(height * width * channels) {
-        for row in 0..(height + 1).saturating_sub(kernel[0]) {
-            for column in 0..(width + 1).saturating_sub(kernel[1]) {
+        for row in (0..(height + 1).saturating_sub(kernel[0])).step_by(step) {
+            for column in (0..(width + 1).saturating_sub(kernel[1])).step_by(step) {
                 for (index, number) in patch.iter_mut().enumerate() {
-                    let (channel, place) = (
-                        index / (kernel[0] * kernel[1]),
-                        index % (kernel[0] * kernel[1]),
-                    );
+                    let (channel, place) = (index / area, index % area);
                     let (y, x) = (row + place / kernel[1], column + place % kernel[1]);
                     *number = f64::from(image[(y * width + x) * channels + channel]);
                 }

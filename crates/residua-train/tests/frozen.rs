@@ -215,3 +215,53 @@ fn a_frozen_network_still_learns_a_batch() {
         .filter(|entry| entry.role == StateRole::RunningMean && entry.name.starts_with("layer2"));
     assert!(running.count() > 0);
 }
+
+/// What thaws moves as if training had begun with it: Adam's corrections count its own steps.
+#[test]
+fn what_thaws_begins_with_a_step_of_its_own() {
+    let first_change = |unfreeze_every: Option<u64>| {
+        let network = network("resnet8");
+        let rules = StageRules {
+            unfreeze_every,
+            ..StageRules::default()
+        };
+        let plan = ParameterPlan::new(network.graph(), network.entries(), Some(rules), &[]);
+        let loss = LossConfig::CrossEntropy {
+            label_smoothing: 0.0,
+        };
+        let settings = LearnerSettings {
+            plan: plan.unwrap(),
+            steps_per_epoch: 4,
+            ..LearnerSettings::new(loss, OptimiserConfig::adam_w(0.001))
+        };
+        let mut learner = Learner::new(network, settings);
+        let mut step = 0;
+        for epoch in 0..unfreeze_every.unwrap_or(0) * 3 {
+            learner.begin_epoch(epoch);
+            for _ in 0..4 {
+                step += 1;
+                learner.learn(batch(), Pace::rate(0.001), step).unwrap();
+            }
+        }
+        let before = learner.network().clone();
+        learner.begin_epoch(step / 4);
+        learner.learn(batch(), Pace::rate(0.001), step + 1).unwrap();
+        let entries = before.entries().iter();
+        let entry = { entries }.position(|entry| entry.name == "layer1.0.conv1.weight");
+        let entry = entry.unwrap();
+        let (old, new) = (
+            values(before.values(entry)),
+            values(learner.network().values(entry)),
+        );
+        let changes = old.iter().zip(&new).map(|(old, new)| (new - old).abs());
+        changes.fold(0.0_f32, f32::max)
+    };
+    // Adam's first step is as long as the rate, whatever the gradient (and a little decay).
+    for unfreeze_every in [None, Some(1)] {
+        let change = first_change(unfreeze_every);
+        assert!(
+            (0.0009..0.0012).contains(&change),
+            "{unfreeze_every:?}: {change}"
+        );
+    }
+}

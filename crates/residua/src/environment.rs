@@ -19,13 +19,15 @@ const GROUPS: [&str; 4] = ["settings", "variations", "ComputeArgs", "LoadingArgs
 const BESIDE_SETTINGS: [&str; 3] = ["data", "recipe", "config"];
 
 /// Options of a command's own that can.
-const OWN: [(&str, &str); 7] = [
+const OWN: [(&str, &str); 9] = [
     ("train", "model"),
     ("train", "out"),
     ("train", "ui"),
     ("train", "tensorboard"),
     ("train", "quiet"),
     ("lr-find", "model"),
+    ("sweep", "model"),
+    ("cross-validate", "model"),
     ("lr-find", "quiet"),
 ];
 

@@ -83,6 +83,15 @@ fn a_teacher_may_be_a_run_or_a_weight_file() {
     assert_eq!(weights("student"), weights("other"));
     stdout(folder, &tiny_training("alone", &[]));
     assert_ne!(weights("student"), weights("alone"));
+    // Another network in the teacher's place is noticed.
+    fs::copy(
+        folder.join("alone/checkpoints/best.safetensors"),
+        folder.join("teacher/checkpoints/best.safetensors"),
+    )
+    .unwrap();
+    let message = failure(folder, &["train", "--resume", "student"], 3);
+    assert!(message.contains("the teacher"), "{message}");
+    assert!(message.contains("has changed since"), "{message}");
 }
 
 #[test]

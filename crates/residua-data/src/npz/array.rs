@@ -7,6 +7,7 @@ use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 use super::Entry;
 use super::problem::ArrayProblem;
 use crate::bounded::{MAX_IMAGES, MAX_SIDE, Misfit, reserve, visit_exactly};
+use crate::decode::MAX_PIXELS;
 use crate::record_file::Colour;
 
 /// Longer headers are refused, as NumPy does (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
@@ -113,7 +114,8 @@ pub(super) fn images(mut entry: Entry<'_>, labels: u64, left: u64) -> Result<Ima
         }));
     }
     let values = product(&[count, size[0], size[1], colour.channels() as u64]);
-    let has_sound_sides = size.iter().all(|side| (1..=MAX_SIDE).contains(side));
+    let has_sound_sides = size.iter().all(|side| (1..=MAX_SIDE).contains(side))
+        && size[0].saturating_mul(size[1]) <= MAX_PIXELS;
     let Some(values) = values.filter(|&values| has_sound_sides && values <= left) else {
         return Err(Failure::Problem(ArrayProblem::TooLarge {
             found: array.shape().to_vec(),

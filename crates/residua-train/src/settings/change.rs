@@ -63,11 +63,21 @@ impl Change {
             return;
         };
         let inner = schema.and_then(|schema| schema.key(part));
-        if let Value::Array(items) = place
+        if matches!(schema.map(Schema::shape), Some(Shape::List { .. }))
             && let Ok(index) = part.parse::<usize>()
-            && let Some(item) = items.get_mut(index)
         {
-            return self.set(rest, inner, item);
+            if !place.is_array() {
+                *place = Value::Array(Vec::new());
+            }
+            if let Value::Array(items) = place
+                && index <= items.len()
+            {
+                // The one after the last begins a new one.
+                if index == items.len() {
+                    items.push(usual(inner));
+                }
+                return self.set(rest, inner, &mut items[index]);
+            }
         }
         if !place.is_table() {
             *place = usual(schema);

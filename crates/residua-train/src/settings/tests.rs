@@ -58,6 +58,7 @@ fn everything() -> TrainConfig {
     config.schedule = ScheduleConfig::MultiStep {
         milestone_epochs: vec![3.0, 6.0],
         factor: 0.1,
+        warmup_epochs: 1.0,
     };
     config.augmentation.policy = Policy::RandAugment {
         operations: 1,
@@ -233,6 +234,21 @@ fn missing_sections_begin_with_their_defaults() {
         let expected = format!("--set {change}: {expected}");
         assert_eq!(set(&builtin(), &[change]).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn a_list_grows_by_the_item_after_its_last() {
+    let changes = [
+        "parameter_groups.0.names=*.bias",
+        "parameter_groups.0.rate=2.0",
+        "parameter_groups.1.names=layer1.*",
+    ];
+    let config = set(&builtin(), &changes).unwrap();
+    let names: Vec<&str> = { config.parameter_groups.iter() }
+        .map(|group| group.names.as_str())
+        .collect();
+    assert_eq!(names, ["*.bias", "layer1.*"]);
+    assert_eq!(config.parameter_groups[0].rate, 2.0);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use burn::tensor::Device;
 use residua_core::atomic_file;
 use residua_core::model_record::ModelRecord;
+use residua_core::preprocessing::Preprocessing;
 use residua_core::run::{Destination, RunError, RunFolder, refuse_newer_schema};
 use residua_core::seed::SeedStream;
 use residua_core::task::{Decision, Task};
@@ -59,6 +60,7 @@ impl Trainer {
         };
         let settings = learner_settings(&config, &data, &network)?;
         let teacher = teacher(&config, &data, &options.device)?;
+        let of_teacher = teacher.as_ref().map(Teacher::fingerprint);
         let learner = Learner::new(network, settings).taught_by(teacher);
         let text = config.to_toml()?;
         let folder = RunFolder::create(destination)?;
@@ -67,6 +69,7 @@ impl Trainer {
         let log = RunLog::open(&folder)?;
         let state = TrainingState {
             data: data.fingerprint(),
+            teacher: of_teacher,
             config: text,
             ..TrainingState::default()
         };
@@ -159,6 +162,7 @@ impl Trainer {
         };
         let settings = learner_settings(&config, &data, &network)?;
         let teacher = teacher(&config, &data, &options.device)?;
+        check_teacher(teacher.as_ref(), &state, &config)?;
         let mut trainer = Self {
             schedule: schedule(&config, &data).remembering(state.plateau),
             learner: Learner::with_memories(network, settings, memories).taught_by(teacher),
@@ -230,7 +234,9 @@ fn fresh_network(
 ) -> Result<Network, TrainError> {
     let mut network = Network::initialise(graph, SeedStream::new(config.seed), device);
     if config.stem == StemRule::Whitening {
-        let images = data.first_of_training(&config.preprocessing, whitening::IMAGES)?;
+        let Preprocessing { height, width, .. } = config.preprocessing;
+        let count = whitening::images(height, width);
+        let images = data.first_of_training(&config.preprocessing, count)?;
         whiten(&mut network, &images)?;
     }
     Ok(network)
@@ -313,7 +319,31 @@ pub(crate) fn learner_settings(
         .resolve(&data.classes, data.train.split())
         .map_err(TrainError::Config)?;
     let plan = config.parameter_plan(network.graph(), network.entries())?;
-    Ok(LearnerSettings::of(config, class_weights, plan))
+    let steps_per_epoch = data.train.batches_per_epoch() as u64;
+    Ok(LearnerSettings::of(
+        config,
+        class_weights,
+        plan,
+        steps_per_epoch,
+    ))
+}
+
+/// The network that teaches must be the one that the run was started with.
+fn check_teacher(
+    teacher: Option<&Teacher>,
+    state: &TrainingState,
+    config: &TrainConfig,
+) -> Result<(), TrainError> {
+    let (Some(teacher), Some(distillation)) = (teacher, &config.distillation) else {
+        return Ok(());
+    };
+    if state.teacher == Some(teacher.fingerprint()) {
+        return Ok(());
+    }
+    Err(TrainError::Config(format!(
+        "the teacher {} has changed since the run was started; restore it to continue it",
+        distillation.teacher.display()
+    )))
 }
 
 /// The network that teaches, if there is one.

@@ -30,7 +30,7 @@ use crate::output::{self, create_folder, write_file};
 #[command(args_override_self = true)]
 pub(crate) struct CrossValidateArgs {
     /// Parts into which the training images are divided; a network is trained without each of them
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000))]
     folds: u32,
     /// Folder of the tables, the figures and what is trained; runs that it holds are not trained again
     #[arg(long, value_name = "DIR", default_value = "cross-validation")]
@@ -127,7 +127,17 @@ fn report(
     let settings = planned.first().map_or_else(String::new, |run| {
         format!("{}: {}.", run.config.model, settings_line(&run.config))
     });
-    let result = gather(&members, settings, completed.notes())?;
+    let mut notes = completed.notes();
+    let began_elsewhere =
+        |run: &PlannedRun| run.config.weights.is_some() || run.config.distillation.is_some();
+    if planned.iter().any(began_elsewhere) {
+        notes.push(
+            "The weights that the networks began from, or their teacher, may have been trained on the \
+             images that they are judged by; then the figures are too good."
+                .to_owned(),
+        );
+    }
+    let result = gather(&members, settings, notes)?;
     let predictions = args.out.join("predictions.csv");
     write_predictions(&predictions, &members)?;
     let page = write(&args.out, &result)?;

@@ -30,6 +30,20 @@ pub(crate) struct LoadingArgs {
     pub(crate) cache: Option<PathBuf>,
 }
 
+impl LoadingArgs {
+    /// The options again, for a command that goes on; a run does not remember them.
+    pub(crate) fn repeated(&self) -> String {
+        let mut options = String::new();
+        if self.workers != 1 {
+            options += &format!(" --workers {}", self.workers);
+        }
+        if let Some(folder) = &self.cache {
+            options += &format!(" --cache '{}'", folder.display());
+        }
+        options
+    }
+}
+
 /// A [`Precision`] as an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrecisionName {

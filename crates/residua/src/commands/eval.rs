@@ -10,7 +10,7 @@ use residua::core::metrics::judgement::Judgement;
 use residua::core::metrics::{Average, ClassScore, ClassificationSummary};
 use residua::core::task::Decision;
 use residua::data::{DataSpec, Loader, LoaderOptions, SplitName, Transform};
-use residua::train::{LoadedModel, Summary, Views, evaluate, picture_reader, read_config};
+use residua::train::{LoadedModel, Summary, Views, evaluate, read_config};
 use serde::Serialize;
 
 use super::device::{ComputeArgs, LoadingArgs};
@@ -101,8 +101,9 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
         data: args.data.clone(),
         split: args.split.map(SplitName::from),
     };
-    let pictures = picture_reader(&model.record.preprocessing, args.loading.cache.as_deref())?;
-    let chosen = EvaluationData::open(wanted, config.as_ref(), &model.record, &pictures)?;
+    let cache = args.loading.cache.as_deref();
+    let chosen = EvaluationData::open(wanted, config.as_ref(), &model.record, cache)?;
+    let pictures = chosen.pictures;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let options = LoaderOptions::evaluation(args.batch_size).with_workers(args.loading.workers);

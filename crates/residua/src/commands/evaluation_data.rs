@@ -1,5 +1,6 @@
 //! The images that a trained network is judged by.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use residua::core::model_record::ModelRecord;
@@ -8,7 +9,7 @@ use residua::data::{
     DataError, DataSpec, Dataset, DatasetOptions, PictureReader, Progress, Purpose, Split,
     SplitName, quarantine_unreadable,
 };
-use residua::train::TrainConfig;
+use residua::train::{TrainConfig, picture_reader};
 
 use crate::failure::Failure;
 
@@ -26,28 +27,39 @@ pub(crate) struct EvaluationData {
     pub(crate) spec: DataSpec,
     pub(crate) name: SplitName,
     pub(crate) split: Arc<Split>,
+    /// Reads them.
+    pub(crate) pictures: PictureReader,
 }
 
 impl EvaluationData {
-    /// Opens them, and leaves out what cannot be read, with a warning.
+    /// Opens them, and leaves out what cannot be read, with a warning. A cache is of use where the network
+    /// is used to reduced pictures, and left alone elsewhere.
     pub(crate) fn open(
         wanted: EvaluationDataSpec,
         config: Option<&TrainConfig>,
         record: &ModelRecord,
-        pictures: &PictureReader,
+        cache: Option<&Path>,
     ) -> Result<Self, Failure> {
         let max_unreadable = config.map_or(residua::data::DEFAULT_MAX_UNREADABLE, |config| {
             config.max_unreadable
         });
         let (spec, name, mut dataset) = open_split(wanted, config, record)?;
+        let preprocessing = &record.preprocessing;
+        let cache = cache.filter(|_| preprocessing.shorter_side.is_some());
+        let pictures = picture_reader(preprocessing, cache, &dataset)?;
         let ignore = |_: Progress| {};
-        let unreadable = quarantine_unreadable(&mut dataset, max_unreadable, pictures, &ignore)
+        let unreadable = quarantine_unreadable(&mut dataset, max_unreadable, &pictures, &ignore)
             .map_err(explained)?;
         for image in &unreadable {
             eprintln!("warning: left out {}: {}", image.path, image.reason);
         }
         let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
-        Ok(Self { spec, name, split })
+        Ok(Self {
+            spec,
+            name,
+            split,
+            pictures,
+        })
     }
 }
 
@@ -59,7 +71,12 @@ pub(crate) fn open_listed(
 ) -> Result<EvaluationData, Failure> {
     let (spec, name, dataset) = open_split(wanted, config, record)?;
     let split = dataset.require(name).map_err(Failure::bad_input)?.clone();
-    Ok(EvaluationData { spec, name, split })
+    Ok(EvaluationData {
+        spec,
+        name,
+        split,
+        pictures: PictureReader::default(),
+    })
 }
 
 /// The data set without any other split.

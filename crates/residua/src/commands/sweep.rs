@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use residua::core::run::RunFolder;
-use residua::train::TrainConfig;
 use residua::train::search::{SearchSpace, best_trials};
+use residua::train::{TrainConfig, Trainer};
 
 use super::require_one_class_each;
 use super::run_set::{PlannedRun, RunSet, RunSetArgs, epoch_points};
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
         quiet: args.common.quiet,
     };
     let set = args.common.set(&args.out)?;
-    search.keep_record()?;
+    search.check_record()?;
     let ended = search.train(&set)?;
     let trials = search.trials(&ended)?;
     if trials.iter().all(|trial| trial.accuracy.is_none()) {
@@ -99,15 +99,26 @@ struct EndedSearch {
 }
 
 impl Search<'_> {
-    /// Writes down what the search is, or refuses to mix it with another one.
-    fn keep_record(&self) -> Result<(), Failure> {
-        let path = self.out.join("search.toml");
+    /// Where what the search is will be written down.
+    fn record(&self) -> PathBuf {
+        self.out.join("search.toml")
+    }
+
+    /// Writes down what the search is, once its first trial could begin.
+    fn write_record(&self) -> Result<(), Failure> {
+        let path = self.record();
+        match path.is_file() {
+            true => Ok(()),
+            false => write_file(&path, self.space.record(&self.base)?.as_bytes()),
+        }
+    }
+
+    /// Refuses to mix the search with another one.
+    fn check_record(&self) -> Result<(), Failure> {
+        let path = self.record();
         let record = match std::fs::read_to_string(&path) {
             Ok(record) => record,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let record = self.space.record(&self.base)?;
-                return write_file(&path, record.as_bytes());
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => {
                 let place = path.display();
                 return Err(Failure::bad_input(format!(
@@ -157,7 +168,11 @@ impl Search<'_> {
                     rung.epochs
                 );
             }
-            let completed = set.advance(&runs, until, &mut |_, _| Ok(None))?;
+            let mut watch = |_: &PlannedRun, _: &Trainer| {
+                self.write_record()?;
+                Ok(None)
+            };
+            let completed = set.advance(&runs, until, &mut watch)?;
             completed.ending_but_for_divergence()?;
             ended.notes.extend(completed.notes());
             let mut results = Vec::new();

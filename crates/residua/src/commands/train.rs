@@ -118,9 +118,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
         Ending::Interrupted { step } => Err(Failure::new(
             Status::Interrupted,
             format!(
-                "interrupted after step {step}; continue with: {} train --resume '{}'",
+                "interrupted after step {step}; continue with: {} train --resume '{}'{}",
                 program(),
-                folder.display()
+                folder.display(),
+                args.loading.repeated()
             ),
         )),
     }

@@ -64,8 +64,8 @@ impl<'a> SweepResult<'a> {
             _ => "; the worst trials were left behind on the way (successive halving)",
         };
         let recipe = format!(
-            "Settings were drawn at random from the search space{way}. What is not searched is the same \
-             for all trials: {}, {}.",
+            "Settings were drawn at random from the search space{way}. They took the place of these: {}, \
+             {}.",
             search.base.model,
             settings_line(&search.base)
         );
@@ -150,7 +150,12 @@ fn scale(range: &Range) -> Scale {
     const FAR: f64 = 50.0;
     let numbers: Vec<f64> = match range {
         Range::LogUniform(_) => return Scale::Logarithmic,
-        Range::Choice(values) => values.iter().filter_map(|value| value.as_float()).collect(),
+        Range::Choice(values) => { values.iter() }
+            .filter_map(|value| {
+                let whole = value.as_integer().map(|whole| whole as f64);
+                value.as_float().or(whole)
+            })
+            .collect(),
         _ => return Scale::Linear,
     };
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);

@@ -64,7 +64,8 @@ impl NetworkArgs {
         config: &mut TrainConfig,
     ) -> Result<(), Failure> {
         let record = read_record(file)?;
-        let names_model = self.model.is_some() || plan.config.is_some();
+        let names_model =
+            self.model.is_some() || plan.config.is_some() || plan.recipe_names_network()?;
         match &record {
             Some(record) if !names_model => {
                 config.model.clone_from(&record.model);

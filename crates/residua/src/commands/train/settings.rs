@@ -51,12 +51,24 @@ impl PlanArgs {
         Ok(config.with_chosen_kinds(&self.set)?)
     }
 
+    /// Whether the recipe, if there is one, is made for one network.
+    pub(crate) fn recipe_names_network(&self) -> Result<bool, Failure> {
+        let recipe = self.recipe.as_deref().map(Recipe::find).transpose()?;
+        Ok(recipe.is_some_and(|recipe| recipe.names_network()))
+    }
+
     /// The options and `--set` on top of that.
     pub(crate) fn finish(&self, mut config: TrainConfig) -> Result<TrainConfig, Failure> {
         self.settings.apply(&mut config)?;
         let mut config = config.with_changes(&self.set).map_err(blame)?;
         // Wherever the run is continued or evaluated from.
         config.data = config.data.absolute().map_err(Failure::failed)?;
+        let weights = config.weights.as_mut().map(|weights| &mut weights.file);
+        let distillation = config.distillation.as_mut();
+        let teacher = distillation.map(|distillation| &mut distillation.teacher);
+        for path in [weights, teacher].into_iter().flatten() {
+            *path = std::path::absolute(&path).map_err(Failure::failed)?;
+        }
         Ok(config)
     }
 }
@@ -302,6 +314,7 @@ impl SettingArgs {
         if let Some(epochs) = self.epochs.map(u64::from) {
             let factor = epochs as f64 / config.epochs.max(1) as f64;
             config.schedule = config.schedule.clone().stretched(factor);
+            config.stages = config.stages.map(|rules| rules.stretched(factor));
             config.epochs = epochs;
         }
         set(
@@ -358,7 +371,7 @@ impl SettingArgs {
         }
         self.apply_augmentation(&mut config.augmentation);
         self.apply_optimiser(config);
-        self.apply_transfer(config)?;
+        self.apply_transfer(config);
         if let Some(name) = self.schedule {
             config.schedule = schedule(name, config.epochs);
         }
@@ -399,7 +412,7 @@ impl SettingArgs {
     }
 
     /// What is taken from other networks, and how the network's parts learn.
-    fn apply_transfer(&self, config: &mut TrainConfig) -> Result<(), Failure> {
+    fn apply_transfer(&self, config: &mut TrainConfig) {
         let rules = [
             self.freeze_stages.is_some(),
             self.stage_rate_decay.is_some(),
@@ -412,14 +425,13 @@ impl SettingArgs {
             set_some(&mut stages.unfreeze_every, self.unfreeze_every);
         }
         if let Some(teacher) = &self.teacher {
-            // Wherever the run is continued from.
-            let teacher = std::path::absolute(teacher).map_err(Failure::failed)?;
+            let former = config.distillation.take();
             config.distillation = Some(Distillation {
+                teacher: teacher.clone(),
                 model: self.teacher_model.clone(),
-                ..Distillation::by(teacher)
+                ..former.unwrap_or_else(|| Distillation::by(teacher.clone()))
             });
         }
-        Ok(())
     }
 
     fn apply_loss(&self, config: &mut TrainConfig) -> Result<(), Failure> {
@@ -462,6 +474,7 @@ fn schedule(name: ScheduleName, epochs: u64) -> ScheduleConfig {
         ScheduleName::MultiStep => ScheduleConfig::MultiStep {
             milestone_epochs: vec![epochs / 2.0, epochs * 3.0 / 4.0],
             factor: 0.1,
+            warmup_epochs: 0.0,
         },
         ScheduleName::Constant => ScheduleConfig::Constant,
         ScheduleName::Plateau => ScheduleConfig::plateau(),
