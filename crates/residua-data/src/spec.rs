@@ -34,7 +34,7 @@ pub enum DataSpec {
         folder: PathBuf,
     },
     /// Image files that a spreadsheet lists with their labels (see
-    /// [`spreadsheet`](crate::spreadsheet)).
+    /// [`spreadsheet`]).
     Csv {
         /// The spreadsheet.
         file: PathBuf,
