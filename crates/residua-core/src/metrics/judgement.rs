@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{BootstrapSettings, ClassificationIntervals, classification_intervals};
+use super::bootstrap::{
+    BootstrapSettings, ClassificationIntervals, ConfidenceInterval, classification_intervals,
+};
 use super::calibration::{self, CalibrationSummary, DEFAULT_BINS};
 use super::probabilities::softmax;
-use super::ranking::{OneVersusRest, one_versus_rest};
+use super::ranking::{OneVersusRest, one_versus_rest, roc_auc_interval};
 use super::temperature::{TemperatureScaling, fit_temperature};
 use super::{MetricError, Predictions, most_likely};
 use crate::seed::SeedStream;
@@ -21,6 +23,10 @@ pub struct Judgement {
     pub temperature_scaling: TemperatureScaling,
     /// Each class against the others.
     pub ranking: OneVersusRest,
+    /// Of the mean of the areas under their ROC curves, by resampling the images; nothing for very many
+    /// images or classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roc_auc_interval: Option<ConfidenceInterval>,
     /// The most confident first.
     pub mistakes: Vec<Mistake>,
 }
@@ -74,6 +80,7 @@ impl Judgement {
             calibration: calibration::summary(&predictions, DEFAULT_BINS)?,
             temperature_scaling: fit_temperature(logits, classes.len(), labels)?,
             ranking: one_versus_rest(&predictions),
+            roc_auc_interval: roc_auc_interval(&predictions, BootstrapSettings::default(), seed)?,
             mistakes: mistakes(judged, image, most_mistakes)?,
         })
     }

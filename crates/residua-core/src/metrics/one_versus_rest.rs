@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bootstrap::{BootstrapSettings, ConfidenceInterval, area_intervals};
+use super::multilabel::MultilabelPredictions;
 use super::ranking::BinaryRanking;
-use super::{Predictions, mean_of_defined};
+use super::{MetricError, Predictions, mean_of_defined};
+use crate::seed::SeedStream;
 
 /// How well the scores of one class, or label, rank the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,27 +57,64 @@ pub fn one_versus_rest(predictions: &Predictions<'_>) -> OneVersusRest {
     }
 }
 
+/// More scores (samples times classes) take too long to be resampled a thousand times.
+const MOST_RESAMPLED: usize = 500_000;
+
+/// The interval of [`OneVersusRest::macro_roc_auc`], by resampling the samples; `None` where there are
+/// more than half a million scores.
+///
+/// # Errors
+/// When a setting is out of range.
+pub fn roc_auc_interval(
+    predictions: &Predictions<'_>,
+    settings: BootstrapSettings,
+    stream: SeedStream,
+) -> Result<Option<ConfidenceInterval>, MetricError> {
+    let (samples, classes) = (predictions.samples(), predictions.classes());
+    if samples.saturating_mul(classes) > MOST_RESAMPLED {
+        return Ok(None);
+    }
+    let mut scores = vec![0.0_f32; samples * classes];
+    let mut truth = vec![false; samples * classes];
+    for (class, column) in columns(predictions).enumerate() {
+        for (sample, score) in column.into_iter().enumerate() {
+            scores[sample * classes + class] = score as f32;
+            truth[sample * classes + class] = predictions.labels()[sample] as usize == class;
+        }
+    }
+    let ranked = MultilabelPredictions::new(&scores, &truth, classes)?;
+    let intervals = area_intervals(&ranked, settings, stream)?;
+    Ok(Some(intervals.macro_roc_auc))
+}
+
+/// Numbers that order the samples as the probabilities of each class do. Logarithms still differ close
+/// to 0 and 1.
+fn columns(predictions: &Predictions<'_>) -> impl Iterator<Item = Vec<f64>> {
+    let normalisers = predictions.normalisers();
+    (0..predictions.classes()).map(move |class| match &normalisers {
+        Some(normalisers) => predictions
+            .column(class)
+            .zip(normalisers)
+            .map(|(logit, normaliser)| normaliser.log_probability(logit))
+            .collect(),
+        None => predictions.column(class).map(f64::from).collect(),
+    })
+}
+
 /// The ranking of each class against all others by its probability, in the order of the labels, for
 /// curves. One class is computed at a time.
 pub fn rankings(predictions: &Predictions<'_>) -> impl Iterator<Item = BinaryRanking> {
-    let normalisers = predictions.normalisers();
-    (0..predictions.classes()).map(move |class| {
-        let scores: Vec<f64> = match &normalisers {
-            // Logarithms order the samples as probabilities do, but still differ close to 0 and 1.
-            Some(normalisers) => predictions
-                .column(class)
-                .zip(normalisers)
-                .map(|(logit, normaliser)| normaliser.log_probability(logit))
-                .collect(),
-            None => predictions.column(class).map(f64::from).collect(),
-        };
-        let positives = predictions.labels().iter().map(|&l| l as usize == class);
-        let ranking = BinaryRanking::from_finite(scores.into_iter().zip(positives).collect());
-        match normalisers {
-            Some(_) => ranking.with_thresholds(f64::exp),
-            None => ranking,
-        }
-    })
+    let are_logarithms = predictions.normalisers().is_some();
+    columns(predictions)
+        .enumerate()
+        .map(move |(class, scores)| {
+            let positives = predictions.labels().iter().map(|&l| l as usize == class);
+            let ranking = BinaryRanking::from_finite(scores.into_iter().zip(positives).collect());
+            match are_logarithms {
+                true => ranking.with_thresholds(f64::exp),
+                false => ranking,
+            }
+        })
 }
 
 #[cfg(test)]
@@ -93,5 +133,23 @@ mod tests {
         assert_eq!(one_versus_rest(&one_class).macro_average_precision, None);
         let empty = Predictions::from_logits(&[], 0, &[], 1.0).unwrap();
         assert!(one_versus_rest(&empty).per_class.is_empty());
+    }
+
+    #[test]
+    fn the_interval_is_about_the_mean_of_the_areas() {
+        let logits: Vec<f32> = (0..300)
+            .map(|index| (index * 37 % 101) as f32 / 25.0)
+            .collect();
+        let labels: Vec<u32> = (0..100).map(|index| index * 7 % 3).collect();
+        let predictions = Predictions::from_logits(&logits, 3, &labels, 1.0).unwrap();
+        let mean = one_versus_rest(&predictions).macro_roc_auc.unwrap();
+        let settings = BootstrapSettings::default();
+        let found = roc_auc_interval(&predictions, settings, SeedStream::new(1));
+        let found = found.unwrap().unwrap();
+        assert!((found.estimate.unwrap() - mean).abs() < 1e-6, "{found:?}");
+        let (lower, upper) = (found.lower.unwrap(), found.upper.unwrap());
+        // A hundred samples tell the area to within a few hundredths.
+        assert!((0.03..0.12).contains(&(mean - lower)), "{found:?}");
+        assert!((0.03..0.12).contains(&(upper - mean)), "{found:?}");
     }
 }

@@ -28,7 +28,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::MetricError;
-pub use super::one_versus_rest::{OneVersusRest, RankingScore, one_versus_rest, rankings};
+pub use super::one_versus_rest::{
+    OneVersusRest, RankingScore, one_versus_rest, rankings, roc_auc_interval,
+};
 
 /// A point of a ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

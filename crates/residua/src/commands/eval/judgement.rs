@@ -19,8 +19,13 @@ fn figures(judgement: &Judgement) -> Vec<String> {
     let mut lines = Vec::new();
     let ClassificationIntervals { accuracy, macro_f1 } = &judgement.intervals;
     if let (Some(accuracy_text), Some(f1_text)) = (shares(accuracy), shares(macro_f1)) {
+        let area = { judgement.roc_auc_interval.as_ref() }
+            .and_then(|interval| Some((interval.lower?, interval.upper?)))
+            .map_or_else(String::new, |(lower, upper)| {
+                format!(", ROC-AUC {lower:.4} to {upper:.4}")
+            });
         lines.push(format!(
-            "{:.0} % confidence    accuracy {accuracy_text}, macro F1 {f1_text}",
+            "{:.0} % confidence    accuracy {accuracy_text}, macro F1 {f1_text}{area}",
             100.0 * accuracy.level
         ));
     }
