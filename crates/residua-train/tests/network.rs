@@ -4,8 +4,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use residua_core::seed::SeedStream;
 use residua_graph::catalog::{self, BuildOptions};
-use residua_graph::families::{Block, Form, Paths, ResNetSpec, Shortcut, Stage};
-use residua_graph::{Graph, GraphBuilder, Shape};
+use residua_graph::families::{
+    Block, Form, Paths, PoolPlace, ResNetSpec, ShallowSpec, ShallowStage, Shortcut, Stage,
+};
+use residua_graph::{Convolution, Graph, GraphBuilder, Shape};
 use residua_train::{LossConfig, Network, NonFinite, Targets};
 
 const LABELS: [u32; 4] = [0, 2, 1, 2];
@@ -55,6 +57,21 @@ fn bottlenecks() -> Graph {
     spec.build("bottlenecks", Shape::map(8, 8, 3), 3).unwrap()
 }
 
+/// Shallow networks with their max pool in either place, with and without a residual branch.
+fn shallow() -> [Graph; 2] {
+    let stage = |branch| ShallowStage { width: 8, branch };
+    [PoolPlace::Last, PoolPlace::BeforeNorm].map(|pool| {
+        let spec = ShallowSpec {
+            stem: Convolution::square(8, 3),
+            stages: vec![stage(2), stage(0)],
+            pool,
+            ..ShallowSpec::resnet9()
+        };
+        spec.build(&format!("shallow, {pool:?}"), Shape::map(8, 8, 3), 3)
+            .unwrap()
+    })
+}
+
 #[test]
 fn gradients_agree_with_finite_differences() {
     let options = BuildOptions {
@@ -63,7 +80,8 @@ fn gradients_agree_with_finite_differences() {
         ..BuildOptions::default()
     };
     let catalog = |name| catalog::build(name, &options).unwrap();
-    for graph in [catalog("resnet8"), catalog("plain8"), bottlenecks()] {
+    let deep = [catalog("resnet8"), catalog("plain8"), bottlenecks()];
+    for graph in deep.into_iter().chain(shallow()) {
         let mut network = network(graph);
         let pass = network.train_pass(images(3), SeedStream::new(9));
         let loss = LossConfig::CrossEntropy {
