@@ -116,15 +116,7 @@ impl ComparedRun {
 impl ComparedNetwork {
     /// Mean and deviation over the runs that have the figure.
     fn summary(&self, figure: impl Fn(&ComparedRun) -> Option<f64>) -> Summary {
-        let values: Vec<f64> = { self.runs.iter() }
-            .filter_map(figure)
-            .filter(|value| value.is_finite())
-            .collect();
-        Summary::of(&values).unwrap_or(Summary {
-            mean: None,
-            standard_deviation: None,
-            count: 0,
-        })
+        Summary::of_defined(self.runs.iter().map(figure))
     }
 }
 

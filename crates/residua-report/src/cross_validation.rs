@@ -76,15 +76,7 @@ impl CrossValidation {
     /// Over the folds, each counting the same.
     pub fn summaries(&self) -> FoldSummaries {
         let summary = |figure: &dyn Fn(&FoldResult) -> Option<f64>| {
-            let values: Vec<f64> = { self.folds.iter() }
-                .filter_map(figure)
-                .filter(|value| value.is_finite())
-                .collect();
-            Summary::of(&values).unwrap_or(Summary {
-                mean: None,
-                standard_deviation: None,
-                count: 0,
-            })
+            Summary::of_defined(self.folds.iter().map(figure))
         };
         FoldSummaries {
             accuracy: summary(&|fold| Some(fold.accuracy())),

@@ -112,6 +112,24 @@ impl Summary {
     /// When a value is not finite. (A result too large for a 64-bit number is `None`.)
     pub fn of(values: &[f64]) -> Result<Self, MetricError> {
         check_values(values)?;
+        Ok(Self::of_checked(values))
+    }
+
+    /// Of the values that there are and that are finite: a figure may be undefined for some repetitions.
+    ///
+    /// ```
+    /// use residua_core::metrics::convergence::Summary;
+    ///
+    /// let summary = Summary::of_defined([Some(2.0), None, Some(f64::NAN), Some(6.0)]);
+    /// assert_eq!((summary.mean, summary.count), (Some(4.0), 2));
+    /// ```
+    pub fn of_defined(values: impl IntoIterator<Item = Option<f64>>) -> Self {
+        let values = values.into_iter().flatten();
+        let finite: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        Self::of_checked(&finite)
+    }
+
+    fn of_checked(values: &[f64]) -> Self {
         let count = values.len();
         let mean = finite(values.iter().sum::<f64>() / count as f64);
         let standard_deviation = mean.and_then(|mean| {
@@ -119,11 +137,11 @@ impl Summary {
             let degrees = count.checked_sub(1)? as f64;
             finite((squares / degrees).sqrt())
         });
-        Ok(Self {
+        Self {
             mean,
             standard_deviation,
             count,
-        })
+        }
     }
 }
 

@@ -261,8 +261,6 @@ impl OptimiserConfig {
             self.learning_rate(),
             f64::MIN_POSITIVE..f64::INFINITY,
         )?;
-        let share = |key, value| within(key, value, 0.0..1.0);
-        let not_negative = |key, value| within(key, value, 0.0..f64::INFINITY);
         match *self {
             Self::Sgd {
                 momentum,
@@ -285,12 +283,7 @@ impl OptimiserConfig {
                 epsilon,
                 weight_decay,
                 ..
-            } => {
-                share("beta1", beta1)?;
-                share("beta2", beta2)?;
-                not_negative("epsilon", epsilon)?;
-                not_negative("weight_decay", weight_decay)
-            }
+            } => validate_moments([beta1, beta2], epsilon, weight_decay),
             Self::RmsProp {
                 smoothing,
                 epsilon,
@@ -311,11 +304,7 @@ impl OptimiserConfig {
             } => {
                 share("momentum", momentum)?;
                 not_negative("weight_decay", weight_decay)?;
-                not_negative("others.learning_rate", others.learning_rate)?;
-                share("others.beta1", others.beta1)?;
-                share("others.beta2", others.beta2)?;
-                not_negative("others.epsilon", others.epsilon)?;
-                not_negative("others.weight_decay", others.weight_decay)
+                others.validate().map_err(|error| error.within("others"))
             }
         }
     }
@@ -366,6 +355,33 @@ impl OptimiserConfig {
     }
 }
 
+impl OtherParameters {
+    fn validate(&self) -> Result<(), SettingError> {
+        not_negative("learning_rate", self.learning_rate)?;
+        validate_moments([self.beta1, self.beta2], self.epsilon, self.weight_decay)
+    }
+}
+
+/// The settings that Adam, AdamW and LAMB have in common.
+fn validate_moments(
+    [beta1, beta2]: [f64; 2],
+    epsilon: f64,
+    weight_decay: f64,
+) -> Result<(), SettingError> {
+    share("beta1", beta1)?;
+    share("beta2", beta2)?;
+    not_negative("epsilon", epsilon)?;
+    not_negative("weight_decay", weight_decay)
+}
+
+fn share(key: &str, value: f64) -> Result<(), SettingError> {
+    within(key, value, 0.0..1.0)
+}
+
+fn not_negative(key: &str, value: f64) -> Result<(), SettingError> {
+    within(key, value, 0.0..f64::INFINITY)
+}
+
 fn within(key: &str, value: f64, range: Range<f64>) -> Result<(), SettingError> {
     if range.contains(&value) {
         return Ok(());
@@ -376,7 +392,5 @@ fn within(key: &str, value: f64, range: Range<f64>) -> Result<(), SettingError> 
         (_, f64::INFINITY) => format!("at least {start}"),
         _ => format!("at least {start} and less than {end}"),
     };
-    let mut parts = key.rsplit('.');
-    let error = SettingError::value(parts.next().unwrap_or(key), value, expected);
-    Err(parts.fold(error, |error, section| error.within(section)))
+    Err(SettingError::value(key, value, expected))
 }

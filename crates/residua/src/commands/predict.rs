@@ -2,6 +2,7 @@
 
 mod labels;
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -123,31 +124,43 @@ fn predict<'a>(args: &PredictArgs, model: &'a LoadedModel) -> Result<PredictRepo
         false => 1.0,
     };
     let top = args.top.map_or(DEFAULT_TOP, NonZeroUsize::get);
+    let (answers, skipped) = answers(args, model, |images| {
+        rank_classes(&model.network, images, top, temperature)
+    })?;
+    let predictions = answers.into_iter().map(|(path, ranked)| Prediction {
+        path,
+        classes: name_classes(model, &ranked),
+    });
+    Ok(PredictReport {
+        schema: "residua.predict/1",
+        model: &model.record.model,
+        predictions: predictions.collect(),
+        skipped,
+    })
+}
+
+/// What `answer` says of each picture that can be read; it takes several, `[N, H, W, C]`.
+fn answers<A, E: Display>(
+    args: &PredictArgs,
+    model: &LoadedModel,
+    answer: impl Fn(Vec<f32>) -> Vec<Result<A, E>>,
+) -> Result<(Vec<(PathBuf, A)>, Skipped), Failure> {
     let (files, mut skipped) = pictures::find(&args.images)?;
     let transform =
         Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
     let bar = image_bar("predicting", files.len() as u64, args.quiet);
-    let mut predictions = Vec::new();
+    let mut answers = Vec::new();
     for chunk in files.chunks(BATCH) {
         let batch = PictureBatch::read(chunk, &transform, &bar, &mut skipped);
-        let ranked = rank_classes(&model.network, batch.images, top, temperature);
-        for (path, classes) in batch.paths.into_iter().zip(ranked) {
-            match classes {
-                Ok(classes) => predictions.push(Prediction {
-                    path: path.to_owned(),
-                    classes: name_classes(model, &classes),
-                }),
+        for (path, found) in batch.paths.into_iter().zip(answer(batch.images)) {
+            match found {
+                Ok(found) => answers.push((path.to_owned(), found)),
                 Err(error) => skipped.add(&bar, path, format!("{}: {error}", path.display())),
             }
         }
     }
     bar.finish_and_clear();
-    Ok(PredictReport {
-        schema: "residua.predict/1",
-        model: &model.record.model,
-        predictions,
-        skipped,
-    })
+    Ok((answers, skipped))
 }
 
 fn name_classes<'a>(model: &'a LoadedModel, ranked: &[RankedClass]) -> Vec<ClassProbability<'a>> {

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use residua::core::task::Decision;
-use residua::data::Transform;
 use residua::train::{LoadedModel, class_probabilities};
 use serde::Serialize;
 
-use super::{BATCH, PredictArgs};
+use super::{PredictArgs, answers};
 use crate::commands::model_source::{chosen_classes, class_name};
-use crate::commands::pictures::{self, PictureBatch, Skipped};
-use crate::commands::progress::image_bar;
+use crate::commands::pictures::Skipped;
 use crate::failure::Failure;
 use crate::output::{self, Column, percent};
 
@@ -74,26 +72,15 @@ fn refuse_what_is_for_one_class(args: &PredictArgs) -> Result<(), Failure> {
 }
 
 fn predict<'a>(args: &PredictArgs, model: &'a LoadedModel) -> Result<Report<'a>, Failure> {
-    let (files, mut skipped) = pictures::find(&args.images)?;
-    let transform =
-        Transform::evaluation(&model.record.preprocessing).map_err(Failure::bad_input)?;
-    let bar = image_bar("predicting", files.len() as u64, args.quiet);
-    let mut predictions = Vec::new();
-    for chunk in files.chunks(BATCH) {
-        let batch = PictureBatch::read(chunk, &transform, &bar, &mut skipped);
-        let found = class_probabilities(&model.network, batch.images);
-        for (path, probabilities) in batch.paths.into_iter().zip(found) {
-            match probabilities {
-                Ok(found) => predictions.push(prediction(path.to_owned(), model, &found)),
-                Err(error) => skipped.add(&bar, path, format!("{}: {error}", path.display())),
-            }
-        }
-    }
-    bar.finish_and_clear();
+    let (answers, skipped) = answers(args, model, |images| {
+        class_probabilities(&model.network, images)
+    })?;
+    let predictions = { answers.into_iter() }
+        .map(|(path, probabilities)| prediction(path, model, &probabilities));
     Ok(Report {
         schema: "residua.predict-labels/1",
         model: &model.record.model,
-        predictions,
+        predictions: predictions.collect(),
         skipped,
     })
 }
