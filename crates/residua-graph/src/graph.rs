@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::operation::{Initial, Operation, StateRole};
+use crate::operation::{Fan, Initial, Operation, StateRole};
 use crate::shape::Shape;
 
 /// Identifies a node of one graph: its place in the order of execution.
@@ -98,6 +98,17 @@ impl Graph {
             registered,
             output,
         }
+    }
+
+    /// The same network with the start of all convolutions measured by this.
+    #[must_use]
+    pub(crate) fn starting_by(mut self, fan: Fan) -> Self {
+        for node in &mut self.nodes {
+            if let Operation::Convolution(convolution) = &mut node.operation {
+                convolution.fan = fan;
+            }
+        }
+        self
     }
 
     /// Name of the network.

@@ -53,7 +53,7 @@ pub use fusion::{Step, StepKind, fuse};
 pub use graph::{Graph, GraphError, Node, NodeId, StateEntry};
 pub use operation::{
     Activation, AveragePool, Axis, BatchNorm, ChannelConvolution, Convolution, DropUnit, Dropout,
-    Edge, GroupNorm, Initial, InitialScale, Linear, MaxPool, Operation, SelfAttention, Slice,
+    Edge, Fan, GroupNorm, Initial, InitialScale, Linear, MaxPool, Operation, SelfAttention, Slice,
     StateRole, StateSpec, ZeroPadShortcut,
 };
 pub use shape::Shape;

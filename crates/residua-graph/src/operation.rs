@@ -6,7 +6,7 @@ mod state;
 
 pub use settings::{
     Activation, AveragePool, Axis, BatchNorm, ChannelConvolution, Convolution, DropUnit, Dropout,
-    Edge, GroupNorm, InitialScale, Linear, MaxPool, SelfAttention, Slice, ZeroPadShortcut,
+    Edge, Fan, GroupNorm, InitialScale, Linear, MaxPool, SelfAttention, Slice, ZeroPadShortcut,
 };
 pub use state::{Initial, StateRole, StateSpec};
 
@@ -111,8 +111,7 @@ impl Operation {
 
     /// The tensors it owns, in PyTorch's order, for an input of this shape.
     ///
-    /// Convolutions start normal with variance 2 / fan-out (He et al. 2015, "Delving Deep into
-    /// Rectifiers", eq. 14, as torchvision initialises its residual networks), linear layers uniform
+    /// Convolutions start as their [`Fan`] says, linear layers uniform
     /// within ±1 / √fan-in, which is PyTorch's default. A 1×1 convolution of a single pixel with bias is a
     /// linear layer by another name, of few outputs where it ends a network, and starts like one.
     pub fn state(&self, input: Shape) -> Vec<StateSpec> {
@@ -139,12 +138,16 @@ impl Operation {
             Self::Convolution(c) => {
                 let [height, width] = c.kernel;
                 let weight = [c.out_channels, in_channels / c.groups, height, width];
-                let fan_out = (c.out_channels * height * width) as f32;
+                let channels = match c.fan {
+                    Fan::In => in_channels / c.groups,
+                    Fan::Out => c.out_channels,
+                };
+                let fan = (channels * height * width) as f32;
                 let is_linear = c.bias && c.kernel == [1, 1] && input.spatial() == [1, 1];
                 let start = if is_linear {
                     linear_start
                 } else {
-                    Initial::Normal((2.0 / fan_out).sqrt())
+                    Initial::Normal((2.0 / fan).sqrt())
                 };
                 let mut state = vec![entry("weight", &weight, StateRole::Weight, start)];
                 if c.bias {

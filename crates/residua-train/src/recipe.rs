@@ -13,12 +13,13 @@ use crate::error::TrainError;
 use crate::settings::{self, Document, Origin, problems, recipe_schema};
 
 /// The files of `recipes/`, by name.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("quick", include_str!("../recipes/quick.toml")),
     (
         "onecycle-cifar",
         include_str!("../recipes/onecycle-cifar.toml"),
     ),
+    ("muon-cifar", include_str!("../recipes/muon-cifar.toml")),
     ("he2015-cifar", include_str!("../recipes/he2015-cifar.toml")),
     ("wrn-cifar", include_str!("../recipes/wrn-cifar.toml")),
     (

@@ -4,12 +4,17 @@
 //! command line comes first: an option on it counts rather than its variable, and one that does not
 //! go with others makes the variables of those count for nothing.
 
+use std::collections::BTreeSet;
 use std::env;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Error, FromArgMatches, Id};
+use residua::core::suggest::{closest, did_you_mean};
+
+/// What the names of all variables begin with.
+const PREFIX: &str = "RESIDUA_";
 
 /// The groups whose options can come from the environment, in every command that has them.
 const GROUPS: [&str; 4] = ["settings", "variations", "ComputeArgs", "LoadingArgs"];
@@ -36,6 +41,9 @@ pub(crate) fn parse<T: CommandFactory + FromArgMatches>() -> T {
     let command = T::command();
     // Help and the like are errors to clap; they ask for nothing that could exclude a variable.
     let alone = command.clone().ignore_errors(true).try_get_matches().ok();
+    for warning in unread(&command) {
+        eprintln!("warning: {warning}");
+    }
     let matches = with_environment(command, alone.as_ref()).try_get_matches();
     let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
     parsed.unwrap_or_else(|error| naming_variables(error).exit())
@@ -55,6 +63,56 @@ pub(crate) fn variables_of_training<T: CommandFactory>() -> Vec<String> {
     variables
         .filter(|name| env::var_os(name).is_some())
         .collect()
+}
+
+/// What is to be said of variables that look as if they were meant for Residua and that no command reads:
+/// a misspelt one would change nothing, and nobody would notice.
+fn unread(command: &Command) -> Vec<String> {
+    let mut read = BTreeSet::new();
+    let mut all = BTreeSet::new();
+    collect_variables(command, &mut read, &mut all);
+    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let set = set.filter(|name| name.starts_with(PREFIX) && !read.contains(name));
+    let mut warnings: Vec<String> = set
+        .filter_map(|name| {
+            let own = name.strip_prefix(PREFIX)?;
+            let others = read.iter().filter_map(|other| other.strip_prefix(PREFIX));
+            let near = closest(own, others);
+            let near: Vec<String> = { near.iter() }
+                .map(|near| format!("{PREFIX}{near}"))
+                .collect();
+            if all.contains(&name) {
+                let option = own.to_lowercase().replace('_', "-");
+                return Some(format!(
+                    "the environment variable {name} is not read: --{option} is for the command line only"
+                ));
+            }
+            // Other programs may have variables of such names.
+            (!near.is_empty()).then(|| {
+                let hint = did_you_mean(&near);
+                format!("the environment variable {name} is not read{hint}")
+            })
+        })
+        .collect();
+    warnings.sort();
+    warnings
+}
+
+/// The variables of the options that a command and those within it read, and of all their options.
+fn collect_variables(command: &Command, read: &mut BTreeSet<String>, all: &mut BTreeSet<String>) {
+    let taken = taken(command);
+    for arg in command.get_arguments() {
+        let Some(variable) = arg.get_long().map(variable) else {
+            continue;
+        };
+        if taken.contains(arg.get_id()) {
+            read.insert(variable.clone());
+        }
+        all.insert(variable);
+    }
+    for inner in command.get_subcommands() {
+        collect_variables(inner, read, all);
+    }
 }
 
 /// The same command, with options that may come from the environment. `given` is what the command line
@@ -113,7 +171,7 @@ fn from_variable(arg: Arg, variable: String) -> Arg {
 }
 
 fn variable(option: &str) -> String {
-    format!("RESIDUA_{}", option.to_uppercase().replace('-', "_"))
+    format!("{PREFIX}{}", option.to_uppercase().replace('-', "_"))
 }
 
 /// The same error, with the variables that wrong options come from.

@@ -171,6 +171,25 @@ fn wrong_variables_are_named() {
         assert_eq!(found, code, "{said}");
         assert!(said.contains(expected), "{said}");
     }
+    let arguments = ["train", "--out", "run"];
+    let (code, said) = with_variables(folder.path(), &[("RESIDUA_MODEL", "resnet2")], &arguments);
+    let blamed =
+        said.contains("resnet20") && said.contains("(from the environment: RESIDUA_MODEL)");
+    assert!(code == 3 && blamed, "{said}");
+    let variables = [
+        ("RESIDUA_EPOCH", "2"),
+        ("RESIDUA_SET", "seed=1"),
+        ("RESIDUA_SOMETHING_ELSE", "1"),
+    ];
+    let (code, said) = with_variables(folder.path(), &variables, &["recipe", "list"]);
+    assert_eq!(code, 0, "{said}");
+    for expected in [
+        "warning: the environment variable RESIDUA_EPOCH is not read; did you mean 'RESIDUA_EPOCHS'",
+        "warning: the environment variable RESIDUA_SET is not read: --set is for the command line only",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("SOMETHING_ELSE"), "{said}");
     // The command line's own mistakes are its own.
     let variables = [("RESIDUA_WORKERS", "1")];
     let arguments = ["train", "--workers", "many"];

@@ -10,16 +10,25 @@ use super::stem::Stem;
 use super::variations::{Variable, Variations};
 use crate::builder::GraphBuilder;
 use crate::graph::{Graph, GraphError, NodeId};
-use crate::operation::{AveragePool, Convolution, Edge, Operation};
+use crate::operation::{AveragePool, Convolution, Edge, Fan, Operation};
 use crate::shape::Shape;
 
-/// Whose parameter names a network uses.
+/// Whose parameter names a network uses, and how its convolutions start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// torchvision's and timm's (`downsample`, `fc`).
     ImageNet,
     /// Those of the CIFAR reference (`shortcut`, `linear`).
     Cifar,
+}
+
+impl Form {
+    fn fan(self) -> Fan {
+        match self {
+            Self::ImageNet => Fan::Out,
+            Self::Cifar => Fan::In,
+        }
+    }
 }
 
 /// The residual branch F(x).
@@ -175,7 +184,7 @@ impl ResNetSpec {
             Form::Cifar => "linear",
         };
         let logits = builder.linear(head, x, classes)?;
-        Ok(builder.finish(logits))
+        Ok(builder.finish(logits).starting_by(self.form.fan()))
     }
 
     fn block(

@@ -22,6 +22,21 @@ pub struct Convolution {
     pub groups: usize,
     /// Whether a bias is added.
     pub bias: bool,
+    /// What the start of the weight is measured by.
+    pub fan: Fan,
+}
+
+/// The start of a convolution's weight is normal with variance 2 / fan (He et al. 2015, "Delving Deep into
+/// Rectifiers"), and either fan serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fan {
+    /// The weights that make one output: values keep their size on the way forward (eq. 10). The
+    /// CIFAR reference starts like this.
+    In,
+    /// The weights that read one input, of all groups together as PyTorch counts: gradients keep their
+    /// size on the way back (eq. 14). torchvision's residual networks start like this.
+    #[default]
+    Out,
 }
 
 impl Convolution {
@@ -36,6 +51,7 @@ impl Convolution {
             dilation: [1; 2],
             groups: 1,
             bias: false,
+            fan: Fan::Out,
         }
     }
 

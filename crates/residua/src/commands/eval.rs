@@ -243,14 +243,18 @@ impl Report<'_> {
 
     fn text(&self) -> String {
         let summary = self.summary;
+        let classes = &self.judged.model.record.classes;
+        // Of five classes or fewer, the right one is always among the first five.
+        let top5 = match classes.len() {
+            0..=5 => String::new(),
+            _ => format!("top-5 {}   ", percent(summary.top5)),
+        };
         let heading = format!(
-            "{}accuracy {}   top-5 {}   loss {:.4}\n",
+            "{}accuracy {}   {top5}loss {:.4}\n",
             self.judged.heading(summary.images),
             percent(summary.accuracy),
-            percent(summary.top5),
             summary.loss,
         );
-        let classes = &self.judged.model.record.classes;
         let missing = ClassesWithoutImages::of(classes, &summary.per_class, &self.judged.split);
         let note = missing.map(ClassesWithoutImages::in_single_label);
         let mut parts = vec![heading, self.class_table()];

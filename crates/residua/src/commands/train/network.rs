@@ -10,6 +10,7 @@ use residua::train::{
 };
 
 use super::PlanArgs;
+use super::settings::with_variables;
 use crate::commands::variations::VariationArgs;
 use crate::failure::Failure;
 
@@ -46,7 +47,7 @@ impl NetworkArgs {
     ) -> Result<TrainConfig, Failure> {
         if let Some(model) = &self.model {
             config.model.clone_from(model);
-            catalog::find(model).map_err(Failure::bad_input)?;
+            catalog::find(model).map_err(|error| with_variables(Failure::bad_input(error)))?;
         }
         if let Some(file) = &self.weights {
             self.start_from(file, plan, &mut config)?;

@@ -46,7 +46,8 @@ impl PlanArgs {
             config.data = data.clone();
         }
         if let Some(name) = &self.recipe {
-            config = Recipe::find(name)?.apply(&config)?;
+            let recipe = Recipe::find(name).map_err(|error| with_variables(error.into()))?;
+            config = recipe.apply(&config)?;
         }
         Ok(config.with_chosen_kinds(&self.set)?)
     }
@@ -75,13 +76,15 @@ impl PlanArgs {
 
 /// A wrong setting that has no place comes from an option, or from a variable in its stead.
 fn blame(error: TrainError) -> Failure {
-    let variables = match &error {
-        TrainError::Setting(error) if error.place().is_none() => {
-            environment::variables_of_training::<Cli>()
-        }
-        _ => Vec::new(),
-    };
-    let mut failure = Failure::from(error);
+    match &error {
+        TrainError::Setting(setting) if setting.place().is_none() => with_variables(error.into()),
+        _ => error.into(),
+    }
+}
+
+/// A failure that options could have made, with the variables in their stead.
+pub(super) fn with_variables(mut failure: Failure) -> Failure {
+    let variables = environment::variables_of_training::<Cli>();
     if !variables.is_empty() {
         failure.message += &format!(" (from the environment: {})", variables.join(", "));
     }
