@@ -43,6 +43,14 @@ impl Measure {
         }
     }
 
+    /// What it is called in JSON.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::RocAuc => "roc_auc",
+        }
+    }
+
     /// A value as people read it: an accuracy in percent, an area as a fraction.
     pub fn written(self, value: f64) -> String {
         match self {

@@ -20,7 +20,8 @@ pub enum HoldOut {
     /// This share of each class; approximate where [groups](Sample::group) have to stay together.
     Fraction(Fraction),
     /// One of several parts that are disjoint and together are all training images, for
-    /// cross-validation. Each has its share of each class, as far as groups permit.
+    /// cross-validation. Each has its share of each class, and of the images without any, as far as groups
+    /// and images of several classes permit.
     Fold(Fold),
 }
 
@@ -159,7 +160,8 @@ struct Division {
 impl Division {
     fn of(samples: &[Sample], classes: usize, fraction: Fraction) -> Result<Self, Indivisible> {
         let mut units = units(samples);
-        let kinds = classes + count_without_class(samples, &mut units, classes);
+        // One unit alone could not be on both sides, and need not.
+        let kinds = classes + count_without_class(samples, &mut units, classes, 2);
         let mut shares: Vec<Share> = (0..kinds).map(|_| Share::default()).collect();
         for (index, unit) in units.iter().enumerate() {
             for (&label, &count) in &unit.counts {
@@ -372,9 +374,14 @@ fn units(samples: &[Sample]) -> Vec<Unit> {
     units
 }
 
-/// Counts the samples that show none of the classes as one kind more, with the number `kind`, if more
-/// than one unit has such; gives the number of kinds that this adds.
-fn count_without_class(samples: &[Sample], units: &mut [Unit], kind: usize) -> usize {
+/// Counts the samples that show none of the classes as one kind more, with the number `kind`, if at least
+/// so many units have such; gives the number of kinds that this adds.
+fn count_without_class(
+    samples: &[Sample],
+    units: &mut [Unit],
+    kind: usize,
+    least_units: usize,
+) -> usize {
     let counts: Vec<usize> = units
         .iter()
         .map(|unit| {
@@ -383,8 +390,7 @@ fn count_without_class(samples: &[Sample], units: &mut [Unit], kind: usize) -> u
             positions.filter(shows_none).count()
         })
         .collect();
-    // One unit alone could not be on both sides, and need not.
-    if counts.iter().filter(|count| **count > 0).count() < 2 {
+    if counts.iter().filter(|count| **count > 0).count() < least_units {
         return 0;
     }
     for (unit, count) in units.iter_mut().zip(counts) {

@@ -18,6 +18,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("interrupted.html", support::interrupted_report().html()),
         ("comparison.html", comparison.html()),
         ("cross-validation.html", support::cross_validation().html()),
+        (
+            "cross-validation-labels.html",
+            support::multi_label_cross_validation().html(),
+        ),
         ("sweep.html", support::sweep().html()),
         ("study.html", support::study().html()),
     ] {

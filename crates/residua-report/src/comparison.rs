@@ -82,8 +82,8 @@ pub struct EpochPoint {
 }
 
 impl EpochPoint {
-    /// The figure by which epochs are compared.
-    fn score(&self) -> f64 {
+    /// The figure by which epochs are compared: the accuracy, or the mean area under the ROC curve.
+    pub fn score(&self) -> f64 {
         self.validation_roc_auc.unwrap_or(self.validation_accuracy)
     }
 }

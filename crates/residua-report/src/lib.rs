@@ -36,6 +36,7 @@
 pub mod chart;
 pub mod comparison;
 pub mod cross_validation;
+mod measure;
 mod number;
 mod page;
 pub mod run_report;

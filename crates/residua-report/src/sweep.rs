@@ -1,8 +1,10 @@
 //! Settings that were searched: what was tried, and what came of it.
 
 use maud::{Markup, html};
+use residua_core::task::Measure;
 
-use crate::chart::{Axis, Bar, BarChart, Chart, CloudChart, CloudGroup, Point, Scale, Size, Unit};
+use crate::chart::{Axis, Bar, BarChart, Chart, CloudChart, CloudGroup, Point, Scale, Size};
+use crate::measure;
 use crate::number;
 use crate::page::{
     Fact, Page, Section, Tone, figure, figures, key_figures, note, paragraphs, with_forms,
@@ -18,6 +20,8 @@ pub struct Sweep {
     pub recipe: String,
     /// What makes the figures mean less than they seem to, in sentences.
     pub warnings: Vec<String>,
+    /// The figure that [`SweptTrial::score`] is.
+    pub measure: Measure,
     /// What was searched.
     pub settings: Vec<SweptSetting>,
     /// The trials, the best first.
@@ -42,9 +46,9 @@ pub struct SweptTrial {
     pub number: u64,
     /// A value for each of [`Sweep::settings`].
     pub values: Vec<SettingValue>,
-    /// The best validation accuracy; `None` where the training diverged.
-    pub accuracy: Option<f64>,
-    /// The lower and the upper end of its interval, if there is one.
+    /// The best on the validation images, by [`Sweep::measure`]; `None` where the training diverged.
+    pub score: Option<f64>,
+    /// The lower and the upper end of its 95 % interval, if there is one.
     pub interval: Option<[f64; 2]>,
     /// Epochs that it was trained.
     pub epochs: u64,
@@ -108,7 +112,7 @@ impl Sweep {
     pub fn table(&self) -> Table {
         let mut columns = vec![
             Column::figures("trial"),
-            Column::figures("accuracy %"),
+            Column::figures(measure::column(self.measure)),
             Column::figures("95 % interval"),
         ];
         columns.extend(self.settings.iter().enumerate().map(|(index, setting)| {
@@ -123,13 +127,13 @@ impl Sweep {
             Column::words("ending"),
         ]);
         let rows = self.trials.iter().map(|trial| {
-            let points = |share| number::points(share, 2);
+            let written = |score| measure::cell(self.measure, score);
             let interval = trial
                 .interval
-                .map(|[lower, upper]| format!("{} to {}", points(lower), points(upper)));
+                .map(|[lower, upper]| format!("{} to {}", written(lower), written(upper)));
             let mut row = vec![
                 trial.number.to_string(),
-                number::optional(trial.accuracy, points),
+                number::optional(trial.score, written),
                 interval.unwrap_or_else(|| number::NONE.to_owned()),
             ];
             row.extend(trial.values.iter().map(SettingValue::text));
@@ -144,16 +148,23 @@ impl Sweep {
             caption: "Trials, the best first".to_owned(),
             columns,
             rows: rows.collect(),
-            note: Some(
-                "Accuracy: the best of a trial's epochs, on the images that all trials were validated on. \
-                 Intervals are those of the accuracy of one network on other images of the same kind; \
-                 they do not account for the choice among trials."
-                    .to_owned(),
-            ),
+            note: Some(self.note_on_scores()),
         }
     }
 
-    /// Accuracy against each setting, in their order. Trials that diverged have no place.
+    fn note_on_scores(&self) -> String {
+        let (score, figure) = match self.measure {
+            Measure::Accuracy => ("Accuracy: ", "accuracy"),
+            Measure::RocAuc => ("ROC-AUC: the mean over classes, ", "area"),
+        };
+        format!(
+            "{score}the best of a trial's epochs, on the images that all trials were validated on. Intervals \
+             are those of the {figure} of one network on other images of the same kind; they do not \
+             account for the choice among trials."
+        )
+    }
+
+    /// The score against each setting, in their order. Trials that diverged have no place.
     pub fn figures(&self) -> Vec<Chart> {
         let indices = 0..self.settings.len();
         indices.map(|index| self.chart(index)).collect()
@@ -197,11 +208,12 @@ impl Sweep {
 
     fn key_figures(&self) -> Vec<Fact> {
         let best = self.trials.first();
-        let Some((best, accuracy)) = best.and_then(|best| Some((best, best.accuracy?))) else {
+        let Some((best, score)) = best.and_then(|best| Some((best, best.score?))) else {
             return Vec::new();
         };
+        let name = format!("Best {}", self.measure.name());
         let mut facts = vec![
-            Fact::new("Best accuracy", number::percent(accuracy, 2))
+            Fact::new(name, number::score(self.measure, score))
                 .with_detail(format!("trial {}", best.number)),
         ];
         let settings = self.settings.iter().zip(&best.values);
@@ -226,7 +238,7 @@ impl Sweep {
         let group = |ending: TrialEnding| {
             let own = self.trials.iter().filter(|trial| trial.ending == ending);
             let points = own.filter_map(|trial| match trial.values[setting] {
-                SettingValue::Number(value) => Some(Point::new(value, trial.accuracy?)),
+                SettingValue::Number(value) => Some(Point::new(value, trial.score?)),
                 SettingValue::Words(_) => None,
             });
             CloudGroup {
@@ -237,16 +249,17 @@ impl Sweep {
         let groups = [TrialEnding::Finished, TrialEnding::LeftBehind].map(group);
         let groups = groups.into_iter().filter(|group| !group.points.is_empty());
         CloudChart {
-            title: format!("Accuracy against {key}"),
+            title: format!("{} against {key}", measure::title(self.measure)),
             horizontal: Axis::new(key).scaled(*scale),
-            vertical: Axis::new("validation accuracy").written(Unit::Percent),
+            vertical: Axis::new(format!("validation {}", self.measure.name()))
+                .written(measure::unit(self.measure)),
             groups: groups.collect(),
             size: Size::COLUMN,
         }
         .into()
     }
 
-    /// The best accuracy with each value.
+    /// The best score with each value.
     fn for_each_word(&self, setting: usize) -> Chart {
         let key = &self.settings[setting].key;
         let mut bars: Vec<Bar> = Vec::new();
@@ -255,7 +268,7 @@ impl Sweep {
                 .values
                 .get(setting)
                 .map_or_else(String::new, SettingValue::text);
-            let value = trial.accuracy;
+            let value = trial.score;
             match bars.iter_mut().find(|bar| bar.name == name) {
                 Some(bar) if value > bar.value => bar.value = value,
                 Some(_) => {}
@@ -263,9 +276,11 @@ impl Sweep {
             }
         }
         bars.sort_by(|one, other| one.name.cmp(&other.name));
+        let name = self.measure.name();
         BarChart {
-            title: format!("Best accuracy for each {key}"),
-            label: format!("best validation accuracy for each {key}"),
+            title: format!("Best {name} for each {key}"),
+            label: format!("best validation {name} for each {key}"),
+            unit: measure::unit(self.measure),
             bars,
             reference: None,
         }

@@ -265,6 +265,7 @@ fn bars_and_clouds_of_any_data_are_defined() {
         let chart = BarChart {
             title: HOSTILE.to_owned(),
             label: "recall".to_owned(),
+            unit: Unit::Percent,
             bars: { values.iter() }
                 .map(|&value| Bar {
                     name: HOSTILE.to_owned(),

@@ -9,16 +9,12 @@ mod support {
 use residua_core::run::{Event, RunMetrics};
 use residua_report::comparison::{ComparedNetwork, ComparedRun};
 use residua_report::study::Section;
-use residua_report::sweep::{SettingValue, TrialEnding};
 use residua_report::{Comparison, NetworkFacts, RunReport};
 use support::page::{check, select, text};
 use support::{
-    class_names, compared_run, comparison, cross_validation, events, interrupted_report, metrics,
-    multi_label_events, multi_label_metrics, run_report, single, start, study, sweep,
+    HOSTILE, class_names, compared_run, comparison, events, interrupted_report, metrics,
+    multi_label_events, multi_label_metrics, run_report, single, start, study,
 };
-
-const HOSTILE: &str =
-    "</title></style></pre><script>alert('1')</script>\"><img src=x onerror=\"y\">&";
 
 fn empty_report() -> RunReport {
     RunReport {
@@ -503,91 +499,4 @@ fn a_run_that_only_began_has_a_page() {
     };
     let page = check(&report.html());
     assert!(text(&page, "#training").contains("No step of this run was recorded."));
-}
-
-#[test]
-fn a_cross_validation_has_each_fold_and_all_together() {
-    let validated = cross_validation();
-    let page = check(&validated.html());
-    assert!(text(&page, "header").contains("5\u{a0}folds, 2,000\u{a0}images"));
-    assert_eq!(select(&page, "table").len(), 2);
-    let [folds, classes] = validated.tables();
-    assert_eq!(folds.rows.len(), 6);
-    // Mean and standard deviation by hand.
-    let accuracies: Vec<f64> = { validated.folds.iter() }
-        .map(|fold| fold.results.evaluation.accuracy)
-        .collect();
-    let mean = accuracies.iter().sum::<f64>() / 5.0;
-    let squares: f64 = accuracies.iter().map(|a| (a - mean).powi(2)).sum();
-    let deviation = (squares / 4.0).sqrt();
-    let expected = format!("{:.2}\u{a0}±\u{a0}{:.2}", mean * 100.0, deviation * 100.0);
-    assert_eq!(folds.rows[5][2], expected);
-    // Every image counts once.
-    assert_eq!(classes.rows[10][..2], ["macro average", "2,000"]);
-    assert!(classes.note.unwrap().contains("95 % confidence intervals"));
-    for figure in validated.figures() {
-        assert!(figure.to_png(600).unwrap().len() > 1000);
-    }
-}
-
-#[test]
-fn odd_cross_validations_have_pages() {
-    let mut odd = cross_validation();
-    odd.folds.truncate(1);
-    odd.folds[0].name = HOSTILE.to_owned();
-    odd.folds[0].results.judgement = None;
-    odd.classes[0] = HOSTILE.to_owned();
-    let page = check(&odd.html());
-    let [folds, _] = odd.tables();
-    assert_eq!(folds.rows[0][5], "–");
-    assert_eq!(folds.rows[1][5], "–");
-    assert!(!folds.rows[1][2].contains('±'));
-    assert!(text(&page, "#folds table").contains("<script>"));
-    odd.folds.clear();
-    check(&odd.html());
-}
-
-#[test]
-fn a_search_shows_its_trials_and_a_chart_of_each_setting() {
-    let searched = sweep();
-    let page = check(&searched.html());
-    assert!(text(&page, "header").contains("16\u{a0}trials"));
-    assert!(text(&page, "#what-to-do-next").contains("residua train --config"));
-    assert_eq!(select(&page, "figure").len(), 2);
-    let table = searched.table();
-    assert_eq!(table.columns[3].title, "optimiser.learning_rate");
-    assert_eq!(table.rows.len(), 16);
-    let last = &table.rows[15];
-    assert_eq!([&last[0], &last[1], &last[7]], ["3", "–", "diverged"]);
-    let [rates, networks] = &searched.figures()[..] else {
-        panic!("a figure of each setting");
-    };
-    assert_eq!(rates.title(), "Accuracy against optimiser.learning_rate");
-    let drawn = networks.to_svg(residua_report::chart::Palette::Light);
-    let best = |network: &str| {
-        let network = SettingValue::Words(network.to_owned());
-        let own = searched.trials.iter().filter(|t| t.values[1] == network);
-        let best = own.filter_map(|trial| trial.accuracy).reduce(f64::max);
-        format!("{:.1}\u{a0}%", best.unwrap() * 100.0)
-    };
-    for network in ["resnet20", "resnet32"] {
-        let expected = format!("{network}: {}.", best(network));
-        assert!(drawn.contains(&expected), "{expected} is not in {drawn}");
-    }
-}
-
-#[test]
-fn odd_searches_have_pages() {
-    let mut odd = sweep();
-    odd.trials.truncate(2);
-    for trial in &mut odd.trials {
-        trial.accuracy = None;
-        trial.ending = TrialEnding::Diverged;
-    }
-    odd.trials[0].values[0] = SettingValue::Words(HOSTILE.to_owned());
-    odd.settings[1].key = HOSTILE.to_owned();
-    odd.commands[0].line = HOSTILE.to_owned();
-    check(&odd.html());
-    odd.trials.clear();
-    check(&odd.html());
 }

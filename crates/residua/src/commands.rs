@@ -1,6 +1,5 @@
 //! One module for each command, and what several of them share.
 
-use residua::core::task::Task;
 use residua::train::{OptimiserConfig, ScheduleConfig, TrainConfig};
 
 use crate::failure::Failure;
@@ -37,18 +36,6 @@ fn rate(text: &str) -> Result<f32, String> {
     match text.parse() {
         Ok(rate) if (0.0..1.0).contains(&rate) => Ok(rate),
         _ => Err("expected a number from 0 to less than 1".to_owned()),
-    }
-}
-
-/// Refuses images of any number of classes, for what goes by the share of images that are recognised.
-fn require_one_class_each(config: &TrainConfig, what: &str) -> Result<(), Failure> {
-    match config.data.task() {
-        Task::SingleLabel => Ok(()),
-        Task::MultiLabel => Err(Failure::bad_input(format!(
-            "{what} goes by the share of images that are taken for another class, and those of {} show \
-             any number of classes; expected images of one class each",
-            config.data
-        ))),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use common::shapes::{SHAPES, shapes};
 use common::{assert_keys, failure, json, pictures, run, stdout, text};
 use serde_json::Value;
 
@@ -117,6 +118,124 @@ fn every_image_is_judged_once_by_a_network_that_has_not_seen_it() {
     let evaluated = json(folder.path(), &["eval", "--run", "alone", "--json"]);
     assert_eq!(evaluated["images"], folds[1]["images"]);
     assert_eq!(evaluated["accuracy"], folds[1]["accuracy"]);
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Of a class, from the classes that each line shows and those that are predicted.
+fn f1(lines: &[Vec<String>], class: &str) -> f64 {
+    let has = |classes: &str| classes.split('|').any(|name| name == class);
+    let count = |wanted: fn(bool, bool) -> bool| {
+        let lines = lines.iter();
+        lines
+            .filter(|line| wanted(has(&line[2]), has(&line[3])))
+            .count() as f64
+    };
+    let hits = count(|shown, predicted| shown && predicted);
+    let wrong = count(|shown, predicted| shown != predicted);
+    2.0 * hits / (2.0 * hits + wrong)
+}
+
+#[test]
+fn folds_of_several_labels_have_their_areas_and_common_decisions() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    shapes(folder, 90, 0);
+    let more = [
+        "--data",
+        "csv:shapes/labels.csv",
+        "--input-size",
+        "24",
+        "--augment",
+        "none",
+        "--folds",
+        "3",
+        "--out",
+        "cv",
+    ];
+    let report = json(
+        folder,
+        &tiny("cross-validate", &[&more[..], &["--json"]].concat()),
+    );
+    assert_eq!(report["schema"], "residua.cross-validation-labels/1");
+    assert_keys(
+        &report,
+        &[
+            "last_roc_auc",
+            "average_precision",
+            "micro_f1",
+            "notes",
+            "page",
+        ],
+    );
+    assert!(report.get("accuracy").is_none());
+    let note = report["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("the ROC-AUC at the last epoch is not"),
+        "{note}"
+    );
+    // Every image once; classes, and none of them, in all folds alike.
+    let all = predictions(&folder.join("cv/predictions.csv"));
+    let images: BTreeSet<&String> = all.iter().map(|line| &line[1]).collect();
+    assert_eq!((all.len(), images.len()), (90, 90));
+    for class in SHAPES.into_iter().chain(["No Finding"]) {
+        let counts = ["1/3", "2/3", "3/3"].map(|fold| {
+            let own = all.iter().filter(|line| line[0] == fold);
+            own.filter(|line| line[2].split('|').any(|name| name == class))
+                .count()
+        });
+        let [most, least] = [counts.iter().max(), counts.iter().min()].map(Option::unwrap);
+        assert!(most - least <= 2 && *least > 0, "{class}: {counts:?}");
+    }
+    // The decisions of all folds are those of the lines.
+    let pooled = &report["pooled"];
+    let right = all.iter().filter(|line| line[2] == line[3]).count();
+    assert_eq!(number(&pooled["exact_match_ratio"]), right as f64 / 90.0);
+    let f1s = SHAPES.map(|class| f1(&all, class));
+    let macro_f1 = f1s.iter().sum::<f64>() / 3.0;
+    assert!((number(&pooled["macro_average"]["f1"]) - macro_f1).abs() < 1e-12);
+    // Areas are means over folds.
+    let folds = report["folds"].as_array().unwrap();
+    let runs: Vec<Value> = { folds.iter() }
+        .map(|fold| {
+            let run = folder.join(fold["run"].as_str().unwrap());
+            let text = fs::read_to_string(run.join("metrics.json")).unwrap();
+            serde_json::from_str::<Value>(&text).unwrap()["multilabel"]["ranking"].take()
+        })
+        .collect();
+    let mean = |area: &dyn Fn(&Value) -> f64| runs.iter().map(area).sum::<f64>() / 3.0;
+    let expected = mean(&|run| number(&run["macro_roc_auc"]));
+    assert!((number(&report["roc_auc"]["mean"]) - expected).abs() < 1e-12);
+    for (place, class) in report["per_class"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(class["class"], SHAPES[place]);
+        assert!((number(&class["f1"]) - f1s[place]).abs() < 1e-12);
+        let expected = mean(&|run| number(&run["per_label"][place]["roc_auc"]));
+        assert!((number(&class["roc_auc"]["mean"]) - expected).abs() < 1e-12);
+    }
+    for file in [
+        "index.html",
+        "tables/table-2.csv",
+        "figures/roc-auc-of-each-fold.svg",
+        "figures/roc-auc-of-the-hardest-classes.png",
+        "runs/fold-3-of-3/report.html",
+    ] {
+        assert!(folder.join("cv").join(file).is_file(), "{file}");
+    }
+    // The same once more, in words.
+    let said = stdout(folder, &tiny("cross-validate", &more));
+    for part in [
+        "| fold | images | ROC-AUC | at the last epoch |",
+        &format!("| 2/3 | {} |", folds[1]["images"]),
+        "| macro average | 90 |",
+        "| micro average |",
+    ] {
+        assert!(said.contains(part), "'{part}' is missing in {said}");
+    }
+    assert!(!said.contains("ccuracy"), "{said}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::shapes::shapes;
 use common::{failure, json, pictures, run, stdout, text};
 use serde_json::Value;
 
@@ -102,6 +103,7 @@ fn halving_leaves_trials_behind_and_the_best_is_as_trained_alone() {
         endings,
         expected.map(|(ending, epochs)| (ending.to_owned(), epochs))
     );
+    assert_eq!(report["search"]["measure"], "accuracy");
     let accuracies: Vec<f64> = { report["trials"].as_array().unwrap().iter() }
         .map(|trial| trial["accuracy"].as_f64().unwrap())
         .collect();
@@ -150,6 +152,106 @@ fn halving_leaves_trials_behind_and_the_best_is_as_trained_alone() {
         fs::metadata(&checkpoint).unwrap().modified().unwrap(),
         before
     );
+}
+
+/// Arguments of a search on pictures of any number of classes.
+fn sweep_shapes<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = sweep(
+        out,
+        &["--data", "csv:shapes/labels.csv", "--input-size", "24"],
+    );
+    arguments.extend(more);
+    arguments
+}
+
+/// The area after an epoch, and that of `metrics.json` with its interval.
+fn areas(folder: &Path, trial: &Value, epoch: u64) -> (f64, Option<(f64, Value)>) {
+    let run = folder.join(trial["run"].as_str().unwrap());
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let mut events = { events.lines() }.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let event = events.find(|event| event["event"] == "epoch" && event["epoch"] == epoch);
+    let area = event.unwrap()["validation_roc_auc"].as_f64().unwrap();
+    let metrics = fs::read_to_string(run.join("metrics.json")).ok();
+    let judged = metrics.map(|text| {
+        let found = serde_json::from_str::<Value>(&text).unwrap()["multilabel"].take();
+        let interval = found["intervals"]["macro_roc_auc"].clone();
+        (
+            found["ranking"]["macro_roc_auc"].as_f64().unwrap(),
+            interval,
+        )
+    });
+    (area, judged)
+}
+
+#[test]
+fn trials_on_several_labels_are_compared_by_their_areas() {
+    let folder = prepared(HALVING);
+    let folder = folder.path();
+    shapes(folder, 64, 32);
+    let report = json(folder, &sweep_shapes("areas", &["--json"]));
+    assert_eq!(report["search"]["measure"], "roc_auc");
+    let trials = report["trials"].as_array().unwrap();
+    let scores: Vec<f64> = { trials.iter() }
+        .map(|trial| {
+            assert!(trial.get("accuracy").is_none());
+            trial["roc_auc"].as_f64().unwrap()
+        })
+        .collect();
+    assert!(scores.is_sorted_by(|one, other| one >= other), "{scores:?}");
+    // Two went on after the first epoch: those of the largest areas by then.
+    let first = |goes_on: bool| {
+        let trials = trials.iter();
+        let own = trials.filter(move |trial| (trial["epochs"].as_u64() > Some(1)) == goes_on);
+        own.map(|trial| areas(folder, trial, 1).0)
+    };
+    assert_eq!((first(true).count(), first(false).count()), (2, 2));
+    assert!(first(true).reduce(f64::min) >= first(false).reduce(f64::max));
+    // The finished one is judged as its run is.
+    let finished = { trials.iter() }.find(|trial| trial["ending"] == "finished");
+    let finished = finished.unwrap();
+    let (area, interval) = areas(folder, finished, 3).1.unwrap();
+    assert_eq!(finished["roc_auc"].as_f64(), Some(area));
+    assert_eq!(finished["interval"][0], interval["lower"]);
+    assert_eq!(finished["interval"][1], interval["upper"]);
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(
+        warning
+            .contains("The best of 4 trials was chosen by its mean ROC-AUC on the same 32 images"),
+        "{warning}"
+    );
+    for file in [
+        "figures/roc-auc-against-optimiser-learning-rate.svg",
+        "figures/best-mean-roc-auc-for-each-model.png",
+    ] {
+        assert!(folder.join("areas").join(file).is_file(), "{file}");
+    }
+    // The same once more, in words.
+    let said = stdout(folder, &sweep_shapes("areas", &[]));
+    assert!(
+        said.starts_with("**Trials, the best first**\n\n| trial | ROC-AUC |"),
+        "{said}"
+    );
+    let best = format!("(trial {}, {:.4}) anew", trials[0]["number"], scores[0]);
+    assert!(said.contains(&best), "'{best}' is not in {said}");
+    assert!(!said.contains("ccuracy"), "{said}");
+}
+
+#[test]
+fn data_of_two_kinds_are_not_searched_together() {
+    let space = "[search]\nmethod = \"random\"\ntrials = 8\n\n[space]\n\
+                 data = { choice = [\"csv:shapes/labels.csv\", \"folder:pictures\"] }\n";
+    let folder = prepared(space);
+    shapes(folder.path(), 16, 8);
+    let message = failure(
+        folder.path(),
+        &sweep_shapes("mixed", &["--loss", "focal"]),
+        3,
+    );
+    assert!(
+        message.contains("expected data of one kind in a search"),
+        "{message}"
+    );
+    assert!(!folder.path().join("mixed").exists());
 }
 
 #[test]

@@ -6,8 +6,10 @@
 //! *micro* counts every pair of sample and label the same.
 //!
 //! [`MultilabelPredictions`] takes scores of any kind. [`LabelledImages`] are logits, with all that is
-//! to be said of them in one [`MultilabelEvaluation`].
+//! to be said of them in one [`MultilabelEvaluation`]. [`MultilabelCounts`] adds the decisions of several
+//! evaluations up.
 
+mod counts;
 mod evaluation;
 mod thresholds;
 
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::ranking::{BinaryRanking, RankingScore};
 use super::{Average, ClassScore, MetricError, mean_of_defined};
 
+use counts::Answer;
+pub use counts::MultilabelCounts;
 pub use evaluation::{LabelCurves, LabelledImages, MultilabelEvaluation, MultilabelScores};
 
 /// Scores and truth `[samples, labels]`, row by row, checked: of equal length, whole rows, finite.
@@ -182,63 +186,16 @@ impl<'a> MultilabelPredictions<'a> {
     }
 
     fn summary(&self, threshold: impl Fn(usize) -> f32) -> MultilabelSummary {
-        let mut counts = vec![Counts::default(); self.labels];
-        let (mut exact, mut wrong) = (0_u64, 0_u64);
+        let mut counts = MultilabelCounts::new(self.labels);
         let width = self.labels.max(1);
         for (scores, targets) in self.scores.chunks(width).zip(self.targets.chunks(width)) {
-            let mut wrong_here = 0;
-            for (label, (&score, &target)) in scores.iter().zip(targets).enumerate() {
-                let predicted = score >= threshold(label);
-                counts[label].hits += u64::from(predicted && target);
-                counts[label].support += u64::from(target);
-                counts[label].predicted += u64::from(predicted);
-                wrong_here += u64::from(predicted != target);
-            }
-            exact += u64::from(wrong_here == 0);
-            wrong += wrong_here;
+            let pairs = scores.iter().zip(targets).enumerate();
+            counts.record(pairs.map(|(label, (&score, &is_true))| Answer {
+                is_predicted: score >= threshold(label),
+                is_true,
+            }));
         }
-        let mut all = Counts::default();
-        for count in &counts {
-            all.hits += count.hits;
-            all.support += count.support;
-            all.predicted += count.predicted;
-        }
-        let per_label: Vec<ClassScore> = counts.iter().map(Counts::score).collect();
-        let mean = |value: fn(&ClassScore) -> f64| {
-            per_label.iter().map(value).sum::<f64>() / self.labels.max(1) as f64
-        };
-        let micro = all.score();
-        let share = |count: u64, of: usize| (of > 0).then(|| count as f64 / of as f64);
-        MultilabelSummary {
-            samples: self.samples() as u64,
-            macro_average: Average {
-                precision: mean(|score| score.precision),
-                recall: mean(|score| score.recall),
-                f1: mean(|score| score.f1),
-            },
-            micro_average: Average {
-                precision: micro.precision,
-                recall: micro.recall,
-                f1: micro.f1,
-            },
-            exact_match_ratio: share(exact, self.samples()),
-            hamming_loss: share(wrong, self.scores.len()),
-            per_label,
-        }
-    }
-}
-
-/// What is counted for a label.
-#[derive(Clone, Default)]
-struct Counts {
-    hits: u64,
-    support: u64,
-    predicted: u64,
-}
-
-impl Counts {
-    fn score(&self) -> ClassScore {
-        ClassScore::from_counts(self.hits, self.support, self.predicted)
+        counts.summary()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::bootstrap::ConfidenceInterval;
 use crate::metrics::judgement::Judgement;
 use crate::metrics::multilabel::MultilabelEvaluation;
 use crate::metrics::{ClassScore, ClassificationSummary};
@@ -101,6 +102,17 @@ impl RunMetrics {
         match &self.results {
             RunResults::SingleLabel(results) => results.last_accuracy,
             RunResults::MultiLabel(results) => results.last_roc_auc,
+        }
+    }
+
+    /// How far [`RunMetrics::score`] could be off for other images; `None` where that was not judged.
+    pub fn score_interval(&self) -> Option<ConfidenceInterval> {
+        match &self.results {
+            RunResults::SingleLabel(results) => {
+                let judgement = results.judgement.as_ref()?;
+                Some(judgement.intervals.accuracy)
+            }
+            RunResults::MultiLabel(results) => Some(results.multilabel.intervals.macro_roc_auc),
         }
     }
 

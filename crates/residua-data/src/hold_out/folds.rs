@@ -4,16 +4,18 @@ use rand::seq::SliceRandom;
 use residua_core::seed::SeedStream;
 use residua_core::task::Task;
 
-use super::{Indivisible, Unit, random_order, task_of, units};
+use super::{Indivisible, Unit, count_without_class, random_order, task_of, units};
 use crate::dataset::{Sample, Split};
 use crate::fold::Fold;
 
 /// Divides `samples` into those of all other folds, for training, and those of this one, for
 /// validation.
 ///
-/// The folds of one seed are disjoint and together all samples. Without groups the numbers of images
-/// of a class differ by one at most from fold to fold, and so do the sizes of the folds. Samples of one
-/// group stay together, so with groups the folds are as even as a greedy division makes them.
+/// The folds of one seed are disjoint and together all samples. Without groups and with one class each, the
+/// numbers of images of a class differ by one at most from fold to fold, and so do the sizes of the folds.
+/// Samples of one group stay together, and a sample of several classes counts for each of them, so the folds
+/// are then as even as a greedy division makes them. Samples without any class are a kind of their own,
+/// where there are enough for all folds.
 ///
 /// Which samples are in which fold depends on the seed and on their order in their class alone; both
 /// parts keep the original order.
@@ -23,13 +25,15 @@ pub(crate) fn hold_out_fold(
     fold: Fold,
     seed: SeedStream,
 ) -> Result<(Split, Split), Indivisible> {
-    let units = units(samples);
-    let mut division = Division::of(&units, classes, fold.count())?;
+    let mut units = units(samples);
+    let least_units = fold.count() as usize;
+    let kinds = classes + count_without_class(samples, &mut units, classes, least_units);
+    let mut division = Division::of(&units, kinds, fold.count())?;
     let order = division.order(task_of(samples), seed);
     division.deal(&order);
     division.represent_every_class();
     division.even_out(&order);
-    division.check_training()?;
+    division.check_training(classes)?;
     let held_out = fold.index() as usize - 1;
     let mut is_held_out = vec![false; samples.len()];
     for (unit, own) in units.iter().zip(&division.fold_of) {
@@ -56,7 +60,7 @@ struct Division<'a> {
     folds: Vec<Part>,
     /// The fold of each unit.
     fold_of: Vec<usize>,
-    /// Samples of each class, and indices of the units that have some.
+    /// Samples of each kind, and indices of the units that have some.
     totals: Vec<usize>,
     units_of: Vec<Vec<usize>>,
 }
@@ -65,16 +69,17 @@ struct Division<'a> {
 #[derive(Clone)]
 struct Part {
     samples: usize,
-    /// Samples of each class.
+    /// Samples of each kind.
     counts: Vec<usize>,
     /// Units that have samples of it.
     units: Vec<usize>,
 }
 
 impl<'a> Division<'a> {
-    fn of(units: &'a [Unit], classes: usize, folds: u32) -> Result<Self, Indivisible> {
-        let mut totals = vec![0; classes];
-        let mut units_of = vec![Vec::new(); classes];
+    /// `kinds` are the classes and, if it counts, that of samples without any.
+    fn of(units: &'a [Unit], kinds: usize, folds: u32) -> Result<Self, Indivisible> {
+        let mut totals = vec![0; kinds];
+        let mut units_of = vec![Vec::new(); kinds];
         for (index, unit) in units.iter().enumerate() {
             for (&label, &count) in &unit.counts {
                 totals[label] += count;
@@ -93,8 +98,8 @@ impl<'a> Division<'a> {
         }
         let empty = Part {
             samples: 0,
-            counts: vec![0; classes],
-            units: vec![0; classes],
+            counts: vec![0; kinds],
+            units: vec![0; kinds],
         };
         Ok(Self {
             units,
@@ -107,7 +112,8 @@ impl<'a> Division<'a> {
     }
 
     /// The units that are hardest to place first: those that are a large share of their classes. Equals
-    /// stay in random order, class by class, and units without any class come last.
+    /// stay in random order, class by class, and units that count for nothing come last: those without any
+    /// class, where there are too few for all folds.
     fn order(&self, task: Task, seed: SeedStream) -> Vec<usize> {
         let units_of: Vec<&[usize]> = self.units_of.iter().map(Vec::as_slice).collect();
         let mut order = random_order(self.units, &units_of, task, seed);
@@ -238,12 +244,12 @@ impl<'a> Division<'a> {
     }
 
     /// A network must see every class, whichever fold it does without.
-    fn check_training(&self) -> Result<(), Indivisible> {
+    fn check_training(&self, classes: usize) -> Result<(), Indivisible> {
         let in_one_fold = |label: &usize| {
             let all = self.units_of[*label].len();
             all > 0 && self.folds.iter().any(|fold| fold.units[*label] == all)
         };
-        match (0..self.totals.len()).find(in_one_fold) {
+        match (0..classes).find(in_one_fold) {
             None => Ok(()),
             Some(label) => Err(Indivisible::InOneFold {
                 label,

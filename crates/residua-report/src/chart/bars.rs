@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::axis::Unit;
 use super::canvas::{Anchor, Area, Canvas, Fill, Lettering, Pen, Place, Words, baseline};
 use super::lettering::{fit, text_width};
 use super::palette::{Colour, Palette, RIGHT};
@@ -14,6 +15,8 @@ pub struct BarChart {
     pub title: String,
     /// What is measured; written above the bars.
     pub label: String,
+    /// How values are written: in percent, or as numbers.
+    pub unit: Unit,
     /// The bars.
     pub bars: Vec<Bar>,
     /// A value to compare with, such as the mean, drawn as an upright line.
@@ -73,7 +76,7 @@ impl BarChart {
             if let Some(value) = value {
                 canvas.rectangle(Fill::full(RIGHT), area(at(value)), 2.0);
             }
-            let figure = number::optional(value, |value| number::percent(value, 1));
+            let figure = number::optional(value, |value| self.written(value));
             let at = Place { x: WIDTH, y };
             let lettering = Lettering::new(TEXT_SIZE, Colour::SoftInk, Anchor::End);
             canvas.text(lettering, at, &figure);
@@ -86,17 +89,24 @@ impl BarChart {
                 ..Pen::solid(Colour::Ink, 1.25)
             };
             canvas.line(pen, &ends);
-            let text = format!("mean {}", number::percent(reference, 1));
+            let text = format!("mean {}", self.written(reference));
             let lettering = Lettering::new(TEXT_SIZE, Colour::SoftInk, Anchor::End);
             canvas.text(lettering, Place { x: WIDTH, y: 12.0 }, &text);
         }
         canvas.finish()
     }
 
+    fn written(&self, value: f64) -> String {
+        match self.unit {
+            Unit::Percent => number::percent(value, 1),
+            Unit::Number | Unit::Whole | Unit::Compact => number::decimal(value, 3),
+        }
+    }
+
     fn description(&self) -> String {
         let mut text = format!("{}.", self.label);
         for bar in &self.bars {
-            let value = number::optional(bar.value, |value| number::percent(value, 1));
+            let value = number::optional(bar.value, |value| self.written(value));
             // Writing to a string cannot fail.
             let _ = write!(text, " {}: {value}.", bar.name);
         }

@@ -7,6 +7,7 @@ use super::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
 use crate::chart::{
     Axis, Chart, LabelledPoint, LineChart, Point, Scale, ScatterChart, Series, Size, Unit,
 };
+use crate::measure;
 
 /// The means over the runs of a network at an epoch that all of them have.
 struct MeanEpoch {
@@ -66,16 +67,17 @@ impl Comparison {
                 spread: error.standard_deviation,
             })
         });
-        let (title, unit) = match self.measure() {
-            Measure::Accuracy => ("Error against parameters", Unit::Percent),
-            Measure::RocAuc => ("ROC-AUC lacking against parameters", Unit::Number),
+        let measure = self.measure();
+        let title = match measure {
+            Measure::Accuracy => "Error against parameters",
+            Measure::RocAuc => "ROC-AUC lacking against parameters",
         };
         ScatterChart {
             title: title.to_owned(),
             horizontal: Axis::new("trainable parameters")
                 .scaled(Scale::Logarithmic)
                 .written(Unit::Compact),
-            vertical: Axis::new(self.error_name()).written(unit),
+            vertical: Axis::new(self.error_name()).written(measure::unit(measure)),
             points: points.collect(),
             size: Size::PAGE,
         }
@@ -85,7 +87,7 @@ impl Comparison {
     /// Figure 2: validation accuracy against epochs.
     pub fn accuracy_against_epochs(&self) -> Chart {
         let axis = Axis::new("epoch").written(Unit::Whole);
-        let title = format!("{} against epochs", self.measure_title());
+        let title = format!("{} against epochs", measure::title(self.measure()));
         self.curves(&title, axis, |point| point.epoch as f64)
     }
 
@@ -95,15 +97,8 @@ impl Comparison {
         let times = times.map(|epoch| epoch.seconds_since_start);
         let (unit, name) = time_unit(times.filter(|t| t.is_finite()).fold(0.0, f64::max));
         let axis = Axis::new(name).including(0.0);
-        let title = format!("{} against time", self.measure_title());
+        let title = format!("{} against time", measure::title(self.measure()));
         self.curves(&title, axis, |point| point.seconds / unit)
-    }
-
-    fn measure_title(&self) -> &'static str {
-        match self.measure() {
-            Measure::Accuracy => "Accuracy",
-            Measure::RocAuc => "ROC-AUC",
-        }
     }
 
     /// Scores below this are left out of the curves, so that those of trained networks can be told
@@ -135,11 +130,9 @@ impl Comparison {
             });
             Series::new(network.name.clone(), points.collect())
         });
-        let unit = match self.measure() {
-            Measure::Accuracy => Unit::Percent,
-            Measure::RocAuc => Unit::Number,
-        };
-        let vertical = Axis::new(format!("validation {}", self.measure().name())).written(unit);
+        let measure = self.measure();
+        let label = format!("validation {}", measure.name());
+        let vertical = Axis::new(label).written(measure::unit(measure));
         let chart = LineChart::new(title, horizontal, vertical).with_series(series.collect());
         LineChart {
             size: Size::PAGE,

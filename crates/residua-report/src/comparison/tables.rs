@@ -6,6 +6,7 @@ use residua_core::metrics::multilabel::MultilabelEvaluation;
 use residua_core::task::Measure;
 
 use super::{CONVERGENCE_MARGIN, ComparedNetwork, ComparedRun, Comparison};
+use crate::measure;
 use crate::number;
 use crate::table::{Column, Table};
 
@@ -185,10 +186,8 @@ impl Comparison {
     pub fn size(&self) -> Table {
         let millions = |count: u64| number::decimal(count as f64 / 1e6, 2);
         let measure = self.measure();
-        let error = |summary: Summary| match measure {
-            Measure::Accuracy => points(summary),
-            Measure::RocAuc => number::with_spread(summary, |lacking| number::decimal(lacking, 4)),
-        };
+        let error =
+            |summary| number::with_spread(summary, |lacking| measure::cell(measure, lacking));
         let (column, meaning) = match measure {
             Measure::Accuracy => (
                 "error %".to_owned(),
@@ -227,19 +226,12 @@ impl Comparison {
     /// Where the figures come from.
     pub(super) fn list_of_runs(&self) -> Table {
         let measure = self.measure();
-        let score = match measure {
-            Measure::Accuracy => "accuracy %",
-            Measure::RocAuc => "ROC-AUC",
-        };
         let rows = self.runs().map(|(network, run)| {
             let metrics = &run.metrics;
             vec![
                 network.name.clone(),
                 run.seed.to_string(),
-                match measure {
-                    Measure::Accuracy => number::points(metrics.score(), 2),
-                    Measure::RocAuc => number::score(measure, metrics.score()),
-                },
+                measure::cell(measure, metrics.score()),
                 format!("{} of {}", metrics.best_epoch, metrics.epochs),
                 metrics.data.clone(),
                 metrics.split.clone(),
@@ -251,7 +243,7 @@ impl Comparison {
             columns: vec![
                 Column::words("network"),
                 Column::figures("seed"),
-                Column::figures(score),
+                Column::figures(measure::column(measure)),
                 Column::figures("best epoch"),
                 Column::words("data"),
                 Column::words("split"),

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use residua_core::metrics::ClassScore;
 use residua_core::run::{RunMetrics, SingleLabelResults};
 
-use crate::chart::{Bar, BarChart, Chart, ConfusionMatrix};
+use crate::chart::{Bar, BarChart, Chart, ConfusionMatrix, Unit};
 use crate::number;
 use crate::page::{disclosure, figure, prose, table};
 use crate::table::{Column, Table};
@@ -78,6 +78,7 @@ impl<'a> Classes<'a> {
         BarChart {
             title: "Recall of the hardest classes".to_owned(),
             label: "recall".to_owned(),
+            unit: Unit::Percent,
             bars: bars.collect(),
             reference: (self.results.evaluation.images > 0)
                 .then_some(self.results.evaluation.macro_average.recall),

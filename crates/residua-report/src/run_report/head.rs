@@ -89,13 +89,7 @@ pub(super) fn head(report: &RunReport, digest: &Digest<'_>) -> Markup {
 /// The result in a sentence.
 fn verdict(metrics: &RunMetrics) -> Markup {
     let measure = metrics.measure();
-    let interval = match &metrics.results {
-        RunResults::SingleLabel(results) => {
-            let judgement = results.judgement.as_ref();
-            judgement.map(|judgement| judgement.intervals.accuracy)
-        }
-        RunResults::MultiLabel(results) => Some(results.multilabel.intervals.macro_roc_auc),
-    };
+    let interval = metrics.score_interval();
     let interval = interval.and_then(|interval| interval_in_words(measure, &interval));
     let epochs = match (metrics.best_epoch, metrics.epochs) {
         (best, all) if best == all => format!("after {}", number::counted(all, "epoch", "epochs")),

@@ -81,6 +81,7 @@ impl<'a> Labels<'a> {
         BarChart {
             title: "ROC-AUC of the hardest classes".to_owned(),
             label: "area under the ROC curve".to_owned(),
+            unit: Unit::Number,
             bars: bars.collect(),
             reference: self.results.multilabel.scores.ranking.macro_roc_auc,
         }

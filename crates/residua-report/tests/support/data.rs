@@ -4,25 +4,28 @@
 #![allow(dead_code)]
 
 use residua_core::metrics::Classification;
-use residua_core::metrics::bootstrap::{BootstrapSettings, classification_intervals};
 use residua_core::metrics::judgement::{JudgedImages, Judgement};
 use residua_core::metrics::multilabel::LabelledImages;
 use residua_core::precision::Precision;
 use residua_core::run::{
     Environment, Event, MultiLabelResults, RunMetrics, RunResults, SingleLabelResults,
 };
-use residua_core::seed::SeedStream;
 use residua_core::task::Task;
 use residua_report::chart::{Axis, Chart, Line, LineChart, Look, Point, Scale, Series, Size, Unit};
 use residua_report::comparison::{ComparedNetwork, ComparedRun, Comparison, EpochPoint};
-use residua_report::cross_validation::{CrossValidation, FoldResult};
 use residua_report::study::{Section, Study};
-use residua_report::sweep::{
-    NextCommand, SettingValue, Sweep, SweptSetting, SweptTrial, TrialEnding,
-};
 use residua_report::table::{Column, Table};
 use residua_report::{GalleryItem, NetworkFacts, RunReport};
 use resvg::tiny_skia::{Color, Pixmap, PremultipliedColorU8};
+
+#[path = "sets.rs"]
+mod sets;
+#[allow(unused_imports)]
+pub(crate) use sets::*;
+
+/// What a name must not do to a page.
+pub(crate) const HOSTILE: &str =
+    "</title></style></pre><script>alert('1')</script>\"><img src=x onerror=\"y\">&";
 
 pub(crate) const CLASSES: [&str; 10] = [
     "airplane",
@@ -505,93 +508,5 @@ pub(crate) fn study() -> Study {
             .with_table(table),
             Section::new("Gradients", "Layers far from the output learn first.").with_figure(norms),
         ],
-    }
-}
-
-/// Five folds of ten classes.
-pub(crate) fn cross_validation() -> CrossValidation {
-    let classes = class_names(10);
-    let folds: Vec<FoldResult> = (1..=5)
-        .map(|fold| {
-            let mut metrics = metrics(&classes, 400, fold);
-            FoldResult {
-                name: format!("{fold}/5"),
-                results: single(&mut metrics).clone(),
-                best_epoch: metrics.best_epoch,
-                epochs: metrics.epochs,
-            }
-        })
-        .collect();
-    let mut pooled = Classification::new(classes.len());
-    for fold in &folds {
-        pooled
-            .absorb(&fold.results.evaluation)
-            .expect("as many classes");
-    }
-    let pooled = pooled.summary();
-    let seed = SeedStream::new(0);
-    let intervals = classification_intervals(&pooled.confusion, BootstrapSettings::default(), seed);
-    CrossValidation {
-        title: "Cross-validation".to_owned(),
-        recipe: "resnet20: 30 epochs in batches of 128.".to_owned(),
-        notes: vec!["These numbers are made up.".to_owned()],
-        folds,
-        classes,
-        pooled,
-        intervals: intervals.expect("a square matrix"),
-    }
-}
-
-/// A search for a learning rate and a network, in which one trial diverged.
-pub(crate) fn sweep() -> Sweep {
-    let mut noise = Noise::new(11);
-    let mut trials: Vec<SweptTrial> = (0..16)
-        .map(|number| {
-            let rate = 10_f64.powf(-3.0 + 3.0 * noise.next());
-            let accuracy = 0.9 - 0.08 * (rate.log10() + 1.0).powi(2) - 0.02 * noise.next();
-            let ending = match number {
-                3 => TrialEnding::Diverged,
-                5 | 9 => TrialEnding::Finished,
-                _ => TrialEnding::LeftBehind,
-            };
-            let is_finished = ending == TrialEnding::Finished;
-            let network = if number % 2 == 0 {
-                "resnet20"
-            } else {
-                "resnet32"
-            };
-            SweptTrial {
-                number,
-                values: vec![
-                    SettingValue::Number(format!("{rate:.3e}").parse().expect("a number")),
-                    SettingValue::Words(network.to_owned()),
-                ],
-                accuracy: (ending != TrialEnding::Diverged).then_some(accuracy),
-                interval: is_finished.then_some([accuracy - 0.01, accuracy + 0.01]),
-                epochs: if is_finished { 27 } else { 3 },
-                seconds: 40.0,
-                ending,
-            }
-        })
-        .collect();
-    let key = |trial: &SweptTrial| trial.accuracy.unwrap_or(f64::NEG_INFINITY);
-    trials.sort_by(|one, other| key(other).total_cmp(&key(one)));
-    let setting = |key: &str, scale| SweptSetting {
-        key: key.to_owned(),
-        scale,
-    };
-    Sweep {
-        title: "Settings searched".to_owned(),
-        recipe: "16 trials of 27 epochs.".to_owned(),
-        warnings: vec!["These numbers are made up.".to_owned()],
-        settings: vec![
-            setting("optimiser.learning_rate", Scale::Logarithmic),
-            setting("model", Scale::Linear),
-        ],
-        trials,
-        commands: vec![NextCommand {
-            purpose: "trains with the best settings anew".to_owned(),
-            line: "residua train --config 'found/runs/trial-005/config.toml' --seed 1".to_owned(),
-        }],
     }
 }

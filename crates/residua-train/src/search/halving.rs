@@ -68,12 +68,12 @@ impl Halving {
     }
 }
 
-/// Which trials go on: the `count` of highest accuracy, of equals those with the lowest number, in the
-/// order of their numbers. What has no accuracy, because it diverged, does not go on.
+/// Which trials go on: the `count` of highest score, of equals those with the lowest number, in the order
+/// of their numbers. What has no score, because it diverged, does not go on.
 pub fn best_trials(results: &[(u64, Option<f64>)], count: u64) -> Vec<u64> {
     let known = results.iter().copied();
     let mut known: Vec<(u64, f64)> = known
-        .filter_map(|(number, accuracy)| Some((number, accuracy?)))
+        .filter_map(|(number, score)| Some((number, score?)))
         .collect();
     known.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
     known.truncate(usize::try_from(count).unwrap_or(usize::MAX));

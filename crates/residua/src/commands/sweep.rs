@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use residua::core::run::RunFolder;
+use residua::core::task::{Measure, Task};
+use residua::report::comparison::EpochPoint;
 use residua::train::search::{SearchSpace, best_trials};
 use residua::train::{TrainConfig, Trainer};
 
-use super::require_one_class_each;
 use super::run_set::{PlannedRun, RunSet, RunSetArgs, epoch_points};
 use super::train::NetworkArgs;
 use crate::failure::{Failure, Status};
@@ -38,8 +39,8 @@ pub(crate) struct SweepArgs {
 pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
     let space = SearchSpace::read(&args.space)?;
     let base = args.network.configuration(&args.common.plan)?;
-    require_one_class_each(&base, "a search")?;
     let configs = space.configurations(&base)?;
+    let measure = measure(&configs)?;
     let runs = (0..).zip(configs).map(|(number, config)| PlannedRun {
         name: trial_name(number),
         config,
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
         out: &args.out,
         space,
         base,
+        measure,
         runs: runs.collect(),
         quiet: args.common.quiet,
     };
@@ -55,7 +57,7 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
     search.check_record()?;
     let ended = search.train(&set)?;
     let trials = search.trials(&ended)?;
-    if trials.iter().all(|trial| trial.accuracy.is_none()) {
+    if trials.iter().all(|trial| trial.score.value.is_none()) {
         return Err(Failure::new(
             Status::Failed,
             format!(
@@ -80,11 +82,31 @@ fn trial_name(number: u64) -> String {
     format!("trial-{number:03}")
 }
 
+/// The figure that trials are compared by. An accuracy and an area under a curve are no two values of one
+/// figure.
+fn measure(configs: &[TrainConfig]) -> Result<Measure, Failure> {
+    let task_of = |config: &TrainConfig| config.data.task();
+    let Some(first) = configs.first() else {
+        return Ok(Task::default().measure());
+    };
+    let task = task_of(first);
+    match configs.iter().find(|config| task_of(config) != task) {
+        None => Ok(task.measure()),
+        Some(other) => Err(Failure::bad_input(format!(
+            "the trials on {} and on {} cannot be compared: one has images of one class each, the other \
+             images that show any number of classes; expected data of one kind in a search",
+            first.data, other.data
+        ))),
+    }
+}
+
 /// A search and its place.
 struct Search<'a> {
     out: &'a Path,
     space: SearchSpace,
     base: TrainConfig,
+    /// What trials are compared by.
+    measure: Measure,
     /// By number.
     runs: Vec<PlannedRun>,
     quiet: bool,
@@ -177,14 +199,14 @@ impl Search<'_> {
             ended.notes.extend(completed.notes());
             let mut results = Vec::new();
             for (number, folder) in going.iter().zip(&completed.folders) {
-                let accuracy = match folder {
+                let score = match folder {
                     Some(folder) => best_until(folder, rung.epochs)?,
                     None => None,
                 };
                 if folder.is_none() {
                     ended.diverged.insert(*number);
                 }
-                results.push((*number, accuracy));
+                results.push((*number, score));
             }
             if let Some(next) = rungs.get(index + 1) {
                 going = best_trials(&results, next.trials);
@@ -202,23 +224,21 @@ impl Search<'_> {
                 let folder = RunFolder::open(root).map_err(Failure::bad_input)?;
                 let settings = self.space.trial(number);
                 let has_diverged = ended.diverged.contains(&number);
-                Trial::read(number, settings, &folder, has_diverged)
+                Trial::read(number, settings, &folder, self.measure, has_diverged)
             })
             .collect::<Result<_, Failure>>()?;
         // Stable: equals stay in the order of their numbers. What diverged comes last.
         trials.sort_by(|one, other| {
-            let key = |trial: &Trial| trial.accuracy.unwrap_or(f64::NEG_INFINITY);
+            let key = |trial: &Trial| trial.score.value.unwrap_or(f64::NEG_INFINITY);
             key(other).total_cmp(&key(one))
         });
         Ok(trials)
     }
 }
 
-/// The best validation accuracy of a run up to an epoch.
+/// The best validation of a run up to an epoch.
 fn best_until(folder: &RunFolder, epochs: u64) -> Result<Option<f64>, Failure> {
     let points = epoch_points(folder)?;
     let points = points.iter().filter(|point| point.epoch <= epochs);
-    Ok(points
-        .map(|point| point.validation_accuracy)
-        .reduce(f64::max))
+    Ok(points.map(EpochPoint::score).reduce(f64::max))
 }

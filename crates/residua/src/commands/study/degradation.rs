@@ -5,15 +5,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use residua::core::run::RunFolder;
+use residua::core::task::Task;
 use residua::graph::catalog;
 use residua::report::chart::{Axis, Line, LineChart, Look, Point, Series, Size, Unit};
 use residua::report::comparison::EpochPoint;
 use residua::report::study::{Section, Study};
 use residua::report::table::{Column, Table};
+use residua::train::TrainConfig;
 use serde::Serialize;
 
 use super::write_results;
-use crate::commands::require_one_class_each;
 use crate::commands::run_set::{PlannedRun, RunSetArgs, epoch_points};
 use crate::failure::Failure;
 use crate::output::{self, percent};
@@ -118,7 +119,7 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
             config.model = kind.model(*depth);
             check_depth(*depth, &config.model)?;
             let config = args.common.plan.finish(config)?;
-            require_one_class_each(&config, "this study")?;
+            require_one_class_each(&config)?;
             let name = format!("{}-seed{}", config.model, config.seed);
             planned.push(PlannedRun { name, config });
             kinds.push((kind, *depth));
@@ -152,6 +153,18 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
         output::print(&format!("{}\nPage: {}", text(&members), page.display()))?;
     }
     completed.ending()
+}
+
+/// The study is about errors: the share of the images that are taken for another class.
+fn require_one_class_each(config: &TrainConfig) -> Result<(), Failure> {
+    match config.data.task() {
+        Task::SingleLabel => Ok(()),
+        Task::MultiLabel => Err(Failure::bad_input(format!(
+            "this study goes by the share of images that are taken for another class, and those of {} show \
+             any number of classes; expected images of one class each",
+            config.data
+        ))),
+    }
 }
 
 /// The study is about the CIFAR networks of He et al. 2015 (§4.2). Some of their depths name published

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use residua::core::task::Measure;
 use residua::report::chart::Scale;
 use residua::report::sweep::{NextCommand, Sweep, SweptSetting};
 use residua::train::search::{Range, SearchMethod, SearchedSetting};
@@ -14,7 +15,7 @@ use crate::commands::settings_line;
 use crate::commands::study::write_figure;
 use crate::commands::train::program;
 use crate::failure::Failure;
-use crate::output::{create_folder, grouped, percent, write_file};
+use crate::output::{create_folder, grouped, write_file};
 
 /// The result of a search, and where it goes.
 pub(super) struct SweepResult<'a> {
@@ -41,6 +42,8 @@ pub(super) struct SweepReport<'a> {
 #[derive(Serialize)]
 struct SearchReport {
     method: &'static str,
+    /// The key of the figure that trials are compared by.
+    measure: &'static str,
     trials: u64,
     seed: u64,
 }
@@ -72,11 +75,12 @@ impl<'a> SweepResult<'a> {
         let split = { trials.iter() }.find_map(|trial| Some(&trial.metrics.as_ref()?.split));
         let is_on_test = split.is_some_and(|split| split == "test");
         let mut warnings = notes;
-        warnings.extend(optimism(&trials, is_on_test));
+        warnings.extend(optimism(&trials, search.measure, is_on_test));
         let sweep = Sweep {
             title: "Settings searched".to_owned(),
             recipe,
             warnings,
+            measure: search.measure,
             settings: space.settings.iter().map(swept_setting).collect(),
             trials: trials.iter().map(Trial::swept).collect(),
             commands: commands(&trials, search.base.seed, is_on_test),
@@ -86,6 +90,7 @@ impl<'a> SweepResult<'a> {
             page: search.out.join("index.html"),
             search: SearchReport {
                 method: space.method.name(),
+                measure: search.measure.key(),
                 trials: space.trials,
                 seed: space.seed,
             },
@@ -167,11 +172,9 @@ fn scale(range: &Range) -> Scale {
 }
 
 /// What the best of many is worth.
-fn optimism(trials: &[Trial], is_on_test: bool) -> Vec<String> {
-    let judged = trials
-        .iter()
-        .filter(|trial| trial.accuracy.is_some())
-        .count();
+fn optimism(trials: &[Trial], measure: Measure, is_on_test: bool) -> Vec<String> {
+    let judged = { trials.iter() }.filter(|trial| trial.score.value.is_some());
+    let judged = judged.count();
     let images = { trials.iter() }.find_map(|trial| Some(trial.metrics.as_ref()?.images()));
     let images = images.map_or_else(
         || "images".to_owned(),
@@ -180,9 +183,10 @@ fn optimism(trials: &[Trial], is_on_test: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if judged > 1 {
         warnings.push(format!(
-            "The best of {judged} trials was chosen by its accuracy on the same {images} that it was \
-             validated on, so that figure is too good: some trials are best by luck. Judge it by images \
-             that had no part in the choice."
+            "The best of {judged} trials was chosen by its {} on the same {images} that it was validated \
+             on, so that figure is too good: some trials are best by luck. Judge it by images that had no \
+             part in the choice.",
+            measure.name()
         ));
     }
     if is_on_test {
@@ -200,10 +204,10 @@ fn commands(trials: &[Trial], seed: u64, is_on_test: bool) -> Vec<NextCommand> {
         return Vec::new();
     };
     let (program, run) = (program(), best.run.display());
-    let accuracy = best.accuracy.map_or_else(String::new, percent);
+    let score = best.score.written();
     let mut commands = vec![NextCommand {
         purpose: format!(
-            "trains with the best settings (trial {}, {accuracy}) anew, from another seed",
+            "trains with the best settings (trial {}, {score}) anew, from another seed",
             best.number
         ),
         line: format!(

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use residua::core::run::{RunFolder, RunMetrics};
+use residua::core::task::Measure;
+use residua::report::comparison::EpochPoint;
 use residua::report::sweep::{SettingValue, SweptTrial, TrialEnding};
 use residua::train::search::ChosenSetting;
 use serde::Serialize;
@@ -19,8 +21,8 @@ pub(super) struct Trial {
     pub(super) run: PathBuf,
     #[serde(serialize_with = "as_map")]
     pub(super) settings: Vec<ChosenSetting>,
-    /// The best validation accuracy; null where it diverged.
-    pub(super) accuracy: Option<f64>,
+    #[serde(flatten)]
+    pub(super) score: Score,
     /// Its confidence interval, where the trial was trained to its end.
     pub(super) interval: Option<[f64; 2]>,
     /// Epochs trained.
@@ -29,6 +31,28 @@ pub(super) struct Trial {
     pub(super) ending: EndingName,
     #[serde(skip)]
     pub(super) metrics: Option<RunMetrics>,
+}
+
+/// The best validation of a trial, under the name of its figure; null where it diverged.
+pub(super) struct Score {
+    pub(super) measure: Measure,
+    pub(super) value: Option<f64>,
+}
+
+impl Score {
+    /// As people read it.
+    pub(super) fn written(&self) -> String {
+        let written = |value| self.measure.written(value);
+        self.value.map_or_else(String::new, written)
+    }
+}
+
+impl Serialize for Score {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.measure.key(), &self.value)?;
+        map.end()
+    }
 }
 
 /// How a trial ended.
@@ -63,6 +87,7 @@ impl Trial {
         number: u64,
         settings: Vec<ChosenSetting>,
         folder: &RunFolder,
+        measure: Measure,
         has_diverged: bool,
     ) -> Result<Self, Failure> {
         let points = epoch_points(folder)?;
@@ -70,20 +95,16 @@ impl Trial {
             true => Some(folder.read_metrics().map_err(Failure::bad_input)?),
             false => None,
         };
-        let accuracies = points.iter().map(|point| point.validation_accuracy);
-        let judgement =
-            { metrics.as_ref() }.and_then(|metrics| metrics.single_label()?.judgement.as_ref());
-        let interval = judgement.and_then(|judgement| {
-            let interval = &judgement.intervals.accuracy;
-            Some([interval.lower?, interval.upper?])
-        });
+        let best = points.iter().map(EpochPoint::score).reduce(f64::max);
+        let interval = metrics.as_ref().and_then(RunMetrics::score_interval);
+        let interval = interval.and_then(|interval| Some([interval.lower?, interval.upper?]));
         Ok(Self {
             number,
             run: folder.root().to_owned(),
             settings,
-            accuracy: match has_diverged {
-                true => None,
-                false => accuracies.reduce(f64::max),
+            score: Score {
+                measure,
+                value: best.filter(|_| !has_diverged),
             },
             interval,
             epochs: points.last().map_or(0, |last| last.epoch),
@@ -101,7 +122,7 @@ impl Trial {
         SweptTrial {
             number: self.number,
             values: self.settings.iter().map(value).collect(),
-            accuracy: self.accuracy,
+            score: self.score.value,
             interval: self.interval,
             epochs: self.epochs,
             seconds: self.seconds,
