@@ -2,7 +2,6 @@
 
 use residua::train::{OptimiserConfig, ScheduleConfig, TrainConfig};
 
-use crate::failure::Failure;
 use crate::output;
 
 pub(crate) mod bench;
@@ -69,6 +68,7 @@ mod device;
 mod evaluation_data;
 mod model_source;
 mod overlay;
+mod page_folder;
 mod pictures;
 mod progress;
 mod run_set;

@@ -12,11 +12,11 @@ use residua::report::table::Table;
 use residua::train::{TrainConfig, read_config};
 use serde::Serialize;
 
+use super::page_folder::PageFolder;
 use super::run_set::{CompletedRuns, PlannedRun, RunSetArgs, epoch_points};
 use super::settings_line;
-use super::study::write_figure;
 use crate::failure::Failure;
-use crate::output::{self, create_folder, write_file};
+use crate::output;
 
 // The last of repeated options counts, as in `train`.
 #[derive(Debug, Args)]
@@ -122,7 +122,7 @@ fn refuse_different_tasks(members: &[Member]) -> Result<(), Failure> {
 
 fn compare_members(args: &CompareArgs, members: &[Member]) -> Result<(), Failure> {
     let comparison = gather(members)?;
-    let page = write(&args.out, &comparison)?;
+    let page = page_folder(&comparison).write(&args.out)?;
     let warnings = comparison.warnings();
     for warning in &warnings {
         eprintln!("warning: {warning}");
@@ -297,35 +297,10 @@ fn compared_run(folder: &RunFolder, config: &TrainConfig) -> Result<ComparedRun,
     })
 }
 
-/// The page, the tables in four forms and the figures in two.
-fn write(out: &Path, comparison: &Comparison) -> Result<PathBuf, Failure> {
-    write_tables(&out.join("tables"), comparison.tables())?;
-    let figures = out.join("figures");
-    create_folder(&figures)?;
-    for chart in comparison.figures() {
-        write_figure(&figures, &chart)?;
+fn page_folder(comparison: &Comparison) -> PageFolder {
+    PageFolder {
+        html: comparison.html(),
+        tables: comparison.tables().into(),
+        figures: comparison.figures().into(),
     }
-    let page = out.join("index.html");
-    write_file(&page, comparison.html().as_bytes())?;
-    Ok(page)
-}
-
-/// Numbered tables, each in four forms.
-pub(crate) fn write_tables(
-    folder: &Path,
-    tables: impl IntoIterator<Item = Table>,
-) -> Result<(), Failure> {
-    create_folder(folder)?;
-    for (number, table) in (1..).zip(tables) {
-        for (extension, text) in [
-            ("md", table.markdown()),
-            ("csv", table.csv()),
-            ("tex", table.latex()),
-            ("html", table.html()),
-        ] {
-            let name = format!("table-{number}.{extension}");
-            write_file(&folder.join(name), text.as_bytes())?;
-        }
-    }
-    Ok(())
 }

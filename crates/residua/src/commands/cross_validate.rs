@@ -13,13 +13,12 @@ use residua::report::CrossValidation;
 use residua::report::table::Table;
 use residua::train::TrainConfig;
 
-use super::compare::write_tables;
+use super::page_folder::PageFolder;
 use super::run_set::{CompletedRuns, PlannedRun, RunSetArgs};
 use super::settings_line;
-use super::study::write_figure;
 use super::train::NetworkArgs;
 use crate::failure::Failure;
-use crate::output::{self, create_folder, write_file};
+use crate::output::{self, create_folder};
 use folds::{Member, gather};
 use json::{CrossValidationReport, Places};
 
@@ -102,7 +101,7 @@ fn report(
     };
     let predictions = args.out.join("predictions.csv");
     write_predictions(&predictions, &members)?;
-    let page = write(&args.out, &result)?;
+    let page = page_folder(&result).write(&args.out)?;
     for note in &result.notes {
         eprintln!("note: {note}");
     }
@@ -171,15 +170,10 @@ fn write_predictions(path: &Path, members: &[Member<'_>]) -> Result<(), Failure>
     })
 }
 
-/// The page, the tables in four forms and the figures in two.
-fn write(out: &Path, result: &CrossValidation) -> Result<PathBuf, Failure> {
-    write_tables(&out.join("tables"), result.tables())?;
-    let figures = out.join("figures");
-    create_folder(&figures)?;
-    for chart in result.figures() {
-        write_figure(&figures, &chart)?;
+fn page_folder(result: &CrossValidation) -> PageFolder {
+    PageFolder {
+        html: result.html(),
+        tables: result.tables().into(),
+        figures: result.figures().into(),
     }
-    let page = out.join("index.html");
-    write_file(&page, result.html().as_bytes())?;
-    Ok(page)
 }

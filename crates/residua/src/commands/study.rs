@@ -6,11 +6,11 @@ mod gradients;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use residua::report::chart::Chart;
 use residua::report::study::Study;
 
+use super::page_folder::PageFolder;
 use crate::failure::Failure;
-use crate::output::{self, PictureForm, create_folder, write_file};
+use crate::output::{create_folder, write_file};
 
 #[derive(Debug, Args)]
 pub(crate) struct StudyArgs {
@@ -33,34 +33,23 @@ pub(crate) fn run(args: &StudyArgs) -> Result<(), Failure> {
     }
 }
 
-/// The page, the figures as SVG and PNG, and the data of a study.
+/// The data of a study, the figures and the page.
 fn write_results(
     folder: &Path,
     study: &Study,
     data: &[(&str, String)],
 ) -> Result<PathBuf, Failure> {
-    let figures = folder.join("figures");
-    create_folder(&figures)?;
+    create_folder(folder)?;
     for (name, text) in data {
         write_file(&folder.join(name), text.as_bytes())?;
     }
-    for section in &study.sections {
-        let Some(chart) = &section.figure else {
-            continue;
-        };
-        write_figure(&figures, chart)?;
-    }
-    let page = folder.join("index.html");
-    write_file(&page, study.html().as_bytes())?;
-    Ok(page)
-}
-
-/// A figure in both forms, named after its title.
-pub(crate) fn write_figure(folder: &Path, chart: &Chart) -> Result<(), Failure> {
-    let stem = output::file_stem(chart.title());
-    for form in [PictureForm::Svg, PictureForm::Png] {
-        let name = format!("{stem}.{}", form.extension());
-        write_file(&folder.join(name), &form.bytes(chart)?)?;
-    }
-    Ok(())
+    let sections = study.sections.iter();
+    let results = PageFolder {
+        html: study.html(),
+        tables: Vec::new(),
+        figures: sections
+            .filter_map(|section| section.figure.clone())
+            .collect(),
+    };
+    results.write(folder)
 }

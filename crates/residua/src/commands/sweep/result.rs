@@ -10,12 +10,11 @@ use serde::Serialize;
 
 use super::Search;
 use super::trial::Trial;
-use crate::commands::compare::write_tables;
+use crate::commands::page_folder::PageFolder;
 use crate::commands::settings_line;
-use crate::commands::study::write_figure;
 use crate::commands::train::program;
 use crate::failure::Failure;
-use crate::output::{create_folder, grouped, write_file};
+use crate::output::{grouped, write_file};
 
 /// The result of a search, and where it goes.
 pub(super) struct SweepResult<'a> {
@@ -105,13 +104,12 @@ impl<'a> SweepResult<'a> {
 
     /// The page, the table in four forms, the figures in two, and `sweep.json`.
     pub(super) fn write(&self) -> Result<(), Failure> {
-        write_tables(&self.out.join("tables"), [self.sweep.table()])?;
-        let figures = self.out.join("figures");
-        create_folder(&figures)?;
-        for chart in self.sweep.figures() {
-            write_figure(&figures, &chart)?;
-        }
-        write_file(&self.page, self.sweep.html().as_bytes())?;
+        let folder = PageFolder {
+            html: self.sweep.html(),
+            tables: vec![self.sweep.table()],
+            figures: self.sweep.figures(),
+        };
+        folder.write(self.out)?;
         let json = serde_json::to_string_pretty(&self.json()).map_err(Failure::failed)?;
         write_file(&self.out.join("sweep.json"), format!("{json}\n").as_bytes())
     }
