@@ -2,7 +2,6 @@
 
 use residua::train::{OptimiserConfig, ScheduleConfig, TrainConfig};
 
-use crate::failure::Failure;
 use crate::output;
 
 pub(crate) mod bench;
