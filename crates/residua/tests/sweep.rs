@@ -237,24 +237,6 @@ fn trials_on_several_labels_are_compared_by_their_areas() {
 }
 
 #[test]
-fn data_of_two_kinds_are_not_searched_together() {
-    let space = "[search]\nmethod = \"random\"\ntrials = 8\n\n[space]\n\
-                 data = { choice = [\"csv:shapes/labels.csv\", \"folder:pictures\"] }\n";
-    let folder = prepared(space);
-    shapes(folder.path(), 16, 8);
-    let message = failure(
-        folder.path(),
-        &sweep_shapes("mixed", &["--loss", "focal"]),
-        3,
-    );
-    assert!(
-        message.contains("expected data of one kind in a search"),
-        "{message}"
-    );
-    assert!(!folder.path().join("mixed").exists());
-}
-
-#[test]
 fn the_result_is_printed_with_what_to_do_next() {
     let folder = prepared(RANDOM);
     let output = run(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use residua::core::run::RunFolder;
-use residua::core::task::{Measure, Task};
+use residua::core::task::Measure;
 use residua::report::comparison::EpochPoint;
 use residua::train::search::{SearchSpace, best_trials};
 use residua::train::{TrainConfig, Trainer};
@@ -40,7 +40,6 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
     let space = SearchSpace::read(&args.space)?;
     let base = args.network.configuration(&args.common.plan)?;
     let configs = space.configurations(&base)?;
-    let measure = measure(&configs)?;
     let runs = (0..).zip(configs).map(|(number, config)| PlannedRun {
         name: trial_name(number),
         config,
@@ -48,8 +47,8 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
     let search = Search {
         out: &args.out,
         space,
+        measure: base.data.task().measure(),
         base,
-        measure,
         runs: runs.collect(),
         quiet: args.common.quiet,
     };
@@ -80,24 +79,6 @@ pub(crate) fn run(args: &SweepArgs) -> Result<(), Failure> {
 
 fn trial_name(number: u64) -> String {
     format!("trial-{number:03}")
-}
-
-/// The figure that trials are compared by. An accuracy and an area under a curve are no two values of one
-/// figure.
-fn measure(configs: &[TrainConfig]) -> Result<Measure, Failure> {
-    let task_of = |config: &TrainConfig| config.data.task();
-    let Some(first) = configs.first() else {
-        return Ok(Task::default().measure());
-    };
-    let task = task_of(first);
-    match configs.iter().find(|config| task_of(config) != task) {
-        None => Ok(task.measure()),
-        Some(other) => Err(Failure::bad_input(format!(
-            "the trials on {} and on {} cannot be compared: one has images of one class each, the other \
-             images that show any number of classes; expected data of one kind in a search",
-            first.data, other.data
-        ))),
-    }
 }
 
 /// A search and its place.
