@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use residua_core::seed::SeedStream;
 use serde::Serialize;
 
-pub use error::{SpaceError, SpaceProblem};
+pub use error::SpaceError;
 pub use halving::{Halving, Rung, best_trials};
 pub use range::Range;
 
@@ -83,8 +83,8 @@ pub struct SearchedSetting {
     pub key: String,
     /// What it may be.
     pub range: Range,
-    /// Where the file says so, from 1.
-    line: usize,
+    /// Where the file says so.
+    place: String,
 }
 
 /// A setting of a trial.
@@ -102,8 +102,9 @@ impl SearchSpace {
     /// # Errors
     /// When it cannot be read, or is not a search space; with the line.
     pub fn read(file: &Path) -> Result<Self, SpaceError> {
-        let text = std::fs::read_to_string(file).map_err(|source| {
-            SpaceError::new(file, None, SpaceProblem::Read(source.to_string()))
+        let text = std::fs::read_to_string(file).map_err(|source| SpaceError::Read {
+            file: file.to_owned(),
+            source,
         })?;
         Self::parse(file, &text)
     }
@@ -113,7 +114,7 @@ impl SearchSpace {
     /// # Errors
     /// When it is not a search space; with the line.
     pub fn parse(file: &Path, text: &str) -> Result<Self, SpaceError> {
-        reading::parse(file, text)
+        Ok(reading::parse(file, text)?)
     }
 
     /// The settings of a trial, numbered from 0, in the order of [`SearchSpace::settings`].
@@ -139,8 +140,11 @@ impl SearchSpace {
                 trials: self.trials,
                 epochs,
             }]),
-            SearchMethod::Halving(halving) => { halving.rungs(self.trials, epochs) }
-                .map_err(|problem| SpaceError::new(&self.file, None, problem)),
+            SearchMethod::Halving(halving) => {
+                let rungs = halving.rungs(self.trials, epochs);
+                let file = self.file.display().to_string();
+                Ok(rungs.map_err(|error| error.within("search").at(file))?)
+            }
         }
     }
 
@@ -157,13 +161,11 @@ impl SearchSpace {
         (0..self.trials)
             .map(|number| {
                 let settings = self.trial(number);
-                with_settings(base, &settings).map_err(|reason| {
-                    let problem = SpaceProblem::Trial {
-                        number,
-                        settings: settings_text(&settings),
-                        reason: Box::new(reason),
-                    };
-                    SpaceError::new(&self.file, None, problem)
+                with_settings(base, &settings).map_err(|reason| SpaceError::Trial {
+                    file: self.file.clone(),
+                    number,
+                    settings: settings_text(&settings),
+                    reason: Box::new(reason),
                 })
             })
             .collect()
@@ -181,12 +183,10 @@ impl SearchSpace {
             contexts = extended(&contexts, section);
         }
         for chosen in extended(&contexts, setting) {
-            with_settings(base, &chosen).map_err(|reason| {
-                let problem = SpaceProblem::Refused {
-                    settings: settings_text(&chosen),
-                    reason: Box::new(reason),
-                };
-                SpaceError::new(&self.file, Some(setting.line), problem)
+            with_settings(base, &chosen).map_err(|reason| SpaceError::Refused {
+                place: setting.place.clone(),
+                settings: settings_text(&chosen),
+                reason: Box::new(reason),
             })?;
         }
         Ok(())

@@ -18,7 +18,7 @@ pub(crate) use change::{Change, apply, choosing_kinds};
 pub(crate) use check::problems;
 pub(crate) use document::Document;
 pub use schema::settings_schema;
-pub(crate) use schema::{configuration_schema, recipe_schema};
+pub(crate) use schema::{Schema, configuration_schema, recipe_schema, schema_of};
 
 /// Where settings come from: places for what is wrong with them.
 #[derive(Clone, Copy)]

@@ -445,21 +445,25 @@ fn wrong_spaces_are_refused_with_the_place_before_anything_is_written() {
         );
         assert!(!folder.path().join("sweep").exists());
     };
-    refused("trials", "trails", "3: there is no key 'trails' here");
+    refused(
+        "trials",
+        "trails",
+        "3:1: search.trails is not a setting; did you mean 'trials'",
+    );
     refused(
         "optimiser.",
         "optimizer.",
-        "6: with optimizer.learning_rate = 0.01 there is no conf",
+        "6:11: with optimizer.learning_rate = 0.01 there is no conf",
     );
     refused(
         "[0.01, 0.1]",
         "[0.0, 0.1]",
-        "6: with optimiser.learning_rate = 0.0 there is no conf",
+        "6:11: with optimiser.learning_rate = 0.0 there is no conf",
     );
     refused(
         "uniform = [0.01, 0.1]",
         "choice = []",
-        "6: optimiser.learning_rate.choice is []",
+        "6:29: space.optimiser.learning_rate.choice is []",
     );
     let message = failure(folder.path(), &["sweep", "absent.toml"], 3);
     assert!(

@@ -1,8 +1,8 @@
 //! Successive halving: a little of everything first, then more of what is best.
 
+use residua_core::setting::SettingError;
+use residua_core::text::counted;
 use serde::Serialize;
-
-use super::error::SpaceProblem;
 
 /// The settings of successive halving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,12 +33,14 @@ impl Halving {
     ///
     /// # Errors
     /// When nothing is left after the first rung, or fewer rungs are possible than are asked for.
-    pub fn rungs(&self, trials: u64, epochs: u64) -> Result<Vec<Rung>, SpaceProblem> {
+    pub fn rungs(&self, trials: u64, epochs: u64) -> Result<Vec<Rung>, SettingError> {
         if self.first_epochs >= epochs {
-            return Err(SpaceProblem::NothingLeft {
-                first_epochs: self.first_epochs,
-                epochs,
-            });
+            let problem = format!(
+                "is {}, and trials have {}; expected less, so that there is something to go on to",
+                self.first_epochs,
+                counted(epochs, "epoch", "epochs")
+            );
+            return Err(SettingError::new("first_epochs", problem));
         }
         let mut rung = Rung {
             trials,
@@ -54,12 +56,15 @@ impl Halving {
             };
         }
         match self.rungs {
-            Some(wanted) if wanted > rungs.len() as u64 => Err(SpaceProblem::TooManyRungs {
-                rungs: wanted,
-                most: rungs.len() as u64,
-                trials,
-                epochs,
-            }),
+            Some(wanted) if wanted > rungs.len() as u64 => {
+                let problem = format!(
+                    "is {wanted}; expected at most {}, since {} of {} do not suffice for more",
+                    rungs.len(),
+                    counted(trials, "trial", "trials"),
+                    counted(epochs, "epoch", "epochs")
+                );
+                Err(SettingError::new("rungs", problem))
+            }
             _ => {
                 rungs.push(Rung { epochs, ..rung });
                 Ok(rungs)

@@ -161,8 +161,7 @@ fn files_that_are_no_spaces_are_refused_with_the_line() {
     let message = refusal(HALVING, "first_epochs = 1\n", "");
     assert_eq!(
         message,
-        "space.toml:1: first_epochs is missing; expected a whole number from 1, the epochs before the \
-         first choice"
+        "space.toml:1:2: search needs first_epochs (a whole number, 0 or more)"
     );
     let message = refusal(
         HALVING,
@@ -170,7 +169,7 @@ fn files_that_are_no_spaces_are_refused_with_the_line() {
         "",
     );
     assert!(
-        message.starts_with("space.toml:8: a setting is missing"),
+        message.starts_with("space.toml:8:2: space has no setting; expected one at least"),
         "{message}"
     );
     let message = refusal(HALVING, "optimiser.learning_rate", "epochs");
@@ -191,31 +190,32 @@ fn files_that_are_no_spaces_are_refused_with_the_line() {
 fn values_that_make_no_configuration_are_refused_before_anything_starts() {
     let message = refusal(RANDOM, "optimiser.learning_rate", "optimizer.learning_rate");
     assert!(
-        message.starts_with("space.toml:6: with optimizer.learning_rate = "),
+        message.starts_with("space.toml:6:11: with optimizer.learning_rate = "),
         "{message}"
     );
     assert!(message.contains("did you mean 'optimiser"), "{message}");
     // The upper end, which no trial may ever draw.
     let message = refusal(RANDOM, "[0.8, 0.99]", "[0.8, 1.5]");
     assert!(
-        message
-            .starts_with("space.toml:7: with optimiser.momentum = 1.5 there is no configuration: "),
+        message.starts_with(
+            "space.toml:7:1: with optimiser.momentum = 1.5 there is no configuration: "
+        ),
         "{message}"
     );
     let message = refusal(RANDOM, "\"plain8\"", "\"plane8\"");
     assert!(
-        message.starts_with("space.toml:9: with model = \"plane8\" "),
+        message.starts_with("space.toml:9:1: with model = \"plane8\" "),
         "{message}"
     );
     assert!(message.contains("did you mean"), "{message}");
     let message = refusal(RANDOM, "[1, 4]", "[1, 64]");
     assert!(
-        message.starts_with("space.toml:8: with accumulate = 64 "),
+        message.starts_with("space.toml:8:1: with accumulate = 64 "),
         "{message}"
     );
     let message = refusal(HALVING, "first_epochs = 1", "first_epochs = 15");
     assert!(
-        message.starts_with("space.toml: first_epochs is 15, and trials have 15"),
+        message.starts_with("space.toml: search.first_epochs is 15, and trials have 15"),
         "{message}"
     );
     // Each of them can be used; together they sometimes cannot.
@@ -264,7 +264,7 @@ fn parts_are_tried_on_all_forms_of_their_section() {
     let space = parse(&quoted(&format!("{sgd}, {adam_w}"), "beta1")).unwrap();
     let message = space.configurations(&base()).unwrap_err().to_string();
     assert!(
-        message.starts_with("space.toml:5: with optimiser = {")
+        message.starts_with("space.toml:5:1: with optimiser = {")
             && message.contains("optimiser.beta1 = 0.5"),
         "{message}"
     );

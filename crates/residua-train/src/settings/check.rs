@@ -49,7 +49,7 @@ impl Check {
 
     fn missing(&mut self, what: &str) {
         let subject = match self.key.is_empty() {
-            true => "the configuration ",
+            true => "the file ",
             false => "",
         };
         let error = SettingError::of_key(self.key.clone(), format!("{subject}needs {what}"));

@@ -62,10 +62,18 @@ impl<'a> Document<'a> {
 
     /// The error with its place, or at least with the name of the text.
     pub(crate) fn locate(&self, error: SettingError) -> SettingError {
-        match (self.offset(error.key()), self.name) {
-            (Some(offset), name) => error.at(place(name, self.text, offset)),
-            (None, Some(name)) => error.at(name),
-            (None, None) => error,
+        match &self.place(error.key())[..] {
+            "" => error,
+            place => error.at(place),
+        }
+    }
+
+    /// Where a setting stands, as messages have it: at least the name of the text; empty where it has
+    /// none.
+    pub(crate) fn place(&self, key: &[String]) -> String {
+        match self.offset(key) {
+            Some(offset) => place(self.name, self.text, offset),
+            None => self.name.unwrap_or_default().to_owned(),
         }
     }
 }

@@ -45,7 +45,8 @@ fn files() -> Value {
     schema
 }
 
-fn schema_of<T: JsonSchema>() -> Value {
+/// What values of a type must look like.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
     let mut schema = schemars::schema_for!(T).to_value();
     tidy(&mut schema);
     schema
@@ -171,7 +172,8 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Schema<'a> {
-    fn new(root: &'a Value) -> Self {
+    /// The whole of a schema.
+    pub(crate) fn new(root: &'a Value) -> Self {
         Self { root, node: root }
     }
 
