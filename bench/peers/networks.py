@@ -114,11 +114,11 @@ def _convolution(in_channels, out_channels, kernel, stride=1, groups=1):
     )
 
 
-def _initialise(model):
+def _initialise(model, mode="fan_out"):
     """Normal with the variance of He et al. 2015 ("Delving Deep into Rectifiers")."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            nn.init.kaiming_normal_(module.weight, mode=mode)
 
 
 class ZeroPadShortcut(nn.Module):
@@ -223,7 +223,7 @@ class ResNet(nn.Module):
             setattr(self, name, nn.Sequential(*blocks))
         self.head_name = "fc" if spec.imagenet_form else "linear"
         setattr(self, self.head_name, nn.Linear(channels, spec.classes))
-        _initialise(self)
+        _initialise(self, "fan_in" if spec.zero_pad else "fan_out")
 
     def forward(self, x):
         x = functional.relu(self.bn1(self.conv1(x)), inplace=True)

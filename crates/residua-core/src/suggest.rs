@@ -39,6 +39,24 @@ pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Ve
         .collect()
 }
 
+/// The name of which `wanted` is a misspelling: one letter in three, and at most two, are wrong, missing,
+/// too many or transposed. Case counts.
+///
+/// ```
+/// use residua_core::suggest::misspelt;
+/// assert_eq!(misspelt("EPOCH", ["EPOCHS", "SEED"]), Some("EPOCHS"));
+/// assert_eq!(misspelt("OUR", ["UI"]), None);
+/// ```
+pub fn misspelt<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const MOST: usize = 2;
+    let allowed = MOST.min(wanted.chars().count() / 3);
+    let distances = names
+        .into_iter()
+        .map(|name| (strsim::osa_distance(wanted, name), name));
+    let near = distances.filter(|(distance, _)| *distance <= allowed);
+    near.min().map(|(_, name)| name)
+}
+
 /// The words to append to an error message, `"; did you mean 'a', 'b' or 'c'?"`, or nothing.
 pub fn did_you_mean(suggestions: &[impl AsRef<str>]) -> String {
     let quoted = suggestions

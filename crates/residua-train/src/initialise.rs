@@ -53,15 +53,17 @@ mod tests {
 
     #[test]
     fn convolutions_have_the_deviation_of_he_et_al() {
-        // 256 channels to 512: torchvision measures by the outputs; 64 to 128: the CIFAR reference by
-        // the inputs.
+        // 256 channels to 512: torchvision measures by the outputs; 16 to 32: the reference of the narrow
+        // networks for CIFAR by the inputs.
         for (model, name, fan) in [
             ("resnet18", "layer4.0.conv1.weight", 512.0 * 9.0),
-            ("cifar_resnet18", "layer2.0.conv1.weight", 64.0 * 9.0),
+            ("resnet20", "layer2.0.conv1.weight", 16.0 * 9.0),
         ] {
             let [mean, square] = moments(model, name);
-            assert!(mean.abs() < 3e-4, "{model}: {mean}");
-            assert!((square * fan / 2.0 - 1.0).abs() < 0.02, "{model}: {square}");
+            let share = |value: f64| value * fan / 2.0;
+            // Four standard deviations of the fewest, 4,608 values.
+            assert!(mean.abs() * (fan / 2.0).sqrt() < 0.06, "{model}: {mean}");
+            assert!((share(square) - 1.0).abs() < 0.085, "{model}: {square}");
         }
     }
 

@@ -32,6 +32,7 @@ mod reading;
 use std::path::{Path, PathBuf};
 
 use residua_core::seed::SeedStream;
+use residua_core::setting::SettingError;
 use serde::Serialize;
 
 pub use error::SpaceError;
@@ -54,6 +55,8 @@ pub struct SearchSpace {
     pub seed: u64,
     /// What is searched, sorted by key, so that a section comes before its parts.
     pub settings: Vec<SearchedSetting>,
+    /// Where keys of `[search]` stand in the file.
+    places: [(&'static str, String); 2],
 }
 
 /// How settings are searched.
@@ -95,6 +98,18 @@ pub struct ChosenSetting {
     /// What it is.
     pub value: toml::Value,
 }
+
+impl SearchedSetting {
+    /// The section that it makes anew: itself as a whole, or that of which it is the kind.
+    fn section(&self) -> &str {
+        let kinds = KINDS.iter();
+        let mut sections = kinds.filter_map(|kind| self.key.strip_suffix(kind));
+        sections.next().unwrap_or(&self.key)
+    }
+}
+
+/// What chooses among forms of a section, which have keys of their own.
+const KINDS: [&str; 2] = [".kind", ".rule"];
 
 impl SearchSpace {
     /// Reads a file.
@@ -142,10 +157,19 @@ impl SearchSpace {
             }]),
             SearchMethod::Halving(halving) => {
                 let rungs = halving.rungs(self.trials, epochs);
-                let file = self.file.display().to_string();
-                Ok(rungs.map_err(|error| error.within("search").at(file))?)
+                Ok(rungs.map_err(|error| self.in_search(error))?)
             }
         }
+    }
+
+    /// The error about a key of `[search]`, with its place.
+    fn in_search(&self, error: SettingError) -> SettingError {
+        let place = { self.places.iter() }.find(|(key, _)| error.key() == [*key]);
+        let place = place.map_or_else(
+            || self.file.display().to_string(),
+            |(_, place)| place.clone(),
+        );
+        error.within("search").at(place)
     }
 
     /// The configurations of all trials, each the base with the trial's settings.
@@ -175,8 +199,9 @@ impl SearchSpace {
     /// of.
     fn check(&self, setting: &SearchedSetting, base: &TrainConfig) -> Result<(), SpaceError> {
         let is_part_of = |other: &&SearchedSetting| {
-            let rest = setting.key.strip_prefix(other.key.as_str());
-            rest.is_some_and(|rest| rest.starts_with('.'))
+            let section = other.section();
+            let rest = setting.key.strip_prefix(section);
+            rest.is_some_and(|rest| rest.starts_with('.')) && setting.key != other.key
         };
         let mut contexts = vec![Vec::new()];
         for section in self.settings.iter().filter(is_part_of) {

@@ -4,20 +4,23 @@
 //! command line comes first: an option on it counts rather than its variable, and one that does not
 //! go with others makes the variables of those count for nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Error, FromArgMatches, Id};
-use residua::core::suggest::{closest, did_you_mean};
+use residua::core::suggest::{did_you_mean, misspelt};
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "RESIDUA_";
 
-/// The groups whose options can come from the environment, in every command that has them.
-const GROUPS: [&str; 4] = ["settings", "variations", "ComputeArgs", "LoadingArgs"];
+/// The groups of settings, whose options can come from the environment, in every command that has them.
+const SETTING_GROUPS: [&str; 2] = ["settings", "variations"];
+
+/// Other groups of which the same is true.
+const OTHER_GROUPS: [&str; 2] = ["ComputeArgs", "LoadingArgs"];
 
 /// Options beside the group of settings that can: clap knows no groups of groups. (`--set` is given
 /// several times, which a variable cannot be.)
@@ -49,69 +52,116 @@ pub(crate) fn parse<T: CommandFactory + FromArgMatches>() -> T {
     parsed.unwrap_or_else(|error| naming_variables(error).exit())
 }
 
-/// The variables that are set and have a say in a training.
-pub(crate) fn variables_of_training<T: CommandFactory>() -> Vec<String> {
+/// The variables from which settings of a training come: those of options that the command line does not
+/// give.
+pub(crate) fn variables_of_settings<T: CommandFactory>() -> Vec<String> {
     let command = T::command();
     let Some(train) = command.find_subcommand("train") else {
         return Vec::new();
     };
-    let taken = taken(train);
-    let of_training = train
+    let of_settings = options_of(train, &SETTING_GROUPS);
+    let of_settings = train
         .get_arguments()
-        .filter(|arg| taken.contains(arg.get_id()));
-    let variables = of_training.filter_map(|arg| arg.get_long().map(variable));
-    variables
-        .filter(|name| env::var_os(name).is_some())
+        .filter(|arg| of_settings.contains(arg.get_id()));
+    of_settings.filter_map(source).collect()
+}
+
+/// The variable from which an option of a training comes, if it comes from one.
+pub(crate) fn variable_of<T: CommandFactory>(option: &str) -> Option<String> {
+    let command = T::command();
+    let train = command.find_subcommand("train")?;
+    let mut arguments = train.get_arguments();
+    arguments
+        .find(|arg| arg.get_long() == Some(option))
+        .and_then(source)
+}
+
+/// The variable that stands for an option: it is set, and the command line does not give the option.
+fn source(arg: &Arg) -> Option<String> {
+    let variable = variable(arg.get_long()?);
+    let names = names(arg);
+    let is_given = env::args_os().any(|argument| {
+        let argument = argument.to_string_lossy();
+        let option = argument.split('=').next().unwrap_or_default();
+        option
+            .strip_prefix("--")
+            .is_some_and(|option| names.contains(&option))
+    });
+    (!is_given && env::var_os(&variable).is_some()).then_some(variable)
+}
+
+/// The long names of an option, its own first.
+fn names(arg: &Arg) -> Vec<&str> {
+    let own = arg.get_long().into_iter();
+    own.chain(arg.get_all_aliases().unwrap_or_default())
         .collect()
 }
 
 /// What is to be said of variables that look as if they were meant for Residua and that no command reads:
 /// a misspelt one would change nothing, and nobody would notice.
 fn unread(command: &Command) -> Vec<String> {
-    let mut read = BTreeSet::new();
-    let mut all = BTreeSet::new();
-    collect_variables(command, &mut read, &mut all);
+    let mut options = Options::default();
+    options.collect(command);
     let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let set = set.filter(|name| name.starts_with(PREFIX) && !read.contains(name));
-    let mut warnings: Vec<String> = set
-        .filter_map(|name| {
-            let own = name.strip_prefix(PREFIX)?;
-            let others = read.iter().filter_map(|other| other.strip_prefix(PREFIX));
-            let near = closest(own, others);
-            let near: Vec<String> = { near.iter() }
-                .map(|near| format!("{PREFIX}{near}"))
-                .collect();
-            if all.contains(&name) {
-                let option = own.to_lowercase().replace('_', "-");
-                return Some(format!(
-                    "the environment variable {name} is not read: --{option} is for the command line only"
-                ));
-            }
-            // Other programs may have variables of such names.
-            (!near.is_empty()).then(|| {
-                let hint = did_you_mean(&near);
-                format!("the environment variable {name} is not read{hint}")
-            })
-        })
-        .collect();
+    let mut warnings: Vec<String> = set.filter_map(|name| options.warning(&name)).collect();
     warnings.sort();
     warnings
 }
 
-/// The variables of the options that a command and those within it read, and of all their options.
-fn collect_variables(command: &Command, read: &mut BTreeSet<String>, all: &mut BTreeSet<String>) {
-    let taken = taken(command);
-    for arg in command.get_arguments() {
-        let Some(variable) = arg.get_long().map(variable) else {
-            continue;
-        };
-        if taken.contains(arg.get_id()) {
-            read.insert(variable.clone());
+/// The variables of all options of all commands.
+#[derive(Default)]
+struct Options {
+    /// Those that are read.
+    read: BTreeSet<String>,
+    /// Those of other names of the options, with the variable that is read.
+    aliases: BTreeMap<String, String>,
+    /// Those of options that do not come from the environment.
+    others: BTreeSet<String>,
+}
+
+impl Options {
+    fn collect(&mut self, command: &Command) {
+        let taken = taken(command);
+        for arg in command.get_arguments() {
+            let mut names = names(arg).into_iter().map(variable);
+            let Some(own) = names.next() else {
+                continue;
+            };
+            if taken.contains(arg.get_id()) {
+                self.aliases.extend(names.map(|alias| (alias, own.clone())));
+                self.read.insert(own);
+            } else {
+                self.others.insert(own);
+            }
         }
-        all.insert(variable);
+        for inner in command.get_subcommands() {
+            self.collect(inner);
+        }
     }
-    for inner in command.get_subcommands() {
-        collect_variables(inner, read, all);
+
+    /// Other programs may have variables of such names, so nothing is said of one that is like none of ours.
+    fn warning(&self, name: &str) -> Option<String> {
+        let wanted = name.strip_prefix(PREFIX)?;
+        if self.read.contains(name) {
+            return None;
+        }
+        let alias = self.aliases.get(name).map(String::as_str);
+        let read = self
+            .read
+            .iter()
+            .filter_map(|read| read.strip_prefix(PREFIX));
+        let meant = alias
+            .map(str::to_owned)
+            .or_else(|| misspelt(wanted, read).map(|own| format!("{PREFIX}{own}")));
+        let what = format!("the environment variable {name} is not read");
+        match meant {
+            Some(meant) => Some(format!("{what}{}", did_you_mean(&[meant]))),
+            None if self.others.contains(name) => {
+                let option = wanted.to_lowercase().replace('_', "-");
+                Some(format!("{what}: --{option} is for the command line only"))
+            }
+            None => None,
+        }
     }
 }
 
@@ -137,15 +187,19 @@ fn with_environment(command: Command, given: Option<&ArgMatches>) -> Command {
 
 /// The options that may come from the environment.
 fn taken(command: &Command) -> Vec<Id> {
+    let own = OWN.iter().filter(|(name, _)| *name == command.get_name());
+    let own = own.map(|(_, option)| Id::from(*option));
+    let shared = [SETTING_GROUPS, OTHER_GROUPS].concat();
+    own.chain(options_of(command, &shared)).collect()
+}
+
+/// The options of these groups, and those beside the settings.
+fn options_of(command: &Command, groups: &[&str]) -> Vec<Id> {
     let named = |name: &str| command.get_groups().find(|group| group.get_id() == name);
-    let shared = GROUPS.into_iter().filter_map(named);
+    let shared = groups.iter().filter_map(|name| named(name));
     let shared = shared.flat_map(|group| group.get_args()).cloned();
     let beside = named("settings").map_or(&[][..], |_| &BESIDE_SETTINGS[..]);
-    let own = OWN.iter().filter(|(name, _)| *name == command.get_name());
-    let own = own.map(|(_, option)| *option);
-    shared
-        .chain(beside.iter().copied().chain(own).map(Id::from))
-        .collect()
+    shared.chain(beside.iter().copied().map(Id::from)).collect()
 }
 
 /// The options that do not go with what is given.

@@ -179,22 +179,38 @@ fn wrong_variables_are_named() {
     let variables = [
         ("RESIDUA_EPOCH", "2"),
         ("RESIDUA_SET", "seed=1"),
-        ("RESIDUA_SOMETHING_ELSE", "1"),
+        ("RESIDUA_LEARNING_RATE", "1"),
+        ("RESIDUA_SHARED", "1"),
     ];
     let (code, said) = with_variables(folder.path(), &variables, &["recipe", "list"]);
     assert_eq!(code, 0, "{said}");
     for expected in [
         "warning: the environment variable RESIDUA_EPOCH is not read; did you mean 'RESIDUA_EPOCHS'",
+        "warning: the environment variable RESIDUA_LEARNING_RATE is not read; did you mean 'RESIDUA_LR'",
         "warning: the environment variable RESIDUA_SET is not read: --set is for the command line only",
     ] {
         assert!(said.contains(expected), "{said}");
     }
-    assert!(!said.contains("SOMETHING_ELSE"), "{said}");
+    assert!(!said.contains("RESIDUA_SHARED"), "{said}");
     // The command line's own mistakes are its own.
     let variables = [("RESIDUA_WORKERS", "1")];
     let arguments = ["train", "--workers", "many"];
     let (code, said) = with_variables(folder.path(), &variables, &arguments);
     assert!(code == 2 && !said.contains("environment"), "{said}");
+    let variables = [
+        ("RESIDUA_THREADS", "1"),
+        ("RESIDUA_MODEL", "resnet20"),
+        ("RESIDUA_BATCH_SIZE", "8"),
+    ];
+    for wrong in [
+        &["--model", "resnet2"][..],
+        &["--recipe", "oncycle"],
+        &["--batch", "1", "--accumulate=3", "--model=resnet8"],
+    ] {
+        let arguments = [&["train", "--out", "run"], wrong].concat();
+        let (code, said) = with_variables(folder.path(), &variables, &arguments);
+        assert!(code == 3 && !said.contains("environment"), "{said}");
+    }
 }
 
 #[test]

@@ -189,6 +189,7 @@ fn trials_on_several_labels_are_compared_by_their_areas() {
     let folder = folder.path();
     shapes(folder, 64, 32);
     let report = json(folder, &sweep_shapes("areas", &["--json"]));
+    assert_eq!(report["schema"], "residua.sweep-labels/1");
     assert_eq!(report["search"]["measure"], "roc_auc");
     let trials = report["trials"].as_array().unwrap();
     let scores: Vec<f64> = { trials.iter() }

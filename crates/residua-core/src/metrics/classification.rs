@@ -165,17 +165,19 @@ impl ClassScore {
     /// From the number of samples that are of the class and predicted as it, of the class, and
     /// predicted as it.
     pub(super) fn from_counts(hits: u64, support: u64, predicted: u64) -> Self {
-        let ratio = |numerator: u64, denominator: u64| {
-            if denominator == 0 {
+        let ratio = |numerator: f64, denominator: f64| {
+            if denominator == 0.0 {
                 0.0
             } else {
-                numerator as f64 / denominator as f64
+                numerator / denominator
             }
         };
+        // As numbers that do not overflow: the counts of a damaged file may be of any size.
+        let [true_positives, real, claimed] = [hits, support, predicted].map(|count| count as f64);
         Self {
-            precision: ratio(hits, predicted),
-            recall: ratio(hits, support),
-            f1: ratio(2 * hits, support + predicted),
+            precision: ratio(true_positives, claimed),
+            recall: ratio(true_positives, real),
+            f1: ratio(2.0 * true_positives, real + claimed),
             support,
             predicted,
         }

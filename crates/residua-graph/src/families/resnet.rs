@@ -13,22 +13,13 @@ use crate::graph::{Graph, GraphError, NodeId};
 use crate::operation::{AveragePool, Convolution, Edge, Fan, Operation};
 use crate::shape::Shape;
 
-/// Whose parameter names a network uses, and how its convolutions start.
+/// Whose parameter names a network uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// torchvision's and timm's (`downsample`, `fc`).
     ImageNet,
     /// Those of the CIFAR reference (`shortcut`, `linear`).
     Cifar,
-}
-
-impl Form {
-    fn fan(self) -> Fan {
-        match self {
-            Self::ImageNet => Fan::Out,
-            Self::Cifar => Fan::In,
-        }
-    }
 }
 
 /// The residual branch F(x).
@@ -112,6 +103,8 @@ pub struct ResNetSpec {
     pub attention: Option<Attention>,
     /// Width and number of blocks of each stage; each stage after the first halves the map.
     pub stages: Vec<Stage>,
+    /// What the start of the convolutions is measured by.
+    pub fan: Fan,
     /// Norms, activations and regularisers.
     pub variations: Variations,
 }
@@ -131,16 +124,21 @@ impl ResNetSpec {
             downsampling: Downsampling::Stride,
             attention: None,
             stages: stages(&[64, 128, 256, 512], &blocks),
+            fan: Fan::Out,
             variations: Variations::default(),
         }
     }
 
-    /// The CIFAR networks of §4.2: 6n + 2 layers in three stages of 16, 32 and 64 channels;
-    /// `None` when the depth is not of that form.
+    /// The CIFAR networks of §4.2: 6n + 2 layers in three stages of 16, 32 and 64 channels, which start
+    /// as those of Idelbayev 2018 ("Proper ResNet Implementation for CIFAR10/CIFAR100 in PyTorch"); `None`
+    /// when the depth is not of that form.
     pub fn cifar_depth(depth: usize, shortcut: Shortcut) -> Option<Self> {
         let n = depth.checked_sub(2).filter(|layers| layers % 6 == 0)? / 6;
         let stages = stages(&[16, 32, 64], &[n; 3]);
-        (n > 0).then(|| Self::cifar(Block::Basic, 16, stages, shortcut))
+        (n > 0).then(|| Self {
+            fan: Fan::In,
+            ..Self::cifar(Block::Basic, 16, stages, shortcut)
+        })
     }
 
     /// ResNeXt-29 for CIFAR (Xie et al. 2017, §5.2): three stages of three bottlenecks.
@@ -184,7 +182,7 @@ impl ResNetSpec {
             Form::Cifar => "linear",
         };
         let logits = builder.linear(head, x, classes)?;
-        Ok(builder.finish(logits).starting_by(self.form.fan()))
+        Ok(builder.finish(logits).starting_by(self.fan))
     }
 
     fn block(

@@ -28,14 +28,12 @@ pub struct Convolution {
 
 /// The start of a convolution's weight is normal with variance 2 / fan (He et al. 2015, "Delving Deep into
 /// Rectifiers"), and either fan serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fan {
-    /// The weights that make one output: values keep their size on the way forward (eq. 10). The
-    /// CIFAR reference starts like this.
+    /// The weights that make one output: values keep their size on the way forward (eq. 10).
     In,
     /// The weights that read one input, of all groups together as PyTorch counts: gradients keep their
     /// size on the way back (eq. 14). torchvision's residual networks start like this.
-    #[default]
     Out,
 }
 

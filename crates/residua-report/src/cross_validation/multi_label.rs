@@ -55,6 +55,18 @@ pub struct LabelSummary {
     pub average_precision: Summary,
 }
 
+impl FoldResult<MultiLabelResults> {
+    /// The mean area of the last epoch; `None` where no class has images with it and without it, as for the
+    /// best epoch.
+    pub fn last_roc_auc(&self) -> Option<f64> {
+        last_roc_auc(&self.results)
+    }
+}
+
+fn last_roc_auc(results: &MultiLabelResults) -> Option<f64> {
+    roc_auc(results).map(|_| results.last_roc_auc)
+}
+
 fn roc_auc(results: &MultiLabelResults) -> Option<f64> {
     results.multilabel.scores.ranking.macro_roc_auc
 }
@@ -71,7 +83,7 @@ impl MultiLabelFolds {
         };
         MultiLabelSummaries {
             roc_auc: over_folds(&self.folds, roc_auc),
-            last_roc_auc: over_folds(&self.folds, |results| Some(results.last_roc_auc)),
+            last_roc_auc: over_folds(&self.folds, last_roc_auc),
             average_precision: over_folds(&self.folds, average_precision),
             macro_f1: decided(|decisions| Some(decisions.macro_average.f1)),
             micro_f1: decided(|decisions| Some(decisions.micro_average.f1)),
@@ -149,7 +161,7 @@ impl MultiLabelFolds {
                     fold.name.clone(),
                     number::grouped(decisions.samples),
                     number::optional(roc_auc(&fold.results), area),
-                    area(fold.results.last_roc_auc),
+                    number::optional(fold.last_roc_auc(), area),
                     number::optional(average_precision(&fold.results), area),
                     points(decisions.macro_average.f1),
                     points(decisions.micro_average.f1),

@@ -20,7 +20,7 @@ pub enum SpaceError {
         /// Why.
         source: io::Error,
     },
-    /// Something in the file means nothing.
+    /// A setting of the file cannot be used.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// A value that a setting may have makes no configuration.

@@ -37,20 +37,28 @@ struct SpaceFile {
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
 enum SearchSection {
     Random {
+        #[schemars(range(min = 1))]
         trials: u64,
         #[serde(default)]
         seed: u64,
     },
     Halving {
+        #[schemars(range(min = 1))]
         trials: u64,
         #[serde(default)]
         seed: u64,
+        #[schemars(range(min = 1))]
         first_epochs: u64,
         #[serde(default = "usual_reduction")]
+        #[schemars(range(min = 2))]
         reduction: u64,
+        #[schemars(range(min = 1))]
         rungs: Option<u64>,
     },
 }
+
+/// Those that the epochs of trials can be too few for.
+pub(super) const KEYS_OF_HALVING: [&str; 2] = ["first_epochs", "rungs"];
 
 /// As Li et al. 2018 use it.
 fn usual_reduction() -> u64 {
@@ -119,6 +127,10 @@ fn read(file: &Path, document: &Document<'_>) -> Result<SearchSpace, SettingErro
         trials,
         seed,
         settings: settings.collect(),
+        places: KEYS_OF_HALVING.map(|key| {
+            let place = document.place(&["search".to_owned(), key.to_owned()]);
+            (key, place)
+        }),
     })
 }
 
@@ -146,25 +158,15 @@ impl SearchSection {
         }
     }
 
+    /// What the schema does not say.
     fn validate(&self) -> Result<(), SettingError> {
-        let (trials, _) = self.numbers();
-        if !(1..=MOST_TRIALS).contains(&trials) {
-            let expected = format!("a whole number from 1 to {MOST_TRIALS}");
-            return Err(SettingError::value("trials", trials, expected));
-        }
-        let SearchMethod::Halving(halving) = self.method() else {
-            return Ok(());
-        };
-        let at_least = |key, value: u64, least| match value >= least {
-            true => Ok(()),
-            false => {
-                let expected = format!("a whole number from {least}");
-                Err(SettingError::value(key, value, expected))
+        match self.numbers() {
+            (trials, _) if trials > MOST_TRIALS => {
+                let expected = format!("a whole number from 1 to {MOST_TRIALS}");
+                Err(SettingError::value("trials", trials, expected))
             }
-        };
-        at_least("first_epochs", halving.first_epochs, 1)?;
-        at_least("reduction", halving.reduction, 2)?;
-        at_least("rungs", halving.rungs.unwrap_or(1), 1)
+            _ => Ok(()),
+        }
     }
 }
 
@@ -224,6 +226,12 @@ fn names_a_range(table: &Table) -> bool {
 }
 
 fn range(table: &Table) -> Result<Range, SettingError> {
+    let unknown = table
+        .keys()
+        .find(|name| !Range::NAMES.contains(&name.as_str()));
+    if let Some(unknown) = unknown {
+        return Err(SettingError::unknown(vec![unknown.clone()], &Range::NAMES));
+    }
     let mut entries = table.iter();
     let (Some((name, value)), None) = (entries.next(), entries.next()) else {
         let names: Vec<&str> = table.keys().map(String::as_str).collect();

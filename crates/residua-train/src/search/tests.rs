@@ -145,6 +145,10 @@ fn files_that_are_no_spaces_are_refused_with_the_line() {
             "{ log_uniform = [0.01, 1] }",
             "{ log_uniform = [0.01, 1], uniform = [0, 1] }",
         ),
+        (
+            "{ uniform = [0.8, 0.99] }",
+            "{ uniform = [0.8, 0.99], step = 0.1 }",
+        ),
         ("{ uniform = [0.8, 0.99] }", "{ uniform = [0.99, 0.8] }"),
         ("{ uniform = [0.8, 0.99] }", "{ uniform = [0.8, inf] }"),
         ("{ integer = [1, 4] }", "{ integer = [1.5, 4] }"),
@@ -161,7 +165,7 @@ fn files_that_are_no_spaces_are_refused_with_the_line() {
     let message = refusal(HALVING, "first_epochs = 1\n", "");
     assert_eq!(
         message,
-        "space.toml:1:2: search needs first_epochs (a whole number, 0 or more)"
+        "space.toml:1:2: search needs first_epochs (a whole number, 1 or more)"
     );
     let message = refusal(
         HALVING,
@@ -215,7 +219,7 @@ fn values_that_make_no_configuration_are_refused_before_anything_starts() {
     );
     let message = refusal(HALVING, "first_epochs = 1", "first_epochs = 15");
     assert!(
-        message.starts_with("space.toml: search.first_epochs is 15, and trials have 15"),
+        message.starts_with("space.toml:5:1: search.first_epochs is 15, and trials have 15"),
         "{message}"
     );
     // Each of them can be used; together they sometimes cannot.
@@ -266,6 +270,38 @@ fn parts_are_tried_on_all_forms_of_their_section() {
     assert!(
         message.starts_with("space.toml:5:1: with optimiser = {")
             && message.contains("optimiser.beta1 = 0.5"),
+        "{message}"
+    );
+}
+
+/// A kind, and keys that it has and others do not.
+#[test]
+fn kinds_are_searched_with_their_keys() {
+    let space = |kinds: &str| {
+        format!(
+            "[search]\nmethod = \"random\"\ntrials = 8\n[space]\noptimiser.beta2 = \
+             {{ uniform = [0.9, 0.99] }}\noptimiser.kind = {{ choice = [{kinds}] }}\n"
+        )
+    };
+    let both = parse(&space("\"adamw\", \"lamb\"")).unwrap();
+    let configs = both.configurations(&base()).unwrap();
+    let mut kinds = Vec::new();
+    for (number, config) in (0..).zip(&configs) {
+        let chosen = both.trial(number);
+        let wanted = chosen[0].value.as_float().unwrap();
+        let (kind, beta2) = match config.optimiser {
+            crate::OptimiserConfig::AdamW { beta2, .. } => ("adamw", beta2),
+            crate::OptimiserConfig::Lamb { beta2, .. } => ("lamb", beta2),
+            _ => panic!("{config:?}"),
+        };
+        assert_eq!((Some(kind), beta2), (chosen[1].value.as_str(), wanted));
+        kinds.push(kind);
+    }
+    assert!(kinds.contains(&"adamw") && kinds.contains(&"lamb"));
+    let message = refusal(&space("\"adamw\", \"sgd\""), "trials = 8", "trials = 8");
+    assert!(
+        message
+            .starts_with("space.toml:5:11: with optimiser.kind = \"sgd\", optimiser.beta2 = 0.9 "),
         "{message}"
     );
 }

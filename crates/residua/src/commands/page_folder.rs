@@ -20,7 +20,7 @@ pub(crate) struct PageFolder {
 
 impl PageFolder {
     /// Writes `index.html`, each table of `tables/` in four forms and each figure of `figures/` in two. The
-    /// page comes last, so that whatever it refers to is there. Gives its path.
+    /// page comes last: where it is, all is there. Gives its path.
     pub(crate) fn write(&self, folder: &Path) -> Result<PathBuf, Failure> {
         if !self.tables.is_empty() {
             self.write_tables(&folder.join("tables"))?;

@@ -73,14 +73,17 @@ impl MultilabelCounts {
             });
         }
         for (label, score) in self.labels.iter_mut().zip(&summary.per_label) {
-            label.hits += counted(Some(score.recall), score.support);
-            label.support += score.support;
-            label.predicted += score.predicted;
+            add(&mut label.hits, counted(Some(score.recall), score.support));
+            add(&mut label.support, score.support);
+            add(&mut label.predicted, score.predicted);
         }
-        let pairs = summary.samples * self.labels.len() as u64;
-        self.samples += summary.samples;
-        self.exact += counted(summary.exact_match_ratio, summary.samples);
-        self.wrong += counted(summary.hamming_loss, pairs);
+        let pairs = summary.samples.saturating_mul(self.labels.len() as u64);
+        add(&mut self.samples, summary.samples);
+        add(
+            &mut self.exact,
+            counted(summary.exact_match_ratio, summary.samples),
+        );
+        add(&mut self.wrong, counted(summary.hamming_loss, pairs));
         Ok(())
     }
 
@@ -88,9 +91,9 @@ impl MultilabelCounts {
     pub fn summary(&self) -> MultilabelSummary {
         let mut all = LabelCounts::default();
         for label in &self.labels {
-            all.hits += label.hits;
-            all.support += label.support;
-            all.predicted += label.predicted;
+            add(&mut all.hits, label.hits);
+            add(&mut all.support, label.support);
+            add(&mut all.predicted, label.predicted);
         }
         let per_label: Vec<ClassScore> = self.labels.iter().map(LabelCounts::score).collect();
         let mean = |value: fn(&ClassScore) -> f64| {
@@ -111,7 +114,10 @@ impl MultilabelCounts {
                 f1: micro.f1,
             },
             exact_match_ratio: share(self.exact, self.samples),
-            hamming_loss: share(self.wrong, self.samples * self.labels.len() as u64),
+            hamming_loss: share(
+                self.wrong,
+                self.samples.saturating_mul(self.labels.len() as u64),
+            ),
             per_label,
         }
     }
@@ -121,6 +127,11 @@ impl LabelCounts {
     fn score(&self) -> ClassScore {
         ClassScore::from_counts(self.hits, self.support, self.predicted)
     }
+}
+
+/// Adds to a count. Those of a damaged file may be of any size.
+fn add(count: &mut u64, more: u64) {
+    *count = count.saturating_add(more);
 }
 
 /// The count of which this is the share.

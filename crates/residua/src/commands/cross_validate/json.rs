@@ -88,8 +88,8 @@ struct MultiLabelFold<'a> {
     images: u64,
     /// Mean over classes; null where no class has it.
     roc_auc: Option<f64>,
-    /// Of the weights after the last epoch.
-    last_roc_auc: f64,
+    /// Of the weights after the last epoch; null likewise.
+    last_roc_auc: Option<f64>,
     average_precision: Option<f64>,
     macro_f1: f64,
     micro_f1: f64,
@@ -192,7 +192,7 @@ fn multi_label<'a>(
             run: member.folder.root(),
             images: found.scores.images,
             roc_auc: found.scores.ranking.macro_roc_auc,
-            last_roc_auc: fold.results.last_roc_auc,
+            last_roc_auc: fold.last_roc_auc(),
             average_precision: found.scores.ranking.macro_average_precision,
             macro_f1: found.decisions.macro_average.f1,
             micro_f1: found.decisions.micro_average.f1,

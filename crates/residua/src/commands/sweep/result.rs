@@ -25,7 +25,7 @@ pub(super) struct SweepResult<'a> {
     sweep: Sweep,
 }
 
-/// `residua.sweep/1`
+/// `residua.sweep/1`, or `residua.sweep-labels/1` where images show any number of classes.
 #[derive(Serialize)]
 pub(super) struct SweepReport<'a> {
     schema: &'static str,
@@ -121,7 +121,10 @@ impl<'a> SweepResult<'a> {
             command: &command.line,
         });
         SweepReport {
-            schema: "residua.sweep/1",
+            schema: match self.sweep.measure {
+                Measure::Accuracy => "residua.sweep/1",
+                Measure::RocAuc => "residua.sweep-labels/1",
+            },
             page: &self.page,
             search: &self.search,
             warnings: &self.sweep.warnings,

@@ -10,8 +10,10 @@ use residua::train::{
 };
 
 use super::PlanArgs;
-use super::settings::with_variables;
+use super::settings::from_environment;
+use crate::Cli;
 use crate::commands::variations::VariationArgs;
+use crate::environment;
 use crate::failure::Failure;
 
 /// What is trained, and what it starts from.
@@ -47,7 +49,10 @@ impl NetworkArgs {
     ) -> Result<TrainConfig, Failure> {
         if let Some(model) = &self.model {
             config.model.clone_from(model);
-            catalog::find(model).map_err(|error| with_variables(Failure::bad_input(error)))?;
+            catalog::find(model).map_err(|error| {
+                let variable = environment::variable_of::<Cli>("model");
+                from_environment(Failure::bad_input(error), variable)
+            })?;
         }
         if let Some(file) = &self.weights {
             self.start_from(file, plan, &mut config)?;

@@ -46,7 +46,10 @@ impl PlanArgs {
             config.data = data.clone();
         }
         if let Some(name) = &self.recipe {
-            let recipe = Recipe::find(name).map_err(|error| with_variables(error.into()))?;
+            let recipe = Recipe::find(name).map_err(|error| {
+                let variable = environment::variable_of::<Cli>("recipe");
+                from_environment(error.into(), variable)
+            })?;
             config = recipe.apply(&config)?;
         }
         Ok(config.with_chosen_kinds(&self.set)?)
@@ -77,14 +80,19 @@ impl PlanArgs {
 /// A wrong setting that has no place comes from an option, or from a variable in its stead.
 fn blame(error: TrainError) -> Failure {
     match &error {
-        TrainError::Setting(setting) if setting.place().is_none() => with_variables(error.into()),
+        TrainError::Setting(setting) if setting.place().is_none() => {
+            from_environment(error.into(), environment::variables_of_settings::<Cli>())
+        }
         _ => error.into(),
     }
 }
 
-/// A failure that options could have made, with the variables in their stead.
-pub(super) fn with_variables(mut failure: Failure) -> Failure {
-    let variables = environment::variables_of_training::<Cli>();
+/// The failure of options, with the variables that may have given them.
+pub(super) fn from_environment(
+    mut failure: Failure,
+    variables: impl IntoIterator<Item = String>,
+) -> Failure {
+    let variables: Vec<String> = variables.into_iter().collect();
     if !variables.is_empty() {
         failure.message += &format!(" (from the environment: {})", variables.join(", "));
     }
