@@ -369,6 +369,20 @@ impl Dataset {
         &self.root
     }
 
+    /// What is wrong with training images that have so many different classes, if anything. Of images
+    /// that may show any number of classes, one class can be asked about alone.
+    pub(crate) fn too_few_classes(&self, task: Task, found: usize) -> Option<DataError> {
+        let path = self.root.clone();
+        match (task, found) {
+            (Task::MultiLabel, 0) => Some(DataError::NoClassShown {
+                path,
+                remedy: self.layout.expected_classes(),
+            }),
+            (Task::SingleLabel, ..2) => Some(DataError::TooFewLabels { path, found }),
+            _ => None,
+        }
+    }
+
     pub(crate) fn set_split(&mut self, name: SplitName, split: Split) {
         self.splits[name as usize] = Some(Arc::new(split));
     }
