@@ -1,7 +1,7 @@
 //! Classes, splits and samples.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use residua_core::seed::SeedStream;
@@ -363,10 +363,6 @@ impl Dataset {
             dataset.set_split(name, Split { samples });
         }
         Ok(dataset)
-    }
-
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     /// What is wrong with training images that have so many different classes, if anything. Of images

@@ -208,7 +208,7 @@ pub(super) fn label_columns(mut entry: Entry<'_>) -> Result<u64, Failure> {
 fn rows_and_columns(shape: &[u64]) -> Result<[u64; 2], ArrayProblem> {
     match *shape {
         [rows] => Ok([rows, 1]),
-        [rows, columns @ 1..] => Ok([rows, columns]),
+        [rows, columns] if columns > 0 => Ok([rows, columns]),
         _ => Err(ArrayProblem::LabelShape {
             found: shape.to_vec(),
         }),

@@ -203,11 +203,11 @@ fn every_mistake_in_columns_is_named() {
     for (array, expected) in [
         (
             npy(&[4, 3], &[0_u8, 1, 0, 1, 1, 1, 0, 0, 2, 7, 0, 0]),
-            format!("image 2 (from 0) has 2 in column 2 {expected_values}"),
+            format!("image 2 has 2 in column 2 {expected_values}"),
         ),
         (
             npy(&[4, 3], &[0_i64, 1, 0, 1, -1, 1, 0, 0, 1, 1, 0, 0]),
-            format!("image 1 (from 0) has -1 in column 1 {expected_values}"),
+            format!("image 1 has -1 in column 1 {expected_values}"),
         ),
         (
             npy(&[4, 3], &[1.0_f32; 12]),
