@@ -39,7 +39,7 @@ pub enum DataSpec {
         /// The spreadsheet.
         file: PathBuf,
     },
-    /// The arrays of a NumPy archive, as MedMNIST has them (see [`npz`](crate::npz)).
+    /// The arrays of a NumPy archive, as MedMNIST has them (see [`npz`]).
     Npz {
         /// The archive.
         file: PathBuf,
