@@ -15,6 +15,11 @@ pub(crate) const MAX_SIDE: u64 = 65_535;
 /// The most images of a split. ImageNet-21k, the largest that is public, has 14 million.
 pub(crate) const MAX_IMAGES: u64 = 1 << 24;
 
+/// The most zeros and ones that say which classes the images of a split show. A one becomes a number
+/// of 4 bytes, so that they are 1 GiB at most. COCO, with 80 classes, has 10 million, and the chest
+/// radiographs of MedMNIST, with 14, have 1 million.
+pub(crate) const MAX_INDICATORS: u64 = 1 << 28;
+
 /// DEFLATE cannot expand more than this (zlib's "Technical Details", maximum compression factor).
 const MAX_EXPANSION: u64 = 1_032;
 

@@ -1,7 +1,7 @@
 //! Classes, splits and samples.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use residua_core::seed::SeedStream;
@@ -365,8 +365,18 @@ impl Dataset {
         Ok(dataset)
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    /// What is wrong with training images that have so many different classes, if anything. Of images
+    /// that may show any number of classes, one class can be asked about alone.
+    pub(crate) fn too_few_classes(&self, task: Task, found: usize) -> Option<DataError> {
+        let path = self.root.clone();
+        match (task, found) {
+            (Task::MultiLabel, 0) => Some(DataError::NoClassShown {
+                path,
+                remedy: self.layout.expected_classes(),
+            }),
+            (Task::SingleLabel, ..2) => Some(DataError::TooFewLabels { path, found }),
+            _ => None,
+        }
     }
 
     pub(crate) fn set_split(&mut self, name: SplitName, split: Split) {

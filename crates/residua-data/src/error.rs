@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::dataset::SplitName;
 use crate::idx::IdxProblem;
+use crate::label::{NO_CLASS, SEPARATOR};
 use crate::npz::ArrayProblem;
 use crate::numbered::LabelProblem;
 use crate::spreadsheet::LineProblem;
@@ -134,16 +135,18 @@ pub enum DataError {
     /// A class of an evaluation split does not exist in training.
     #[error(
         "{}: class \"{class}\" is not among the training classes ({known}); add training images \
-         of it or remove the folder",
+         of it or {removal}",
         path.display()
     )]
     UnknownClass {
-        /// The class folder (or the data) in which it was found.
+        /// The class folder, or the labels, in which it was found.
         path: PathBuf,
         /// The class.
         class: String,
         /// The training classes, abbreviated.
         known: String,
+        /// How to be rid of it.
+        removal: &'static str,
     },
 
     /// A network that is to be evaluated does not know a class of the data.
@@ -283,20 +286,31 @@ pub enum DataError {
     },
 
     /// Nothing can be told of images, in data where each shows any number of classes.
-    #[error(
-        "{}: none of the training images shows any class; expected classes in the column labels, with \
-         | between them",
-        path.display()
-    )]
+    #[error("{}: none of the training images shows any class; {remedy}", path.display())]
     NoClassShown {
-        /// The spreadsheet.
+        /// The file.
         path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
     },
 
     /// A file of class names has the same name twice.
     #[error("{}: class \"{class}\" is named twice; expected every name once", path.display())]
     RepeatedClassName {
         /// The file.
+        path: PathBuf,
+        /// The name.
+        class: String,
+    },
+
+    /// A class, of those of which an image may show any number, is called as no class can be.
+    #[error(
+        "{}: class \"{class}\" would be misread in the list of the classes of an image, where {SEPARATOR} \
+         stands between classes and {NO_CLASS} for none of them; rename it",
+        path.display()
+    )]
+    AmbiguousClassName {
+        /// The file of class names.
         path: PathBuf,
         /// The name.
         class: String,

@@ -169,6 +169,7 @@ fn collect(
                 path: class.path,
                 class: class.name,
                 known: abbreviated(class_names),
+                removal: "remove the folder",
             });
             continue;
         };

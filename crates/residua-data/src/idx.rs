@@ -23,7 +23,7 @@ use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE, Misfit, most_inflated, rea
 use crate::dataset::{Dataset, Inspection, Purpose, RecordFile, SplitName};
 use crate::error::DataError;
 use crate::layout::Layout;
-use crate::numbered::{NumberedSplit, assemble};
+use crate::numbered::{NumberedLabels, NumberedSplit, assemble};
 use crate::record_file::Colour;
 
 pub use problem::IdxProblem;
@@ -150,7 +150,7 @@ fn read_split(name: SplitName, images: &Place, labels: &Place) -> Result<Numbere
         name,
         images: RecordFile::new(images.path.clone(), size, Colour::Grey, image_values.bytes),
         labels_path: labels.path.clone(),
-        labels: label_values.bytes.into_iter().map(i128::from).collect(),
+        labels: NumberedLabels::One(label_values.bytes.into_iter().map(i128::from).collect()),
     })
 }
 

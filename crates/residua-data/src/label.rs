@@ -91,6 +91,17 @@ pub(crate) const SEPARATOR: &str = "|";
 /// What stands for none of the classes.
 pub(crate) const NO_CLASS: &str = "No Finding";
 
+/// Whether a text says that an image shows none of the classes.
+pub(crate) fn means_no_class(text: &str) -> bool {
+    text.eq_ignore_ascii_case(NO_CLASS)
+}
+
+/// Whether a class of this name would be taken for something else where the classes of an image are
+/// listed.
+pub(crate) fn is_ambiguous(class: &str) -> bool {
+    class.contains(SEPARATOR) || means_no_class(class)
+}
+
 impl From<u32> for Label {
     fn from(class: u32) -> Self {
         Self::Class(class)

@@ -51,6 +51,17 @@ impl Layout {
         }
     }
 
+    /// What is expected where images may show any number of classes and none shows any.
+    pub(crate) fn expected_classes(self) -> &'static str {
+        match self {
+            Self::Rows => "expected classes in the column labels, with | between them",
+            Self::Arrays => {
+                "expected a 1 in the array train_labels for each class that an image shows"
+            }
+            Self::Folders | Self::Files => "expected at least one class",
+        }
+    }
+
     /// How to be rid of a validation split.
     pub(crate) fn removal(self) -> &'static str {
         match self {

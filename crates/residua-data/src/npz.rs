@@ -1,26 +1,31 @@
 //! Arrays of images in a NumPy archive, as MedMNIST has them (Yang et al. 2023, "MedMNIST v2").
 //!
 //! `train_images`, `val_images` and `test_images` are `[N, H, W]` or `[N, H, W, 1]` of brightness or
-//! `[N, H, W, 3]` of colour, `train_labels`, `val_labels` and `test_labels` are `[N]` or `[N, 1]`. A
-//! split may be missing, but not half of it.
+//! `[N, H, W, 3]` of colour, `train_labels`, `val_labels` and `test_labels` are `[N]` or `[N, 1]`, the
+//! number of the class of each image; or `[N, L]` with a column for each of L classes, 2 or more, for
+//! images that show any number of them (as in ChestMNIST): 1 where an image shows the class, 0 where it
+//! does not. The labels of all splits have the same form. A split may be missing, but not half of it.
 //!
 //! Images are bytes (`uint8`), or 16-bit numbers without sign (`uint16`), which are divided by 257
 //! and rounded, so that 0 to 65,535 become 0 to 255: pictures that use a part of that range only
 //! (12 bits, say) should be scaled before they are saved. Labels are integers of any size from 0.
-//! Classes are called `0`, `1`, and so on, unless a file beside the archive, `bloodmnist.classes.txt`
-//! for `bloodmnist.npz`, has one name a line.
+//! Arrays are stored row by row (C order). Classes are called `0`, `1`, and so on, unless a file beside
+//! the archive, `bloodmnist.classes.txt` for `bloodmnist.npz`, has one name a line: where labels have
+//! several columns, one for each of them.
 //!
 //! The archive is read from its central directory. How large an array is follows from its type and
 //! shape; an entry that claims or holds anything else is refused, before memory is asked for where
 //! that is possible. Checksums are compared.
 
 mod array;
+mod indicators;
 mod problem;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use residua_core::task::Task;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -61,6 +66,17 @@ pub(crate) fn inspect(file: &Path, purpose: Purpose) -> Inspection {
     Inspection { dataset, problems }
 }
 
+/// The task that the labels tell by their shape; that of single labels where nothing can be read.
+pub(crate) fn task(file: &Path) -> Task {
+    let opened = File::open(file).ok();
+    let archive = opened.and_then(|opened| Archive::new(file, BufReader::new(opened)).ok());
+    let columns = archive.and_then(|mut archive| archive.label_columns());
+    match columns {
+        Some(2..) => Task::MultiLabel,
+        _ => Task::SingleLabel,
+    }
+}
+
 /// An open archive.
 struct Archive<'a, R> {
     path: &'a Path,
@@ -69,6 +85,15 @@ struct Archive<'a, R> {
     zip: ZipArchive<R>,
     /// How many bytes further images may have.
     left: u64,
+    /// The labels that were read first.
+    first_labels: Option<FirstLabels>,
+}
+
+/// What the labels of all splits have to agree with.
+struct FirstLabels {
+    array: String,
+    shape: Vec<u64>,
+    columns: usize,
 }
 
 impl<'a, R: Read + Seek> Archive<'a, R> {
@@ -80,6 +105,7 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
                 .map_err(DataError::read(path))?,
             zip: ZipArchive::new(reader).map_err(|error| describe(path, error))?,
             left: MAX_BYTES,
+            first_labels: None,
         })
     }
 
@@ -143,9 +169,11 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
         let images_path = self.path.join(images_name);
         let labels_path = self.path.join(labels_name);
         // The labels are small; that there are as many of both is known before the images are read.
-        let labels = self.read(&labels_path, labels, |entry, _| array::labels(entry))?;
+        let array::Labels { shape, labels } =
+            self.read(&labels_path, labels, |entry, _| array::labels(entry))?;
+        self.require_agreement(labels_name, shape, labels.columns())?;
         let images = self.read(&images_path, images, |entry, left| {
-            array::images(entry, labels.len() as u64, left)
+            array::images(entry, labels.count() as u64, left)
         })?;
         self.left = self.left.saturating_sub(images.bytes.len() as u64);
         Ok(NumberedSplit {
@@ -153,6 +181,45 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
             images: RecordFile::new(images_path, images.size, images.colour, images.bytes),
             labels_path,
             labels,
+        })
+    }
+
+    /// Refuses labels with another number of columns than the first.
+    fn require_agreement(
+        &mut self,
+        array: &str,
+        shape: Vec<u64>,
+        columns: usize,
+    ) -> Result<(), DataError> {
+        match &self.first_labels {
+            Some(first) if first.columns != columns => Err(DataError::Array {
+                path: self.path.join(array),
+                problem: Box::new(ArrayProblem::Columns {
+                    found: shape,
+                    other: first.array.clone(),
+                    other_shape: first.shape.clone(),
+                }),
+            }),
+            Some(_) => Ok(()),
+            None => {
+                self.first_labels = Some(FirstLabels {
+                    array: array.to_owned(),
+                    shape,
+                    columns,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// The number of columns of the first labels that there are, if their header can be read.
+    fn label_columns(&mut self) -> Option<u64> {
+        SPLITS.iter().find_map(|(_, prefix)| {
+            let name = format!("{prefix}_labels");
+            let index = self.zip.index_for_name(&format!("{name}.npy"))?;
+            let path = self.path.join(name);
+            let columns = self.read(&path, index, |entry, _| array::label_columns(entry));
+            columns.ok()
         })
     }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::spreadsheet;
+use crate::{npz, spreadsheet};
 
 /// Which data are meant: `builtin`, `cifar10:DIR`, `folder:DIR`, `csv:FILE`, `npz:FILE` or
 /// `idx:DIR`.
@@ -39,7 +39,7 @@ pub enum DataSpec {
         /// The spreadsheet.
         file: PathBuf,
     },
-    /// The arrays of a NumPy archive, as MedMNIST has them (see [`npz`](crate::npz)).
+    /// The arrays of a NumPy archive, as MedMNIST has them (see [`npz`]).
     Npz {
         /// The archive.
         file: PathBuf,
@@ -113,11 +113,12 @@ impl fmt::Display for Place {
 
 impl DataSpec {
     /// What is asked about the images, as far as can be told before they are listed: a spreadsheet
-    /// says it in its first line, and data of other forms have one class for each image. Of a file that
-    /// cannot be read nothing else is known.
+    /// says it in its first line, a NumPy archive by the shape of its labels, and data of other forms
+    /// have one class for each image. A file that cannot be read is taken to have one, too.
     pub fn task(&self) -> Task {
         match self {
             Self::Csv { file } => spreadsheet::task(file),
+            Self::Npz { file } => npz::task(file),
             _ => Task::SingleLabel,
         }
     }

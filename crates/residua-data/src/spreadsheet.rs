@@ -130,23 +130,13 @@ fn list(
         bad.push((1, LineProblem::NoRows));
     }
     if bad.is_empty() && purpose == Purpose::Training {
-        problems.extend(too_few_classes(file, task, classes.len()));
+        problems.extend(dataset.too_few_classes(task, classes.len()));
     }
     describe_lines(file, bad, problems);
     let is_missing = |row: &Row| !folder.join(&row.path).is_file();
     let missing: Vec<Row> = rows.extract_if(.., |row| is_missing(row)).collect();
     problems.extend(missing_images(file, folder, &missing));
     collect(folder, Rows { task, rows }, classes, dataset);
-}
-
-/// Of an image that may show any number of classes one class can be asked about alone.
-fn too_few_classes(file: &Path, task: Task, found: usize) -> Option<DataError> {
-    let path = file.to_owned();
-    match (task, found) {
-        (Task::MultiLabel, 0) => Some(DataError::NoClassShown { path }),
-        (Task::SingleLabel, ..2) => Some(DataError::TooFewLabels { path, found }),
-        _ => None,
-    }
 }
 
 /// Keeps the first line of each image.

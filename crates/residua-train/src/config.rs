@@ -143,7 +143,8 @@ impl TrainConfig {
     /// Sensible settings for these data: about a minute of training on two cores for the
     /// builtin images, a one-cycle run with the usual augmentation for the others. Arrays of images
     /// (npz, IDX) are taken to be small, as CIFAR-10's are; files to be photographs. The loss is the one
-    /// for what is asked about the images, so that a spreadsheet's first line is read.
+    /// for what is asked about the images, so that a spreadsheet's first line is read, or the shape of
+    /// the labels in an npz file.
     pub fn for_data(data: DataSpec) -> Self {
         let small = !matches!(data, DataSpec::Folder { .. } | DataSpec::Csv { .. });
         let builtin = data == DataSpec::Builtin;

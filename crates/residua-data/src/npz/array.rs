@@ -5,9 +5,11 @@ use std::io::{self, Read};
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar};
 
 use super::Entry;
+use super::indicators::Indicators;
 use super::problem::ArrayProblem;
-use crate::bounded::{MAX_IMAGES, MAX_SIDE, Misfit, reserve, visit_exactly};
+use crate::bounded::{MAX_IMAGES, MAX_INDICATORS, MAX_SIDE, Misfit, reserve, visit_exactly};
 use crate::decode::MAX_PIXELS;
+use crate::numbered::{MAX_CLASSES, NumberedLabels};
 use crate::record_file::Colour;
 
 /// Longer headers are refused, as NumPy does (`numpy.lib.format`, `_MAX_HEADER_SIZE`).
@@ -46,6 +48,13 @@ pub(super) struct Images {
     pub(super) colour: Colour,
     /// `[N, H, W, channels]`.
     pub(super) bytes: Vec<u8>,
+}
+
+/// The labels of a split.
+pub(super) struct Labels {
+    /// The shape of the array.
+    pub(super) shape: Vec<u64>,
+    pub(super) labels: NumberedLabels,
 }
 
 /// A type of integers.
@@ -139,8 +148,9 @@ pub(super) fn images(mut entry: Entry<'_>, labels: u64, left: u64) -> Result<Ima
     })
 }
 
-/// Reads labels; the numbers are as they are stored.
-pub(super) fn labels(mut entry: Entry<'_>) -> Result<Vec<i128>, Failure> {
+/// Reads labels: with one column the numbers of classes as they are stored, with more of them the
+/// classes that images show.
+pub(super) fn labels(mut entry: Entry<'_>) -> Result<Labels, Failure> {
     let header = read_header(&mut entry)?;
     let array = &header.array;
     let Some(kind) = integers(&array.dtype()) else {
@@ -148,30 +158,61 @@ pub(super) fn labels(mut entry: Entry<'_>) -> Result<Vec<i128>, Failure> {
             found: type_name(&array.dtype()),
         }));
     };
-    // With one column at most, both orders are the same.
-    let count = match *array.shape() {
-        [count] | [count, 1] => count,
-        _ => {
-            return Err(Failure::Problem(ArrayProblem::LabelShape {
-                found: array.shape().to_vec(),
-            }));
-        }
-    };
+    let shape = array.shape().to_vec();
+    let [count, columns] = rows_and_columns(&shape)?;
+    // With one column, both orders are the same.
+    if columns > 1 && array.order() == Order::Fortran {
+        return Err(ArrayProblem::FortranOrder.into());
+    }
     match count {
         0 => return Err(ArrayProblem::Empty.into()),
         1..=MAX_IMAGES => {}
         found => return Err(ArrayProblem::TooMany { found }.into()),
     }
-    let stored = check_size(&entry, &header, count, kind)?;
-    let mut labels = Vec::new();
-    let visited = visit_exactly(entry.reader, stored, |part| {
-        labels.extend(
-            part.chunks_exact(kind.bytes)
-                .map(|bytes| kind.decode(bytes)),
-        );
-    });
-    visited.map_err(|misfit| failure(misfit, stored))?;
-    Ok(labels)
+    let values = product(&[count, columns]);
+    let has_sound_width = columns <= MAX_CLASSES as u64;
+    let Some(values) = values.filter(|&values| has_sound_width && values <= MAX_INDICATORS) else {
+        return Err(ArrayProblem::TooWide { found: shape }.into());
+    };
+    let stored = check_size(&entry, &header, values, kind)?;
+    let visit = |take: &mut dyn FnMut(i128)| {
+        let visited = visit_exactly(entry.reader, stored, |part| {
+            let values = part.chunks_exact(kind.bytes);
+            values.for_each(|bytes| take(kind.decode(bytes)));
+        });
+        visited.map_err(|misfit| failure(misfit, stored))
+    };
+    let labels = match columns {
+        1 => {
+            let mut numbers = Vec::new();
+            visit(&mut |value| numbers.push(value))?;
+            NumberedLabels::One(numbers)
+        }
+        _ => {
+            let mut indicators = Indicators::new(columns as usize);
+            visit(&mut |value| indicators.push(value))?;
+            indicators.labels()?
+        }
+    };
+    Ok(Labels { shape, labels })
+}
+
+/// How many columns an array of labels has, by its header.
+pub(super) fn label_columns(mut entry: Entry<'_>) -> Result<u64, Failure> {
+    let header = read_header(&mut entry)?;
+    let [_, columns] = rows_and_columns(header.array.shape())?;
+    Ok(columns)
+}
+
+/// Images and labels of each, by the shape of an array of labels.
+fn rows_and_columns(shape: &[u64]) -> Result<[u64; 2], ArrayProblem> {
+    match *shape {
+        [rows] => Ok([rows, 1]),
+        [rows, columns] if columns > 0 => Ok([rows, columns]),
+        _ => Err(ArrayProblem::LabelShape {
+            found: shape.to_vec(),
+        }),
+    }
 }
 
 fn to_eight_bits(value: i128) -> u8 {

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE};
+use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_INDICATORS, MAX_SIDE};
+use crate::numbered::MAX_CLASSES;
 
 /// Why a NumPy archive, or an array in it, cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -55,14 +56,52 @@ pub enum ArrayProblem {
         found: String,
     },
 
-    /// There is not one label for each image.
+    /// There is neither one label for each image nor a row of them.
     #[error(
-        "has the shape {found:?}; expected [N] or [N, 1], the number of one class for each image \
-         (several labels for an image are not supported)"
+        "has the shape {found:?}; expected [N] or [N, 1], the number of one class for each image, or [N, \
+         L], where a 1 says which of L classes an image shows"
     )]
     LabelShape {
         /// The shape.
         found: Vec<u64>,
+    },
+
+    /// The labels of two splits do not mean the same.
+    #[error(
+        "has the shape {found:?}, and {other} has {other_shape:?}; expected as many columns in the labels \
+         of all splits"
+    )]
+    Columns {
+        /// The shape.
+        found: Vec<u64>,
+        /// The array of labels that was read first.
+        other: String,
+        /// Its shape.
+        other_shape: Vec<u64>,
+    },
+
+    /// There are more classes than any data set has.
+    #[error(
+        "has the shape {found:?}; expected at most {MAX_CLASSES} columns, one for each class, and \
+         {MAX_INDICATORS} values"
+    )]
+    TooWide {
+        /// The shape.
+        found: Vec<u64>,
+    },
+
+    /// A value in a column of a class says neither that an image shows it nor that it does not.
+    #[error(
+        "image {image} has {value} in column {column} (both from 0); expected 1 where an image shows the \
+         class of the column, and 0 where it does not"
+    )]
+    Indicator {
+        /// The image, from 0.
+        image: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The value.
+        value: i128,
     },
 
     /// The last dimension varies most slowly.

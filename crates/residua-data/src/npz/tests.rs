@@ -1,3 +1,5 @@
+mod several_labels;
+
 use std::fs;
 use std::io::{Cursor, Write};
 
@@ -54,7 +56,14 @@ fn arrays() -> Vec<(String, Vec<u8>)> {
 }
 
 fn replaced(name: &str, array: Vec<u8>) -> Vec<(String, Vec<u8>)> {
-    let mut arrays = arrays();
+    replaced_in(arrays(), name, array)
+}
+
+fn replaced_in(
+    mut arrays: Vec<(String, Vec<u8>)>,
+    name: &str,
+    array: Vec<u8>,
+) -> Vec<(String, Vec<u8>)> {
     for (of, bytes) in &mut arrays {
         if of == name {
             *bytes = array.clone();
@@ -342,9 +351,14 @@ fn every_mistake_is_named_with_its_array() {
             "has the type <f8; expected integers: save it with astype(\"int64\")",
         ),
         (
-            npy(&[6, 2], &[0_u8; 12]),
-            "has the shape [6, 2]; expected [N] or [N, 1], the number of one class for each image \
-             (several labels for an image are not supported)",
+            npy(&[6, 1, 2], &[0_u8; 12]),
+            "has the shape [6, 1, 2]; expected [N] or [N, 1], the number of one class for each image, or \
+             [N, L], where a 1 says which of L classes an image shows",
+        ),
+        (
+            npy(&[6, 0], &[0_u8; 0]),
+            "has the shape [6, 0]; expected [N] or [N, 1], the number of one class for each image, or \
+             [N, L], where a 1 says which of L classes an image shows",
         ),
         (
             npy(&[6], &[0_i64, 1, -1, 0, 0, 0]),
@@ -507,7 +521,7 @@ fn read_all(bytes: &[u8]) {
         Err(problem) => problems.push(problem),
     }
     for split in &splits {
-        let count = split.labels.len();
+        let count = split.labels.count();
         assert!(split.images.pixels(count - 1).is_some() && split.images.pixels(count).is_none());
     }
     assert!(!splits.is_empty() || !problems.is_empty());

@@ -8,7 +8,7 @@ use super::BadLine;
 use super::columns::{Columns, LabelColumn, delimiter};
 use super::problem::LineProblem;
 use crate::dataset::SplitName;
-use crate::label::{NO_CLASS, SEPARATOR};
+use crate::label::{SEPARATOR, means_no_class};
 
 /// The words for splits.
 const SPLITS: [(&str, SplitName); 4] = [
@@ -157,8 +157,7 @@ fn one_class(field: &str) -> Result<Vec<String>, LineProblem> {
 
 /// The classes of an image that may show any number of them.
 fn any_classes(field: &str) -> Result<Vec<String>, LineProblem> {
-    let is_none = |class: &str| class.eq_ignore_ascii_case(NO_CLASS);
-    if field.is_empty() || is_none(field) {
+    if field.is_empty() || means_no_class(field) {
         return Ok(Vec::new());
     }
     let mut classes: Vec<&str> = field.split(SEPARATOR).map(str::trim).collect();
@@ -166,7 +165,7 @@ fn any_classes(field: &str) -> Result<Vec<String>, LineProblem> {
     if classes.contains(&"") {
         return Err(LineProblem::EmptyClass { found: found() });
     }
-    if classes.iter().any(|class| is_none(class)) {
+    if classes.iter().any(|class| means_no_class(class)) {
         return Err(LineProblem::NoneAndClasses { found: found() });
     }
     classes.sort_unstable();

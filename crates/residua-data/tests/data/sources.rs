@@ -6,9 +6,10 @@ use std::path::Path;
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
+use residua_core::task::Task;
 use residua_data::check::CheckOptions;
 use residua_data::{
-    Augmentation, DataSpec, Dataset, DatasetOptions, Loader, LoaderOptions, PictureReader,
+    Augmentation, DataSpec, Dataset, DatasetOptions, Labels, Loader, LoaderOptions, PictureReader,
     Progress, SplitName, Transform, check, quarantine_unreadable,
 };
 use tempfile::tempdir;
@@ -18,8 +19,13 @@ use crate::support::{picture, with_validation, write_class};
 const SILENT: &(dyn Fn(Progress) + Sync) = &|_| ();
 
 fn fixture() -> DataSpec {
+    npz("numpy_arrays.npz")
+}
+
+fn npz(name: &str) -> DataSpec {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     DataSpec::Npz {
-        file: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/numpy_arrays.npz"),
+        file: fixtures.join(name),
     }
 }
 
@@ -59,6 +65,28 @@ fn what_numpy_writes_is_read() {
     assert_eq!(labels(&dataset, SplitName::Train), [0, 1, 2, 2, 1, 0]);
     assert_eq!(labels(&dataset, SplitName::Validation), [2, 0, 1]);
     assert_eq!(labels(&dataset, SplitName::Test), [1, 0, 2]);
+}
+
+#[test]
+fn what_numpy_writes_of_several_labels_is_read() {
+    let spec = npz("numpy_indicators.npz");
+    assert_eq!(spec.task(), Task::MultiLabel);
+    let dataset = Dataset::open(&spec, &DatasetOptions::default()).unwrap();
+    for (name, images) in SplitName::ALL.into_iter().zip([6, 3, 2]) {
+        let split = dataset.require(name).unwrap();
+        let labels = Labels::of(split.samples.iter().map(|sample| &sample.label));
+        let expected = remainders(images * 14, 4).map(|remainder| remainder < 2);
+        assert_eq!(labels.truth(14), expected.collect::<Vec<_>>(), "{name}");
+    }
+
+    let report = check(&spec, &CheckOptions::default(), SILENT);
+    assert!(report.is_usable(), "{:?}", report.problems);
+    assert_eq!((report.task, report.classes.len()), (Task::MultiLabel, 14));
+    let train = report.splits[0].cardinality.unwrap();
+    assert_eq!((train.none, train.mean, train.most), (0, 33.0 / 6.0, 6));
+    // The images of the other splits are the first training images, with the same labels.
+    assert_eq!((report.leakage.len(), report.label_conflicts()), (5, 0));
+    assert_eq!(report.leakage[0].second.class, "0|4|5|9|10");
 }
 
 #[test]

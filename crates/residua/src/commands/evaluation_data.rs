@@ -118,12 +118,13 @@ fn check_task(asked: Task, spec: &DataSpec, labelled: Task) -> Result<(), Failur
     match (asked, labelled) {
         (Task::SingleLabel, Task::MultiLabel) => Err(Failure::bad_input(format!(
             "the network takes each image to be of one class, and the images of {spec} show any number \
-             of them; expected a column label in place of labels, or a network that was trained on such \
-             images"
+             of them; expected one class for each image (csv:FILE: a column label in place of labels; \
+             npz:FILE: labels of one column), or a network that was trained on such images"
         ))),
         (Task::MultiLabel, Task::SingleLabel) => Err(Failure::bad_input(format!(
             "the network tells which of its classes an image shows, any number of them, and each image of \
-             {spec} is of one class; expected a spreadsheet with a column labels (csv:FILE)"
+             {spec} is of one class; expected a spreadsheet with a column labels (csv:FILE) or arrays of \
+             labels with a column for each class (npz:FILE)"
         ))),
         (Task::SingleLabel, Task::SingleLabel) | (Task::MultiLabel, Task::MultiLabel) => Ok(()),
     }
