@@ -52,7 +52,6 @@ fn evaluation_agrees_with_training() {
     let text = stdout(folder.path(), &["eval", "--run", "run"]);
     for expected in [
         "accuracy",
-        "top-5",
         "precision",
         "macro average",
         "true \\ predicted",
@@ -62,6 +61,8 @@ fn evaluation_agrees_with_training() {
     ] {
         assert!(text.contains(expected), "{text}");
     }
+    // Of three classes, the right one is always among the first five.
+    assert!(!text.contains("top-5"), "{text}");
 }
 
 #[test]
