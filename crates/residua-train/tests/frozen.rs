@@ -223,7 +223,12 @@ fn a_frozen_network_still_learns_a_batch() {
         unfreeze_every: None,
     };
     let mut learner = learner(rules, Precision::F32);
-    let mut learn = |step| learner.learn(batch(), Pace::rate(0.001), step).unwrap().loss;
+    let mut learn = |step| {
+        learner
+            .learn(batch(), Pace::rate(0.001), step)
+            .unwrap()
+            .loss
+    };
     let first = learn(1);
     let last = (2..=25).map(&mut learn).last().unwrap();
     assert!(last < 0.7 * first, "{first} to {last}");
