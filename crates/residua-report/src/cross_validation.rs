@@ -9,7 +9,7 @@ use residua_core::metrics::convergence::Summary;
 use crate::chart::Chart;
 use crate::number;
 use crate::page::{Fact, Page, Section, Tone, figure, key_figures, note, paragraphs, with_forms};
-use crate::table::Table;
+use crate::table::{Column, Table};
 
 pub use multi_label::{LabelSummary, MultiLabelFolds, MultiLabelSummaries};
 pub use single_label::{SingleLabelFolds, SingleLabelSummaries};
@@ -136,6 +136,56 @@ impl CrossValidation {
             (key_figures(&parts.key_figures))
             (note(Tone::Warning, &self.notes))
         }
+    }
+}
+
+/// A column of the table of folds: a figure of each, and how it is written.
+struct Figure<R> {
+    title: &'static str,
+    of: fn(&R) -> Option<f64>,
+    write: fn(f64) -> String,
+}
+
+impl<R> Figure<R> {
+    fn new(title: &'static str, of: fn(&R) -> Option<f64>, write: fn(f64) -> String) -> Self {
+        Self { title, of, write }
+    }
+}
+
+/// A row for each fold, and one for all of them.
+fn table_of_folds<R>(
+    folds: &[FoldResult<R>],
+    images: fn(&R) -> u64,
+    figures: &[Figure<R>],
+    note: &str,
+) -> Table {
+    let mut rows: Vec<Vec<String>> = { folds.iter() }
+        .map(|fold| {
+            let mut row = vec![fold.name.clone(), number::grouped(images(&fold.results))];
+            let written = figures.iter();
+            row.extend(
+                written.map(|figure| number::optional((figure.of)(&fold.results), figure.write)),
+            );
+            row.push(fold.best_of_epochs());
+            row
+        })
+        .collect();
+    let mut all = vec!["mean ± standard deviation".to_owned(), String::new()];
+    all.extend(
+        figures
+            .iter()
+            .map(|figure| number::with_spread(over_folds(folds, figure.of), figure.write)),
+    );
+    all.push(String::new());
+    rows.push(all);
+    let mut columns = vec![Column::words("fold"), Column::figures("images")];
+    columns.extend(figures.iter().map(|figure| Column::figures(figure.title)));
+    columns.push(Column::figures("best epoch"));
+    Table {
+        caption: "Table 1. Folds".to_owned(),
+        columns,
+        rows,
+        note: Some(note.to_owned()),
     }
 }
 

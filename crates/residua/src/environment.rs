@@ -78,8 +78,13 @@ pub(crate) fn variable_of<T: CommandFactory>(option: &str) -> Option<String> {
 
 /// The variable that stands for an option: it is set, and the command line does not give the option.
 fn source(arg: &Arg) -> Option<String> {
-    let variable = variable(arg.get_long()?);
-    let names = names(arg);
+    set_in_stead_of(&names(arg))
+}
+
+/// The variable of an option with these long names, its own first, if it is set and the command line has
+/// none of them.
+fn set_in_stead_of(names: &[&str]) -> Option<String> {
+    let variable = variable(names.first()?);
     let is_given = env::args_os().any(|argument| {
         let argument = argument.to_string_lossy();
         let option = argument.split('=').next().unwrap_or_default();
@@ -248,9 +253,8 @@ fn naming_variables(mut error: Error) -> Error {
 /// Where an option such as `--workers <N>` comes from, if not from the command line.
 fn tip(option: &str) -> Option<String> {
     let option = option.split(' ').next()?;
-    let variable = variable(option.strip_prefix("--")?);
-    let is_option = |argument: String| argument.split('=').next() == Some(option);
-    let is_given = env::args_os().any(|argument| argument.into_string().is_ok_and(is_option));
-    (!is_given && env::var_os(&variable).is_some())
-        .then(|| format!("'{option}' comes from the environment variable {variable}"))
+    let variable = set_in_stead_of(&[option.strip_prefix("--")?])?;
+    Some(format!(
+        "'{option}' comes from the environment variable {variable}"
+    ))
 }

@@ -10,7 +10,10 @@ use residua_core::metrics::multilabel::MultilabelSummary;
 use residua_core::metrics::ranking::RankingScore;
 use residua_core::run::MultiLabelResults;
 
-use super::{CaptionedChart, FoldResult, Parts, area, over_folds, percent, points, spread};
+use super::{
+    CaptionedChart, Figure, FoldResult, Parts, area, over_folds, percent, points, spread,
+    table_of_folds,
+};
 use crate::chart::{Bar, BarChart, Chart, Unit};
 use crate::number;
 use crate::page::Fact;
@@ -71,6 +74,10 @@ fn roc_auc(results: &MultiLabelResults) -> Option<f64> {
     results.multilabel.scores.ranking.macro_roc_auc
 }
 
+fn decisions(results: &MultiLabelResults) -> &MultilabelSummary {
+    &results.multilabel.decisions
+}
+
 fn average_precision(results: &MultiLabelResults) -> Option<f64> {
     results.multilabel.scores.ranking.macro_average_precision
 }
@@ -79,7 +86,7 @@ impl MultiLabelFolds {
     /// Over the folds, each counting the same.
     pub fn summaries(&self) -> MultiLabelSummaries {
         let decided = |figure: fn(&MultilabelSummary) -> Option<f64>| {
-            over_folds(&self.folds, |results| figure(&results.multilabel.decisions))
+            over_folds(&self.folds, |results| figure(decisions(results)))
         };
         MultiLabelSummaries {
             roc_auc: over_folds(&self.folds, roc_auc),
@@ -115,7 +122,7 @@ impl MultiLabelFolds {
             images: self.pooled.samples,
             key_figures: self.key_figures(&summaries),
             tables: [
-                self.table_of_folds(&summaries),
+                self.table_of_folds(),
                 self.table_of_classes(classes, &of_classes, &summaries),
             ],
             figures: [
@@ -153,56 +160,32 @@ impl MultiLabelFolds {
         facts.into_iter().flatten().collect()
     }
 
-    fn table_of_folds(&self, summaries: &MultiLabelSummaries) -> Table {
-        let mut rows: Vec<Vec<String>> = { self.folds.iter() }
-            .map(|fold| {
-                let decisions = &fold.results.multilabel.decisions;
-                vec![
-                    fold.name.clone(),
-                    number::grouped(decisions.samples),
-                    number::optional(roc_auc(&fold.results), area),
-                    number::optional(fold.last_roc_auc(), area),
-                    number::optional(average_precision(&fold.results), area),
-                    points(decisions.macro_average.f1),
-                    points(decisions.micro_average.f1),
-                    number::optional(decisions.exact_match_ratio, points),
-                    fold.best_of_epochs(),
-                ]
-            })
-            .collect();
-        rows.push(vec![
-            "mean ± standard deviation".to_owned(),
-            String::new(),
-            number::with_spread(summaries.roc_auc, area),
-            number::with_spread(summaries.last_roc_auc, area),
-            number::with_spread(summaries.average_precision, area),
-            number::with_spread(summaries.macro_f1, points),
-            number::with_spread(summaries.micro_f1, points),
-            number::with_spread(summaries.exact_match, points),
-            String::new(),
-        ]);
-        Table {
-            caption: "Table 1. Folds".to_owned(),
-            columns: vec![
-                Column::words("fold"),
-                Column::figures("images"),
-                Column::figures("ROC-AUC"),
-                Column::figures("at the last epoch"),
-                Column::figures("average precision"),
-                Column::figures("macro F1 %"),
-                Column::figures("micro F1 %"),
-                Column::figures("all classes right %"),
-                Column::figures("best epoch"),
-            ],
-            rows,
-            note: Some(
-                "Each network judges the images of the fold that it was trained without. Figures are of its \
-                 best epoch, which is chosen on the same images by its ROC-AUC; the last epoch is not chosen. \
-                 ROC-AUC and average precision: mean over classes. F1 and the share of images of which all \
-                 classes are right: at the thresholds that have the highest F1 on the images of the fold."
-                    .to_owned(),
+    fn table_of_folds(&self) -> Table {
+        let figures = [
+            Figure::new("ROC-AUC", roc_auc, area),
+            Figure::new("at the last epoch", last_roc_auc, area),
+            Figure::new("average precision", average_precision, area),
+            Figure::new(
+                "macro F1 %",
+                |of| Some(decisions(of).macro_average.f1),
+                points,
             ),
-        }
+            Figure::new(
+                "micro F1 %",
+                |of| Some(decisions(of).micro_average.f1),
+                points,
+            ),
+            Figure::new(
+                "all classes right %",
+                |of| decisions(of).exact_match_ratio,
+                points,
+            ),
+        ];
+        let note = "Each network judges the images of the fold that it was trained without. Figures are of its \
+                    best epoch, which is chosen on the same images by its ROC-AUC; the last epoch is not chosen. \
+                    ROC-AUC and average precision: mean over classes. F1 and the share of images of which all \
+                    classes are right: at the thresholds that have the highest F1 on the images of the fold.";
+        table_of_folds(&self.folds, |of| decisions(of).samples, &figures, note)
     }
 
     fn table_of_classes(

@@ -5,7 +5,10 @@ use residua_core::metrics::bootstrap::{ClassificationIntervals, ConfidenceInterv
 use residua_core::metrics::convergence::Summary;
 use residua_core::run::SingleLabelResults;
 
-use super::{CaptionedChart, FoldResult, Parts, area, over_folds, percent, points, spread};
+use super::{
+    CaptionedChart, Figure, FoldResult, Parts, area, over_folds, percent, points, spread,
+    table_of_folds,
+};
 use crate::chart::{Bar, BarChart, Chart, ConfusionMatrix, Unit};
 use crate::number;
 use crate::page::Fact;
@@ -100,49 +103,20 @@ impl SingleLabelFolds {
     }
 
     fn table_of_folds(&self) -> Table {
-        let mut rows: Vec<Vec<String>> = { self.folds.iter() }
-            .map(|fold| {
-                let results = &fold.results;
-                vec![
-                    fold.name.clone(),
-                    number::grouped(results.evaluation.images),
-                    points(results.evaluation.accuracy),
-                    points(results.last_accuracy),
-                    points(macro_f1(results)),
-                    number::optional(roc_auc(results), area),
-                    fold.best_of_epochs(),
-                ]
-            })
-            .collect();
-        let summaries = self.summaries();
-        rows.push(vec![
-            "mean ± standard deviation".to_owned(),
-            String::new(),
-            number::with_spread(summaries.accuracy, points),
-            number::with_spread(summaries.last_accuracy, points),
-            number::with_spread(summaries.macro_f1, points),
-            number::with_spread(summaries.roc_auc, area),
-            String::new(),
-        ]);
-        Table {
-            caption: "Table 1. Folds".to_owned(),
-            columns: vec![
-                Column::words("fold"),
-                Column::figures("images"),
-                Column::figures("accuracy %"),
-                Column::figures("at the last epoch %"),
-                Column::figures("F1 %"),
-                Column::figures("ROC-AUC"),
-                Column::figures("best epoch"),
-            ],
-            rows,
-            note: Some(
-                "Each network judges the images of the fold that it was trained without. Accuracy, F1 and \
-                 ROC-AUC are of its best epoch, which is chosen on the same images; the last epoch is not \
-                 chosen. F1 and ROC-AUC: every class counts the same (macro)."
-                    .to_owned(),
+        let figures = [
+            Figure::new(
+                "accuracy %",
+                |of: &SingleLabelResults| Some(of.evaluation.accuracy),
+                points,
             ),
-        }
+            Figure::new("at the last epoch %", |of| Some(of.last_accuracy), points),
+            Figure::new("F1 %", |of| Some(macro_f1(of)), points),
+            Figure::new("ROC-AUC", roc_auc, area),
+        ];
+        let note = "Each network judges the images of the fold that it was trained without. Accuracy, F1 and \
+                    ROC-AUC are of its best epoch, which is chosen on the same images; the last epoch is not \
+                    chosen. F1 and ROC-AUC: every class counts the same (macro).";
+        table_of_folds(&self.folds, |of| of.evaluation.images, &figures, note)
     }
 
     fn table_of_classes(&self, classes: &[String]) -> Table {

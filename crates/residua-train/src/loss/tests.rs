@@ -7,7 +7,26 @@ fn floats(value: &Value) -> Vec<f32> {
     list.iter().map(|v| v.as_f64().unwrap() as f32).collect()
 }
 
+fn numbers(list: &Value) -> Vec<f32> {
+    let list = list.as_array().unwrap().iter();
+    list.map(|number| number.as_f64().unwrap() as f32).collect()
+}
+
+/// Value and gradient of a loss on the logits of a case.
+fn assert_agrees(loss: LossConfig, targets: Targets<'_>, logits: &Value, case: &Value) {
+    let device = Device::flex().autodiff();
+    let logits = numbers(logits);
+    let images = targets.labels.len();
+    let data = TensorData::new(logits.clone(), [images, logits.len() / images]);
+    let logits = Tensor::<2>::from_data(data, &device).require_grad();
+    let found = loss.compute(logits.clone(), targets, &device);
+    let gradient = logits.grad(&found.backward()).unwrap();
+    assert_close(&values(found), &[case["value"].as_f64().unwrap() as f32]);
+    assert_close(&values(gradient), &numbers(&case["gradient"]));
+}
+
 fn assert_close(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         assert!(
             (found - expected).abs() <= 1e-6 + 1e-5 * expected.abs(),
@@ -54,14 +73,9 @@ fn cross_entropy_agrees_with_pytorch() {
 fn all_losses_agree_with_pytorch() {
     let fixture: Value =
         serde_json::from_str(include_str!("../../tests/fixtures/losses.json")).unwrap();
-    let numbers = |value: &Value| -> Vec<f32> {
-        let list = value.as_array().unwrap().iter();
-        list.map(|number| number.as_f64().unwrap() as f32).collect()
-    };
     let labels = numbers(&fixture["labels"]).into_iter();
     let labels = Labels::Classes(labels.map(|label| label as u32).collect());
     let weights = numbers(&fixture["class_weights"]);
-    let device = Device::flex().autodiff();
     let cases = fixture["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 20);
     for case in cases {
@@ -70,17 +84,12 @@ fn all_losses_agree_with_pytorch() {
             settings.extend(case.get(key).map(|value| (key.to_owned(), value.clone())));
         }
         let loss: LossConfig = serde_json::from_value(Value::Object(settings)).unwrap();
-        let data = TensorData::new(numbers(&fixture["logits"]), [5, 4]);
-        let logits = Tensor::<2>::from_data(data, &device).require_grad();
         let targets = Targets {
             labels: &labels,
             mixture: None,
             class_weights: case["weighted"].as_bool().unwrap().then_some(&weights),
         };
-        let found = loss.compute(logits.clone(), targets, &device);
-        let gradient = logits.grad(&found.backward()).unwrap();
-        assert_close(&values(found), &[case["value"].as_f64().unwrap() as f32]);
-        assert_close(&values(gradient), &numbers(&case["gradient"]));
+        assert_agrees(loss, targets, &fixture["logits"], case);
     }
 }
 
@@ -91,10 +100,6 @@ fn all_losses_agree_with_pytorch() {
 fn losses_of_any_number_of_classes_agree_with_pytorch() {
     let fixture = include_str!("../../tests/fixtures/losses_of_labels.json");
     let fixture: Value = serde_json::from_str(fixture).unwrap();
-    let numbers = |value: &Value| -> Vec<f32> {
-        let list = value.as_array().unwrap().iter();
-        list.map(|number| number.as_f64().unwrap() as f32).collect()
-    };
     let sets = fixture["sets"].as_array().unwrap().iter();
     let set = |classes: &Value| -> ClassSet {
         numbers(classes)
@@ -109,7 +114,6 @@ fn losses_of_any_number_of_classes_agree_with_pytorch() {
     };
     let labels = Labels::Sets(sets);
     let weights = numbers(&fixture["class_weights"]);
-    let device = Device::flex().autodiff();
     let cases = fixture["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 16);
     let label_smoothing = 0.0;
@@ -124,17 +128,12 @@ fn losses_of_any_number_of_classes_agree_with_pytorch() {
                 label_smoothing,
             },
         };
-        let data = TensorData::new(numbers(&fixture["logits"]), [5, 3]);
-        let logits = Tensor::<2>::from_data(data, &device).require_grad();
         let targets = Targets {
             labels: &labels,
             mixture: case["mixed"].as_bool().unwrap().then_some(&mixture),
             class_weights: case["weighted"].as_bool().unwrap().then_some(&weights),
         };
-        let found = loss.compute(logits.clone(), targets, &device);
-        let gradient = logits.grad(&found.backward()).unwrap();
-        assert_close(&values(found), &[case["value"].as_f64().unwrap() as f32]);
-        assert_close(&values(gradient), &numbers(&case["gradient"]));
+        assert_agrees(loss, targets, &fixture["logits"], case);
     }
 }
 
