@@ -58,12 +58,15 @@ pub struct Augmentation {
 pub enum RandomCrop {
     /// What evaluation takes.
     None,
-    /// The image is brought to the input size as in evaluation, surrounded by `padding` black
-    /// pixels on each side, and a random crop of the input size is taken.
+    /// The image is brought to the input size as in evaluation, surrounded by `padding` pixels on
+    /// each side, and a random crop of the input size is taken.
     #[schemars(extend("default" = Augmentation::CIFAR.crop))]
     PadAndCrop {
         /// Pixels on each side.
         padding: usize,
+        /// What they show.
+        #[serde(default, skip_serializing_if = "Surroundings::is_black")]
+        surroundings: Surroundings,
     },
     /// A random rectangle of the image is scaled to the input size: the crop of Szegedy et al.
     /// 2015 ("Going deeper with convolutions" §6), with the search of torchvision's
@@ -75,6 +78,39 @@ pub enum RandomCrop {
         /// Smallest and largest width divided by height, drawn evenly on a logarithmic scale.
         ratio: [f64; 2],
     },
+}
+
+/// What surrounds an image that is padded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Surroundings {
+    /// Nothing: black pixels.
+    #[default]
+    Black,
+    /// The image once more, reflected at its outermost pixels, which are not repeated (Zagoruyko and
+    /// Komodakis 2016, "Wide Residual Networks", §3). The network then sees no edges that are not in
+    /// the images.
+    Reflection,
+}
+
+impl Surroundings {
+    fn is_black(&self) -> bool {
+        *self == Self::Black
+    }
+
+    /// The place from 0 to `size - 1` whose pixel is seen at `place`, which may lie outside.
+    pub(crate) fn seen_at(self, place: isize, size: usize) -> Option<usize> {
+        let inside = |place: &usize| *place < size;
+        match self {
+            Self::Black => usize::try_from(place).ok().filter(inside),
+            Self::Reflection => {
+                let last = size.checked_sub(1)?;
+                let period = (2 * last).max(1);
+                let place = place.rem_euclid(period as isize) as usize;
+                Some(place.min(period - place).min(last))
+            }
+        }
+    }
 }
 
 impl Augmentation {
@@ -92,7 +128,10 @@ impl Augmentation {
     /// He et al. 2015 §4.2 for CIFAR-10: 4 pixels padded on each side, a random crop of the
     /// original size, a flip of every second image.
     pub const CIFAR: Self = Self {
-        crop: RandomCrop::PadAndCrop { padding: 4 },
+        crop: RandomCrop::PadAndCrop {
+            padding: 4,
+            surroundings: Surroundings::Black,
+        },
         flip_probability: 0.5,
         ..Self::NONE
     };
@@ -135,7 +174,7 @@ impl RandomCrop {
     fn validate(&self) -> Result<(), SettingError> {
         match *self {
             RandomCrop::None => Ok(()),
-            RandomCrop::PadAndCrop { padding } if padding > MAX_PADDING => {
+            RandomCrop::PadAndCrop { padding, .. } if padding > MAX_PADDING => {
                 let expected = format!("at most {MAX_PADDING} pixels");
                 Err(SettingError::value("padding", padding, expected))
             }
@@ -207,6 +246,21 @@ mod tests {
             );
             augmentation.validate().unwrap();
         }
+    }
+
+    #[test]
+    fn surroundings_repeat_no_pixel_or_show_none() {
+        let seen = |surroundings: Surroundings, size| -> Vec<Option<usize>> {
+            (-3..6)
+                .map(|place| surroundings.seen_at(place, size))
+                .collect()
+        };
+        // What numpy.pad([0, 1, 2], 3, mode="reflect") gives.
+        let reflected = [1, 2, 1, 0, 1, 2, 1, 0, 1].map(Some);
+        assert_eq!(seen(Surroundings::Reflection, 3), reflected);
+        assert_eq!(seen(Surroundings::Reflection, 1), [Some(0); 9]);
+        let black = [-1, -1, -1, 0, 1, 2, -1, -1, -1].map(|place| usize::try_from(place).ok());
+        assert_eq!(seen(Surroundings::Black, 3), black);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use crate::augmentation::Surroundings;
 use crate::draw::{below, between};
 use crate::pixels::Pixels;
 use crate::resize::Rectangle;
@@ -20,9 +21,10 @@ pub(crate) struct Geometry {
     pub(crate) area: Rectangle,
     pub(crate) scaled: [usize; 2],
     pub(crate) window: Rectangle,
-    /// Rows and columns by which the view moves down and right over the window; what lies
-    /// outside is black.
+    /// Rows and columns by which the view moves down and right over the window.
     pub(crate) shift: [isize; 2],
+    /// What it sees outside.
+    pub(crate) surroundings: Surroundings,
     pub(crate) mirrored: bool,
 }
 
@@ -34,6 +36,7 @@ impl Geometry {
             scaled: input,
             window: Rectangle::whole(input[0], input[1]),
             shift: [0, 0],
+            surroundings: Surroundings::Black,
             mirrored: false,
         }
     }
@@ -47,10 +50,11 @@ impl Geometry {
         move |column| self.source_pixel(source, column)
     }
 
-    /// The row of the scaled image that becomes row `row` of the input, if it is in the window.
+    /// The row of the scaled image that becomes row `row` of the input, if there is one.
     fn source_row(&self, row: usize) -> Option<usize> {
-        let row = row.checked_add_signed(self.shift[0])?;
-        (row < self.window.height).then_some(self.window.top + row)
+        let row = row as isize + self.shift[0];
+        let row = self.surroundings.seen_at(row, self.window.height)?;
+        Some(self.window.top + row)
     }
 
     /// The colour that becomes column `column` of the input, given the pixels of the window
@@ -61,7 +65,8 @@ impl Geometry {
         } else {
             column
         };
-        let pixel = row.zip(column.checked_add_signed(self.shift[1]));
+        let column = column as isize + self.shift[1];
+        let pixel = row.zip(self.surroundings.seen_at(column, self.window.width));
         match pixel.and_then(|(row, column)| row.get(column * 3..column * 3 + 3)) {
             Some(pixel) => [pixel[0], pixel[1], pixel[2]],
             None => [0; 3],
@@ -89,6 +94,7 @@ pub(crate) fn cover(image: [usize; 2], input: [usize; 2], crop_fraction: f64) ->
         scaled,
         window: Rectangle::centred(scaled, input),
         shift: [0, 0],
+        surroundings: Surroundings::Black,
         mirrored: false,
     }
 }

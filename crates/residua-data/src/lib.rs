@@ -77,6 +77,7 @@ pub mod transform;
 
 pub use augmentation::{
     Augmentation, ColourJitter, Erasing, ErasingFill, Flip, Mix, Mixture, Policy, RandomCrop,
+    Surroundings,
 };
 pub use check::{DataReport, check};
 pub use contact_sheet::{ContactSheetError, contact_sheet};

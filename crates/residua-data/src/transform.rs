@@ -198,10 +198,15 @@ impl Transform {
             }
             (_, ResizeRule::CoverAndCrop { crop_fraction }) => cover(image, input, crop_fraction),
         };
-        if let RandomCrop::PadAndCrop { padding } = self.augmentation.crop {
+        if let RandomCrop::PadAndCrop {
+            padding,
+            surroundings,
+        } = self.augmentation.crop
+        {
             let mut offset =
                 || rng.random_range(0..=2 * padding as u32) as isize - padding as isize;
             geometry.shift = [offset(), offset()];
+            geometry.surroundings = surroundings;
         }
         geometry.mirrored = self.augmentation.flip.is_mirrored(
             self.augmentation.flip_probability,
@@ -296,6 +301,7 @@ impl Lookup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augmentation::Surroundings;
 
     fn gradient(height: usize, width: usize) -> Pixels<'static> {
         let rgb: Vec<u8> = (0..height * width * 3)
@@ -354,7 +360,10 @@ mod tests {
     fn pad_and_crop_shifts_and_fills_with_black() {
         let image = Pixels::new(8, 8, vec![200; 8 * 8 * 3]).unwrap();
         let crop = Augmentation {
-            crop: RandomCrop::PadAndCrop { padding: 2 },
+            crop: RandomCrop::PadAndCrop {
+                padding: 2,
+                surroundings: Surroundings::Black,
+            },
             ..Augmentation::NONE
         };
         let transform = Transform::training(&plain(8, 8), crop).unwrap();
@@ -372,6 +381,45 @@ mod tests {
         assert_eq!(sizes, [36, 42, 48, 49, 56, 64]);
         // One pair of 25 leaves all of the image.
         assert!((40..=120).contains(&seen[&64]), "{}", seen[&64]);
+    }
+
+    #[test]
+    fn pad_and_crop_shows_the_image_reflected() {
+        // What numpy.pad(image, 2, mode="reflect") holds in rows and columns.
+        const ROWS: [usize; 7] = [2, 1, 0, 1, 2, 1, 0];
+        const COLUMNS: [usize; 9] = [2, 1, 0, 1, 2, 3, 4, 3, 2];
+        let image = gradient(3, 5);
+        let crop = Augmentation {
+            crop: RandomCrop::PadAndCrop {
+                padding: 2,
+                surroundings: Surroundings::Reflection,
+            },
+            ..Augmentation::NONE
+        };
+        let transform = Transform::training(&plain(3, 5), crop).unwrap();
+        let crop_at = |top: usize, left: usize| -> Vec<u8> {
+            let places = ROWS[top..top + 3].iter().flat_map(|row| {
+                COLUMNS[left..left + 5]
+                    .iter()
+                    .map(move |column| (row, column))
+            });
+            places
+                .flat_map(|(row, column)| image.rgb()[(row * 5 + column) * 3..][..3].to_vec())
+                .collect()
+        };
+        let mut expected: Vec<Vec<u8>> = (0..5)
+            .flat_map(|top| (0..5).map(move |left| (top, left)))
+            .map(|(top, left)| crop_at(top, left))
+            .collect();
+        let crops = (0..1_000).map(|sample| SeedStream::new(8).child_index(sample));
+        let mut seen: Vec<Vec<u8>> = crops
+            .map(|seed| rounded(&transform.apply(&image, seed).unwrap()))
+            .collect();
+        for crops in [&mut expected, &mut seen] {
+            crops.sort_unstable();
+            crops.dedup();
+        }
+        assert_eq!(seen, expected);
     }
 
     #[test]

@@ -34,7 +34,7 @@
 //! | `densenet40_k12`, any `densenet<3n+4>_k<growth>` | Huang et al. 2017 |
 //! | `densenet_bc100_k12`, `190_k40`, `250_k24`, any `densenet_bc<6n+4>_k<growth>` | with bottlenecks and compression |
 //! | `cifar_vgg11_bn`, `13`, `16`, `19` | one fully connected layer |
-//! | `resnet9`, `fast_resnet8` | few convolutions, made to be trained fast (Page 2018; Jordan 2024) |
+//! | `resnet9`, `fast_resnet10` | few convolutions, made to be trained fast (Page 2018; after Jordan 2024) |
 //! | `cifar_alexnet` | 3×3 convolutions and 2×2 pools |
 //!
 //! Where a number fits several forms (50 and 152 are 6n + 2 too), the published network has it;

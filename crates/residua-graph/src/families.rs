@@ -20,7 +20,7 @@ pub use bottleneck_transformer::{AttentionStage, BottleneckTransformerSpec};
 pub use densenet::{DenseNetKind, DenseNetSpec};
 pub use pre_activation::{PreActivationBlock, PreActivationSpec};
 pub use resnet::{Block, Downsampling, Form, Paths, ResNetSpec};
-pub use shallow::{PoolPlace, ShallowSpec, ShallowStage};
+pub use shallow::{FeaturePool, PoolPlace, ShallowSpec, ShallowStage};
 pub use shortcut::Shortcut;
 pub use stages::Stage;
 pub use stem::Stem;

@@ -20,6 +20,7 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
+use crate::progressive_resizing::{SmallerImages, stage_of};
 use crate::sampling::{Sampling, check_showings};
 use crate::schedule::ScheduleConfig;
 use crate::settings::{self, Change, Document, Origin, choosing_kinds, configuration_schema};
@@ -117,6 +118,9 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// What is done to every image.
     pub preprocessing: Preprocessing,
+    /// Epochs at the beginning that show smaller images, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progressive_resizing: Vec<SmallerImages>,
     /// What is done to training images at random.
     pub augmentation: Augmentation,
 }
@@ -186,6 +190,7 @@ impl TrainConfig {
             } else {
                 photographs(128)
             },
+            progressive_resizing: Vec::new(),
             augmentation: if small {
                 Augmentation::CIFAR
             } else {
@@ -293,6 +298,27 @@ impl TrainConfig {
         )?)
     }
 
+    /// What is done to every image of an epoch, counted from 0.
+    pub fn preprocessing_in(&self, epoch: u64) -> Preprocessing {
+        match stage_of(&self.progressive_resizing, epoch) {
+            Some(stage) => self.progressive_resizing[stage].preprocessing(&self.preprocessing),
+            None => self.preprocessing.clone(),
+        }
+    }
+
+    /// The networks for the smaller images of the first epochs.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::graph`].
+    pub(crate) fn smaller_graphs(&self, classes: usize) -> Result<Vec<Graph>, CatalogError> {
+        let graph = |stage: &SmallerImages| {
+            let preprocessing = stage.preprocessing(&self.preprocessing);
+            let options = build_options(&preprocessing, classes, self.variations);
+            catalog::build(&self.model, &options)
+        };
+        self.progressive_resizing.iter().map(graph).collect()
+    }
+
     /// The part of the training images that is held out for validation, if any.
     ///
     /// # Errors
@@ -394,9 +420,52 @@ impl TrainConfig {
         if self.stem == StemRule::Whitening {
             whitening::stem(&graph)?;
         }
+        self.check_resizing(&graph)
+            .map_err(|error| error.within("progressive_resizing"))?;
         let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
         let plan = self.parameter_plan(&graph, &entries)?;
         plan.check_epochs(&entries, self.epochs)
+    }
+
+    /// Whether the network can see smaller images first, and the rest of the run has others.
+    fn check_resizing(&self, graph: &Graph) -> Result<(), SettingError> {
+        let stages = &self.progressive_resizing;
+        for (number, stage) in stages.iter().enumerate() {
+            let within = |error: SettingError| error.within(&number.to_string());
+            stage.validate().map_err(within)?;
+            let smaller = stage.preprocessing(&self.preprocessing);
+            let options = build_options(&smaller, 1, self.variations);
+            let refuse = |reason: String| {
+                let problem = format!("is {}: {reason}", stage.scale);
+                within(SettingError::new("scale", problem))
+            };
+            let smaller = catalog::build(&self.model, &options)
+                .map_err(|failure| refuse(failure.to_string()))?;
+            if smaller.state() != graph.state() {
+                return Err(refuse(format!(
+                    "{} has other parameters for images of {}, so that it cannot see both sizes",
+                    self.model,
+                    smaller.input_shape()
+                )));
+            }
+        }
+        let epochs = { stages.iter() }.fold(0_u64, |sum, stage| sum.saturating_add(stage.epochs));
+        if !stages.is_empty() && epochs >= self.epochs {
+            let last = stages[stages.len() - 1].epochs;
+            let problem = format!(
+                "is {last}, so that {epochs} epochs show smaller images; expected fewer than the run's {}, \
+                 which ends with images of full size",
+                self.epochs
+            );
+            let last = (stages.len() - 1).to_string();
+            return Err(SettingError::new("epochs", problem).within(&last));
+        }
+        if !stages.is_empty() && self.distillation.is_some() {
+            let problem = "is set, and so is distillation, whose teacher sees images of one size; expected \
+                           one of them";
+            return Err(SettingError::new("scale", problem.to_owned()).within("0"));
+        }
+        Ok(())
     }
 
     /// How each entry of a network's state is treated.

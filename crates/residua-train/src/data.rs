@@ -22,6 +22,8 @@ pub(crate) struct RunData {
     pub(crate) task: Task,
     pub(crate) classes: Vec<String>,
     pub(crate) train: Loader,
+    /// Of the first epochs: the same with smaller images, for each entry of `progressive_resizing`.
+    smaller: Vec<Loader>,
     pub(crate) validation: Loader,
     pub(crate) validation_split: SplitName,
     pub(crate) pictures: PictureReader,
@@ -43,7 +45,7 @@ impl RunData {
         let batch_size = NonZeroUsize::new(config.batch_size)
             .ok_or_else(|| settings("batch_size is 0; expected at least 1"))?;
         let transforms = (
-            training_transform(config)?,
+            training_transform(config, &config.preprocessing)?,
             Transform::evaluation(&config.preprocessing).map_err(settings)?,
         );
         let train = training_options(config, batch_size)?.with_workers(workers);
@@ -56,16 +58,30 @@ impl RunData {
             dataset.classes().len(),
         )?;
         let train_split = dataset.require(SplitName::Train)?.clone();
+        let loader = |transform| {
+            Loader::new(train_split.clone(), transform, train).reading(pictures.clone())
+        };
+        let stages = config.progressive_resizing.iter();
+        let smaller = stages.map(|stage| {
+            let preprocessing = stage.preprocessing(&config.preprocessing);
+            training_transform(config, &preprocessing).map(loader)
+        });
         Ok(Self {
+            smaller: smaller.collect::<Result<_, _>>()?,
             task: dataset.task(),
             classes: dataset.classes().to_vec(),
-            train: Loader::new(train_split, transforms.0, train).reading(pictures.clone()),
+            train: loader(transforms.0),
             validation: Loader::new(split.clone(), transforms.1, validation)
                 .reading(pictures.clone()),
             validation_split,
             pictures,
             quarantined,
         })
+    }
+
+    /// What an epoch of stage `stage` of `progressive_resizing` shows, or one after all of them.
+    pub(crate) fn training(&self, stage: Option<usize>) -> &Loader {
+        stage.map_or(&self.train, |stage| &self.smaller[stage])
     }
 
     /// The first `count` validation images, or all if there are fewer.
@@ -130,7 +146,8 @@ pub fn training_batch(
     let dataset = open_dataset(config)?;
     let split = dataset.require(SplitName::Train)?.clone();
     let options = training_options(config, count)?.with_workers(0);
-    let loader = Loader::new(split, training_transform(config)?, options);
+    let transform = training_transform(config, &config.preprocessing_in(epoch))?;
+    let loader = Loader::new(split, transform, options);
     match loader.epoch(epoch).next() {
         Some(batch) => Ok(batch?),
         None => Err(settings("there are no training images")),
@@ -207,8 +224,11 @@ fn check_ranking(
     )))
 }
 
-pub(crate) fn training_transform(config: &TrainConfig) -> Result<Transform, TrainError> {
-    Transform::training(&config.preprocessing, config.augmentation).map_err(settings)
+pub(crate) fn training_transform(
+    config: &TrainConfig,
+    preprocessing: &Preprocessing,
+) -> Result<Transform, TrainError> {
+    Transform::training(preprocessing, config.augmentation).map_err(settings)
 }
 
 fn settings(reason: impl Display) -> TrainError {

@@ -8,6 +8,7 @@ use residua_core::precision::Precision;
 use residua_core::run::RunError;
 use residua_core::setting::SettingError;
 use residua_data::{CacheError, DataError};
+use residua_graph::Shape;
 use residua_graph::catalog::CatalogError;
 use residua_weights::{LoadReport, WeightsError};
 use thiserror::Error;
@@ -74,6 +75,14 @@ pub enum TrainError {
         report: Box<LoadReport>,
         /// How it can be mended.
         advice: String,
+    },
+    /// Images of another size need other parameters.
+    #[error("{model} has other parameters for images of {input}, so that it cannot see both sizes")]
+    OtherState {
+        /// The network.
+        model: String,
+        /// Height, width and channels.
+        input: Shape,
     },
     /// A weight file lacks Residua's record, or has one of another version.
     #[error("{}: {message}", path.display())]
@@ -169,6 +178,7 @@ impl TrainError {
                 RunError::Malformed { .. } | RunError::Newer { .. } | RunError::NoEvents { .. },
             )
             | Self::WeightsDoNotFit { .. }
+            | Self::OtherState { .. }
             | Self::NegativeVariance { .. }
             // In training it is explained as a divergence; elsewhere the weights are to blame.
             | Self::Metric { .. }

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, s};
 use residua_core::seed::SeedStream;
 use residua_engine::{drop_rule, kernel_activation};
-use residua_graph::{Axis, BatchNorm, Edge, NodeId, Operation, Step, StepKind};
+use residua_graph::{Axis, BatchNorm, Edge, Graph, NodeId, Operation, Step, StepKind};
 use residua_ops::{
     AveragePoolOptions, ConvolutionOptions, MaxPoolOptions, NormOptions, OperationSet,
     ZeroPadOptions, activation, adaptive_average_pool, average_pool, channel_convolution,
@@ -68,6 +68,8 @@ pub(crate) type Pass<'a> = &'a mut dyn FnMut(NodeId, Value) -> Value;
 /// One forward pass of a network.
 pub(crate) struct Execution<'a> {
     network: &'a Network,
+    /// Of the network, for the images.
+    graph: &'a Graph,
     steps: &'a [Step],
     values: &'a [Tensor<1>],
     mode: Mode,
@@ -84,6 +86,7 @@ impl<'a> Execution<'a> {
         let nodes = network.graph().nodes().len();
         Self {
             network,
+            graph: network.graph(),
             steps: network.steps(),
             values,
             mode,
@@ -100,17 +103,17 @@ impl<'a> Execution<'a> {
     }
 
     pub(crate) fn run(mut self, images: Tensor<4>, pass: Pass<'_>) -> Outcome {
-        let network = self.network;
+        self.graph = self.network.graph_for(images.dims());
         for step in self.steps {
             for input in &step.inputs {
                 self.readers[input.index()] += 1;
             }
         }
-        let output = network.graph().output();
+        let output = self.graph.output();
         self.readers[output.index()] += 1;
         for step in self.steps {
             let value = match step.kind {
-                StepKind::Single => match network.graph().node(step.output).operation {
+                StepKind::Single => match self.graph.node(step.output).operation {
                     Operation::Input => Value::Map(images.clone()),
                     Operation::BatchNorm(norm) => self.norm(step.output, norm, None, false),
                     operation => self.single(step.output, operation),
@@ -119,7 +122,7 @@ impl<'a> Execution<'a> {
                     norm,
                     shortcut,
                     relu,
-                } => match network.graph().node(norm).operation {
+                } => match self.graph.node(norm).operation {
                     Operation::BatchNorm(settings) => self.norm(norm, settings, shortcut, relu),
                     ref other => unreachable!("the fusion pass called a {} a norm", other.kind()),
                 },
@@ -133,7 +136,7 @@ impl<'a> Execution<'a> {
     }
 
     fn single(&mut self, node: NodeId, operation: Operation) -> Value {
-        let graph = self.network.graph();
+        let graph = self.graph;
         let input = |index: usize| graph.node(node).inputs[index];
         match operation {
             Operation::Convolution(settings) => {
@@ -253,7 +256,7 @@ impl<'a> Execution<'a> {
         let Some(randomness) = self.training_randomness(node) else {
             return value;
         };
-        let rule = drop_rule(self.network.graph(), node, randomness)
+        let rule = drop_rule(self.graph, node, randomness)
             .expect("only dropouts are asked for their rule");
         match value {
             Value::Map(x) => Value::Map(dropout(x, rule)),
@@ -268,7 +271,7 @@ impl<'a> Execution<'a> {
         shortcut: Option<NodeId>,
         relu: bool,
     ) -> Value {
-        let x = self.map(self.network.graph().node(node).inputs[0]);
+        let x = self.map(self.graph.node(node).inputs[0]);
         let shortcut = shortcut.map(|id| self.map(id));
         let (scale, shift) = (self.state(node, 0), self.state(node, 1));
         if self.training_randomness(node).is_none() {

@@ -182,6 +182,7 @@ impl Learner {
         pace: Pace,
         step: u64,
     ) -> Result<Learned, Divergence> {
+        let shape = batch.shape;
         let (learned, mut gradients) = self.gradients(batch, step)?;
         let plan = &self.settings.plan;
         gradients.retain(|(entry, _)| plan.learns(*entry, self.epoch));
@@ -223,7 +224,7 @@ impl Learner {
             values
         });
         for gradient in spent {
-            self.network.reuse(gradient);
+            self.network.reuse(gradient, shape);
         }
         Ok(learned)
     }

@@ -50,6 +50,7 @@ mod parameter_groups;
 mod pieces;
 mod predictions;
 pub mod probe;
+mod progressive_resizing;
 mod quantile;
 mod rate_search;
 mod recipe;
@@ -96,6 +97,7 @@ pub use optimiser::{
 };
 pub use parameter_groups::{Freezing, ParameterGroup, ParameterPlan, StageRules};
 pub use probe::Probe;
+pub use progressive_resizing::SmallerImages;
 pub use rate_search::{RateCurve, RatePoint, RateSearch, search_rate};
 pub use recipe::{Recipe, RecipeAbout};
 /// The format of feature maps in training.

@@ -93,7 +93,11 @@ fn chosen(config: &TrainConfig, time: Duration) -> Result<Vec<Sample>, TrainErro
     let dataset = open_dataset(config)?;
     let split = dataset.require(SplitName::Train)?;
     let options = training_options(config, NonZeroUsize::MIN)?;
-    let loader = Loader::new(Arc::clone(split), training_transform(config)?, options);
+    let loader = Loader::new(
+        Arc::clone(split),
+        training_transform(config, &config.preprocessing)?,
+        options,
+    );
     let mut is_chosen = vec![false; split.len()];
     let mut samples = Vec::new();
     let mut last_error = None;
@@ -182,7 +186,7 @@ impl Case<'_> {
         let batch_size = NonZeroUsize::new(shared.min(config.batch_size));
         let options = training_options(config, batch_size.unwrap_or(NonZeroUsize::MIN))?;
         let options = options.with_workers(self.workers.get());
-        let transform = training_transform(config)?;
+        let transform = training_transform(config, &config.preprocessing)?;
         let loader = Loader::new(Arc::clone(self.split), transform, options).reading(reader);
         let mut epochs = 0..;
         speed(time, || {

@@ -1,15 +1,14 @@
 //! A graph with values: the state of a network on a device.
 
 mod division;
-
-use std::sync::Arc;
+mod form;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::seed::SeedStream;
 use residua_engine::Engine;
-use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
+use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step};
 use residua_ops::{HostValues, OperationSet, is_host};
 use residua_weights::{Fit, LoadReport, NamedTensor, TensorFile, Values, fit, fitting_models};
 
@@ -19,6 +18,7 @@ use crate::initialise::initial_values;
 use crate::training_pass::TrainingPass;
 
 pub(crate) use division::Division;
+use form::Form;
 
 /// A network on a device, ready to be trained or evaluated.
 ///
@@ -29,8 +29,10 @@ pub(crate) use division::Division;
 /// on Burn's tape.
 #[derive(Debug, Clone)]
 pub struct Network {
-    graph: Graph,
-    steps: Vec<Step>,
+    /// For the images that it is made for.
+    form: Form,
+    /// For images of other sizes, which training may show too.
+    other_sizes: Vec<Form>,
     entries: Vec<StateEntry>,
     /// First entry of each node.
     first_entry: Vec<usize>,
@@ -39,14 +41,10 @@ pub struct Network {
     device: Device,
     /// Of the tape.
     operations: OperationSet,
-    /// Computes instead of the tape; clones of the network share it and its memory.
-    engine: Option<Arc<Engine>>,
     /// Of training passes; anything but `f32` needs the engine.
     precision: Precision,
     /// Of training passes; it needs the engine, too.
     checkpointing: GradientCheckpointing,
-    /// Of training passes: where the frozen part ends, if there is one.
-    division: Option<Division>,
 }
 
 impl Network {
@@ -144,30 +142,29 @@ impl Network {
             Tensor::from_data(data, device)
         };
         Self {
-            steps: fuse(&graph, &[]),
             values: entries.iter().map(tensor).collect(),
             entries,
             first_entry,
             batches: 0,
             device: device.clone(),
             operations: OperationSet::OF_DEVICE,
-            engine: is_host(device).then(|| Arc::new(Engine::new(&graph))),
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
-            division: None,
-            graph,
+            form: Form::new(graph, is_host(device)),
+            other_sizes: Vec::new(),
         }
     }
 
     /// The same network computing on Burn's tape on every device, in `f32`. Slower on the CPU; it
     /// is there to compare with.
     pub fn on_tape(self) -> Self {
-        let cut = self.division.as_ref().map(Division::cut);
+        let cut = self.division().map(Division::cut);
+        let form = |form: Form| Form::new(form.graph, false);
         let mut network = Self {
-            engine: None,
+            form: form(self.form),
+            other_sizes: self.other_sizes.into_iter().map(form).collect(),
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
-            division: None,
             ..self
         };
         network.freeze_before(cut);
@@ -183,9 +180,47 @@ impl Network {
         }
     }
 
-    /// The graph.
+    /// The graph for the images that it is made for.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.form.graph
+    }
+
+    /// Makes passes accept images of another size too: that of a graph with the same nodes and state.
+    ///
+    /// # Errors
+    /// [`TrainError::OtherState`] where state depends on the size of the images.
+    pub fn accept(&mut self, graph: Graph) -> Result<(), TrainError> {
+        if graph.state() != self.graph().state() {
+            let input = graph.input_shape();
+            return Err(TrainError::OtherState {
+                model: graph.name().to_owned(),
+                input,
+            });
+        }
+        let mut form = Form::new(graph, self.form.engine.is_some());
+        form.freeze_before(self.division().map(Division::cut));
+        self.other_sizes.push(form);
+        Ok(())
+    }
+
+    /// What passes images of this shape, `[N, H, W, C]`.
+    fn form_for(&self, images: [usize; 4]) -> &Form {
+        let others = self.other_sizes.iter();
+        others
+            .rev()
+            .find(|form| form.takes(images))
+            .unwrap_or(&self.form)
+    }
+
+    /// The graph for images of this shape, `[N, H, W, C]`.
+    pub(crate) fn graph_for(&self, images: [usize; 4]) -> &Graph {
+        &self.form_for(images).graph
+    }
+
+    /// Gives the memory that earlier passes have left for later ones back to the system.
+    pub(crate) fn release_memory(&self) {
+        let forms = std::iter::once(&self.form).chain(&self.other_sizes);
+        forms.for_each(Form::release_memory);
     }
 
     /// The device that holds the values.
@@ -221,7 +256,7 @@ impl Network {
         &mut self,
         checkpointing: GradientCheckpointing,
     ) -> Result<(), TrainError> {
-        match self.engine {
+        match self.form.engine {
             Some(_) => {}
             None => tape_keeps(checkpointing)?,
         }
@@ -233,19 +268,16 @@ impl Network {
     /// passes the frozen part computes as in evaluation, with running statistics that stay as they are,
     /// and there are no gradients of its parameters.
     pub fn freeze_before(&mut self, cut: Option<NodeId>) {
-        if self.division.as_ref().map(Division::cut) != cut {
-            let with_engines = self.engine.is_some();
-            let divide = |cut| Division::new(&self.graph, cut, with_engines);
-            self.division = cut.map(divide);
-        }
+        let forms = std::iter::once(&mut self.form).chain(&mut self.other_sizes);
+        forms.for_each(|form| form.freeze_before(cut));
     }
 
     pub(crate) fn division(&self) -> Option<&Division> {
-        self.division.as_ref()
+        self.form.division.as_ref()
     }
 
     fn require(&self, precision: Precision) -> Result<(), TrainError> {
-        match self.engine {
+        match self.form.engine {
             Some(_) => Ok(()),
             None => tape_computes(precision),
         }
@@ -296,7 +328,7 @@ impl Network {
 
     /// The whole state under PyTorch's names.
     pub fn state(&self) -> Vec<NamedTensor> {
-        let mut counted = self.graph.state();
+        let mut counted = self.graph().state();
         counted.retain(|entry| entry.role == StateRole::BatchCount);
         let counts = counted
             .into_iter()
@@ -316,7 +348,7 @@ impl Network {
     /// # Shapes
     /// `[N, H, W, C]` → `[N, classes]`.
     pub fn evaluate(&self, images: Tensor<4>) -> Tensor<2> {
-        match &self.engine {
+        match &self.form_for(images.dims()).engine {
             Some(engine) => self.infer(engine, Precision::F32, &images),
             None => {
                 Execution::new(self, &self.values, Mode::Evaluation)
@@ -336,7 +368,7 @@ impl Network {
         images: Tensor<4>,
     ) -> Result<Tensor<2>, TrainError> {
         self.require(precision)?;
-        Ok(match &self.engine {
+        Ok(match &self.form_for(images.dims()).engine {
             Some(engine) => self.infer(engine, precision, &images),
             None => self.evaluate(images),
         })
@@ -346,7 +378,7 @@ impl Network {
         let [batch, ..] = images.dims();
         let state = self.lent_state();
         let logits = engine.infer(precision, &lent(images), batch, &slices(&state));
-        let classes = self.graph.output_shape().channels();
+        let classes = self.graph().output_shape().channels();
         Tensor::from_data(TensorData::new(logits, [batch, classes]), &self.device)
     }
 
@@ -359,17 +391,19 @@ impl Network {
     /// # Shapes
     /// `images`: `[N, H, W, C]`.
     pub fn train_pass(&self, images: Tensor<4>, randomness: SeedStream) -> TrainingPass {
-        match &self.engine {
-            Some(engine) => TrainingPass::with_engine(engine, self, &images, randomness),
+        let form = self.form_for(images.dims());
+        let division = form.division.as_ref();
+        match &form.engine {
+            Some(engine) => TrainingPass::with_engine(engine, division, self, &images, randomness),
             None => TrainingPass::on_tape(self, images, randomness),
         }
     }
 
-    /// Takes gradients that nobody needs any more, so that the next pass can use their memory.
-    pub(crate) fn reuse(&self, gradient: Tensor<1>) {
+    /// Takes a gradient of images of this shape that nobody needs any more, so that the next pass can
+    /// use its memory.
+    pub(crate) fn reuse(&self, gradient: Tensor<1>, images: [usize; 4]) {
         // The gradient's own vector, as nobody else holds it.
-        let divided = self.division.as_ref().and_then(Division::trained_engine);
-        if let Some(engine) = divided.or(self.engine.as_ref())
+        if let Some(engine) = self.form_for(images).learning_engine()
             && let Ok(vector) = gradient.into_data().try_into_vec()
         {
             engine.reuse(vector);
@@ -396,10 +430,10 @@ impl Network {
         };
         let mode = Mode::Training {
             randomness,
-            frozen: self.division.as_ref().map(Division::cut),
+            frozen: self.division().map(Division::cut),
         };
         Execution::new(self, &self.values, mode).run(images, &mut look);
-        first.map(|node| NonFinite::Layer(self.graph.node(node).name.clone()))
+        first.map(|node| NonFinite::Layer(self.graph().node(node).name.clone()))
     }
 
     /// Brings the running statistics up to date with those of a batch.
@@ -431,7 +465,7 @@ impl Network {
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.form.steps
     }
 
     pub(crate) fn first_entry(&self, node: NodeId) -> usize {

@@ -29,6 +29,7 @@ use crate::learner::{Divergence, Learner};
 use crate::network::Network;
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
 use crate::predictions;
+use crate::progressive_resizing::stage_of;
 use crate::quantile::median;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
@@ -163,7 +164,13 @@ impl Trainer {
         let epoch = self.state.finished_epochs;
         self.learner.begin_epoch(epoch);
         let first = self.state.step - epoch * self.steps_per_epoch();
-        let mut batches = self.data.train.epoch_from(epoch, first as usize);
+        let stage = stage_of(&self.config.progressive_resizing, epoch);
+        if epoch > 0 && stage != stage_of(&self.config.progressive_resizing, epoch - 1) {
+            // Of the smaller images of the epoch before, which do not come again.
+            self.learner.network().release_memory();
+        }
+        let loader = self.data.training(stage);
+        let mut batches = loader.epoch_from(epoch, first as usize);
         let mut counted_until = Instant::now();
         loop {
             let waiting_since = Instant::now();

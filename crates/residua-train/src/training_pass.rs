@@ -65,6 +65,7 @@ impl TrainingPass {
 
     pub(crate) fn with_engine(
         engine: &Arc<Engine>,
+        division: Option<&Division>,
         network: &Network,
         images: &Tensor<4>,
         randomness: SeedStream,
@@ -78,7 +79,7 @@ impl TrainingPass {
             randomness,
         };
         let images = lent(images);
-        let (engine, frozen_entries, pass) = match network.division().map(parts) {
+        let (engine, frozen_entries, pass) = match division.map(parts) {
             Some((division, frozen, trained)) => {
                 let learning = state.split_off(division.frozen_entries());
                 let precision = settings.precision;
@@ -98,7 +99,7 @@ impl TrainingPass {
             record,
         } = pass;
         let logits = TensorData::new(logits, [batch, graph.output_shape().channels()]);
-        let cut = network.division().map(Division::cut);
+        let cut = division.map(Division::cut);
         let statistics = statistics.into_iter().map(|norm| {
             let node = cut.map_or(norm.node, |cut| norm.node.in_whole(cut));
             on_device(

@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_the_stem_sees_becomes_white() {
-        let graph = catalog::build("fast_resnet8", &BuildOptions::default()).unwrap();
+        let graph = catalog::build("fast_resnet10", &BuildOptions::default()).unwrap();
         let mut network = Network::initialise(graph, SeedStream::new(0), &Device::flex());
         let images = images(20);
         whiten(&mut network, &images).unwrap();

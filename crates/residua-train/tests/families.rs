@@ -184,7 +184,7 @@ fn published(names: &[&str]) {
 
 #[test]
 fn residual_families_learn() {
-    published(&["resnet8", "preact_resnet11", "wrn10_1", "fast_resnet8"]);
+    published(&["resnet8", "preact_resnet11", "wrn10_1", "fast_resnet10"]);
     check(&resnet_v2(), TRAINING);
 }
 

@@ -4,17 +4,21 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::shapes::shapes;
 use common::{assert_keys, failure, json, run, stdout, text};
+use npyz::WriterBuilder;
 use residua::core::run::RunFolder;
 use residua::core::task::{Decision, Measure, Task};
 use residua::train::read_record;
 use residua::weights::TensorFile;
 use serde_json::Value;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// Arguments of a training of seconds on [`shapes`].
 fn training<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -472,4 +476,67 @@ fn progress_names_its_figure() {
     assert!(progress.contains("validation ROC-AUC 0."), "{progress}");
     assert!(!progress.contains("accuracy"), "{progress}");
     assert!(text(&output.stdout).starts_with("Mean ROC-AUC 0."));
+}
+
+/// An archive in the form of ChestMNIST: images `[N, 8, 8, 3]` and labels `[N, 3]`, where a label says
+/// whether a channel is bright.
+fn archive(file: &Path) {
+    let mut archive = ZipWriter::new(fs::File::create(file).unwrap());
+    let mut add = |name: String, shape: &[u64], values: &[u8]| {
+        let options = SimpleFileOptions::default();
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        let mut bytes = Vec::new();
+        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
+        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values.iter().copied()).unwrap();
+        writer.finish().unwrap();
+        archive.write_all(&bytes).unwrap();
+    };
+    for (split, count) in [("train", 96_u64), ("val", 32), ("test", 32)] {
+        let labels: Vec<u8> = (0..count)
+            .flat_map(|image| (0..3).map(move |bit| (image >> bit & 1) as u8))
+            .collect();
+        let pixels = labels.chunks(3).flat_map(|shown| {
+            let place = (0..64_u8).flat_map(|pixel| (0..3).map(move |channel| (pixel, channel)));
+            place.map(|(pixel, channel)| 40 + 120 * shown[channel] + pixel % 7 * 9)
+        });
+        let pixels: Vec<u8> = pixels.collect();
+        add(format!("{split}_images"), &[count, 8, 8, 3], &pixels);
+        add(format!("{split}_labels"), &[count, 3], &labels);
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn an_archive_with_several_labels_is_learned_judged_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    archive(&folder.join("bright.npz"));
+    fs::write(folder.join("bright.classes.txt"), "red\ngreen\nblue\n").unwrap();
+    let more = [
+        "--data",
+        "npz:bright.npz",
+        "--input-size",
+        "8",
+        "--epochs",
+        "6",
+        "--json",
+    ];
+    let report = json(folder, &training("run", &more));
+    let area = report["best_roc_auc"].as_f64().unwrap();
+    assert!(area > 0.95, "three bright channels, and only {area}");
+    let arguments = ["eval", "--run", "run", "--split", "test", "--json"];
+    let judged = json(folder, &arguments);
+    let classes = judged["per_class"].as_array().unwrap().iter();
+    let names: Vec<&str> = classes
+        .map(|class| class["class"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["red", "green", "blue"]);
+    let message = failure(
+        folder,
+        &training("none", &[&more[..], &["--loss", "mse"]].concat()),
+        3,
+    );
+    assert!(message.contains("judge each class on its own"), "{message}");
+    assert!(!folder.join("none").exists());
 }

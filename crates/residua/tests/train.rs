@@ -118,7 +118,14 @@ fn a_killed_run_continues_bit_for_bit() {
         ("sgd", &["--checkpoint-every", "3"][..]),
         (
             "bf16",
-            &["--checkpoint-every", "3", "--precision", "bf16"][..],
+            &[
+                "--checkpoint-every",
+                "3",
+                "--precision",
+                "bf16",
+                "--set",
+                "progressive_resizing=[{scale=0.5,epochs=1}]",
+            ][..],
         ),
         (
             "adamw",

@@ -167,3 +167,40 @@ fn wrong_values_are_named() {
         assert!(message.contains(expected), "{text}: {message}");
     }
 }
+
+#[test]
+fn smaller_images_must_suit_network_and_run() {
+    let stage = ["progressive_resizing=[{scale=0.5,epochs=3}]", "epochs=9"];
+    let config = with(&stage).unwrap();
+    let sides: Vec<usize> = (0..5)
+        .map(|epoch| config.preprocessing_in(epoch).height)
+        .collect();
+    assert_eq!(sides, [16, 16, 16, 32, 32]);
+    let cases = [
+        (
+            "progressive_resizing.0.scale=1",
+            "progressive_resizing.0.scale is 1; expected more than 0 and less than 1",
+        ),
+        (
+            "progressive_resizing.0.epochs=0",
+            "progressive_resizing.0.epochs is 0; expected at least 1",
+        ),
+        (
+            "epochs=3",
+            "progressive_resizing.0.epochs is 3, so that 3 epochs show smaller images; expected fewer than \
+             the run's 3,",
+        ),
+        (
+            "model=cifar_alexnet",
+            "progressive_resizing.0.scale is 0.5: cifar_alexnet",
+        ),
+        (
+            "distillation.teacher=runs/teacher",
+            "progressive_resizing.0.scale is set, and so is distillation",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = with(&[&stage[..], &[text]].concat()).unwrap_err();
+        assert!(message.contains(expected), "{text}: {message}");
+    }
+}

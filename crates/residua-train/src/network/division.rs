@@ -51,6 +51,11 @@ impl Division {
         self.engines.as_ref().map(|engines| &*engines.frozen)
     }
 
+    /// All there are.
+    pub(super) fn engines(&self) -> impl Iterator<Item = &Engine> {
+        { self.engines.iter() }.flat_map(|engines| [&*engines.frozen, &*engines.trained])
+    }
+
     /// What computes logits from that, on the CPU.
     pub(crate) fn trained_engine(&self) -> Option<&Arc<Engine>> {
         self.engines.as_ref().map(|engines| &engines.trained)

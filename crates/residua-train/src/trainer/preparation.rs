@@ -148,8 +148,7 @@ impl Trainer {
             )));
         }
         check_position(&state, data.train.batches_per_epoch() as u64, &folder)?;
-        network.set_precision(config.precision)?;
-        network.set_checkpointing(config.gradient_checkpointing)?;
+        equip(&mut network, &config)?;
         let average = match (config.weight_average, average) {
             (None, _) => None,
             (Some(settings), Some(average)) => Some(AveragedNetwork::new(settings, average)),
@@ -221,9 +220,19 @@ pub(crate) fn initial_network(
             network
         }
     };
+    equip(&mut network, config)?;
+    Ok(network)
+}
+
+/// Makes a network compute as a configuration says.
+fn equip(network: &mut Network, config: &TrainConfig) -> Result<(), TrainError> {
     network.set_precision(config.precision)?;
     network.set_checkpointing(config.gradient_checkpointing)?;
-    Ok(network)
+    let classes = network.graph().output_shape().channels();
+    for graph in config.smaller_graphs(classes)? {
+        network.accept(graph)?;
+    }
+    Ok(())
 }
 
 fn fresh_network(

@@ -124,7 +124,7 @@ fn alexnet() -> Entry {
 fn shallow() -> [Entry; 2] {
     [
         ("resnet9", PAGE_2018, ShallowSpec::resnet9()),
-        ("fast_resnet8", JORDAN_2024, ShallowSpec::fast_resnet8()),
+        ("fast_resnet10", JORDAN_2024, ShallowSpec::fast_resnet10()),
     ]
     .map(|(name, paper, spec)| cifar(name, paper, ModelSpec::Shallow(spec)))
 }

@@ -7,7 +7,7 @@ pub(super) const HE_2019: &str =
 pub(super) const HU_2018: &str = "Hu et al. 2018, Squeeze-and-Excitation Networks";
 pub(super) const HUANG_2017: &str = "Huang et al. 2017, Densely Connected Convolutional Networks";
 pub(super) const JORDAN_2024: &str =
-    "Jordan 2024, 94 % on CIFAR-10 in 3.29 Seconds on a Single GPU";
+    "after Jordan 2024, 94 % on CIFAR-10 in 3.29 Seconds on a Single GPU";
 pub(super) const KRIZHEVSKY_2012: &str =
     "Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks";
 pub(super) const KRIZHEVSKY_2014: &str =

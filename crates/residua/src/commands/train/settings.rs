@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy};
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
-    Sampling, ScheduleConfig, TrainConfig, TrainError, WeightAverage,
+    Sampling, ScheduleConfig, SmallerImages, TrainConfig, TrainError, WeightAverage,
 };
 
 use crate::Cli;
@@ -326,6 +326,8 @@ impl SettingArgs {
             let factor = epochs as f64 / config.epochs.max(1) as f64;
             config.schedule = config.schedule.clone().stretched(factor);
             config.stages = config.stages.map(|rules| rules.stretched(factor));
+            let stages = &config.progressive_resizing;
+            config.progressive_resizing = SmallerImages::stretched(stages, factor, epochs);
             config.epochs = epochs;
         }
         set(
