@@ -107,7 +107,7 @@ impl Surroundings {
                 let last = size.checked_sub(1)?;
                 let period = (2 * last).max(1);
                 let place = place.rem_euclid(period as isize) as usize;
-                Some(place.min(period - place).min(last))
+                Some(place.min(period - place))
             }
         }
     }

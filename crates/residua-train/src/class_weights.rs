@@ -89,12 +89,24 @@ fn without_over_with(classes: usize, train: &Split) -> Vec<f32> {
     counts.map(weight).collect()
 }
 
+/// The first few names.
+fn list(classes: &[String]) -> String {
+    const SHOWN: usize = 20;
+    match classes.get(..SHOWN) {
+        Some(first) if classes.len() > SHOWN => {
+            format!("{} and {} more", first.join(", "), classes.len() - SHOWN)
+        }
+        _ => classes.join(", "),
+    }
+}
+
 fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>, String> {
     if let Some(unknown) = weights.keys().find(|name| !classes.contains(name)) {
         let near = suggest::closest(unknown, classes.iter().map(String::as_str));
         return Err(format!(
-            "class_weights names '{unknown}', which is no class of the data{}",
-            suggest::did_you_mean(&near)
+            "class_weights names '{unknown}', which is no class of the data{}; there are: {}",
+            suggest::did_you_mean(&near),
+            list(classes)
         ));
     }
     let of = |class: &String| weights.get(class).copied().unwrap_or(1.0);

@@ -8,7 +8,7 @@ use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::setting::SettingError;
 use residua_core::task::Task;
-use residua_data::{Augmentation, DataSpec, Fold, Fraction, HoldOut, RandomCrop};
+use residua_data::{Augmentation, DataSpec, Erasing, Fold, Fraction, HoldOut, RandomCrop};
 use residua_graph::catalog::{BuildOptions, CatalogError, VariationOptions};
 use residua_graph::{Graph, Shape, StateEntry, catalog};
 use schemars::JsonSchema;
@@ -20,7 +20,7 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
-use crate::progressive_resizing::{SmallerImages, stage_of};
+use crate::progressive_resizing::{SmallerImages, check_network, check_stages, stage_of};
 use crate::sampling::{Sampling, check_showings};
 use crate::schedule::ScheduleConfig;
 use crate::settings::{self, Change, Document, Origin, choosing_kinds, configuration_schema};
@@ -70,7 +70,8 @@ pub struct TrainConfig {
     /// Gradients of a larger global norm are scaled down to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Training ends when the best validation is this many epochs old.
+    /// Training ends when the best validation is this many epochs old. Epochs of smaller images do not
+    /// count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
     /// Updates between checkpoints, besides those at the end of each epoch.
@@ -306,17 +307,18 @@ impl TrainConfig {
         }
     }
 
-    /// The networks for the smaller images of the first epochs.
+    /// The network for the smaller images of some epochs.
     ///
     /// # Errors
-    /// As [`TrainConfig::graph`].
-    pub(crate) fn smaller_graphs(&self, classes: usize) -> Result<Vec<Graph>, CatalogError> {
-        let graph = |stage: &SmallerImages| {
-            let preprocessing = stage.preprocessing(&self.preprocessing);
-            let options = build_options(&preprocessing, classes, self.variations);
-            catalog::build(&self.model, &options)
-        };
-        self.progressive_resizing.iter().map(graph).collect()
+    /// Where it cannot take such images.
+    pub(crate) fn smaller_graph(
+        &self,
+        stage: &SmallerImages,
+        classes: usize,
+    ) -> Result<Graph, CatalogError> {
+        let preprocessing = stage.preprocessing(&self.preprocessing);
+        let options = build_options(&preprocessing, classes, self.variations);
+        catalog::build(&self.model, &options)
     }
 
     /// The part of the training images that is held out for validation, if any.
@@ -403,7 +405,9 @@ impl TrainConfig {
         self.augmentation
             .validate()
             .map_err(within("augmentation"))?;
+        self.check_cutout().map_err(within("augmentation"))?;
         check_showings(self)?;
+        check_stages(self)?;
         let Preprocessing { height, width, .. } = self.preprocessing;
         let channels = self.preprocessing.channels();
         check_batch_memory(self.batch_size, [height, width, channels]).map_err(|failure| {
@@ -420,52 +424,11 @@ impl TrainConfig {
         if self.stem == StemRule::Whitening {
             whitening::stem(&graph)?;
         }
-        self.check_resizing(&graph)
-            .map_err(|error| error.within("progressive_resizing"))?;
+        let smaller = |stage: &SmallerImages| self.smaller_graph(stage, 1);
+        check_network(&self.progressive_resizing, &graph, smaller)?;
         let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
         let plan = self.parameter_plan(&graph, &entries)?;
         plan.check_epochs(&entries, self.epochs)
-    }
-
-    /// Whether the network can see smaller images first, and the rest of the run has others.
-    fn check_resizing(&self, graph: &Graph) -> Result<(), SettingError> {
-        let stages = &self.progressive_resizing;
-        for (number, stage) in stages.iter().enumerate() {
-            let within = |error: SettingError| error.within(&number.to_string());
-            stage.validate().map_err(within)?;
-            let smaller = stage.preprocessing(&self.preprocessing);
-            let options = build_options(&smaller, 1, self.variations);
-            let refuse = |reason: String| {
-                let problem = format!("is {}: {reason}", stage.scale);
-                within(SettingError::new("scale", problem))
-            };
-            let smaller = catalog::build(&self.model, &options)
-                .map_err(|failure| refuse(failure.to_string()))?;
-            if smaller.state() != graph.state() {
-                return Err(refuse(format!(
-                    "{} has other parameters for images of {}, so that it cannot see both sizes",
-                    self.model,
-                    smaller.input_shape()
-                )));
-            }
-        }
-        let epochs = { stages.iter() }.fold(0_u64, |sum, stage| sum.saturating_add(stage.epochs));
-        if !stages.is_empty() && epochs >= self.epochs {
-            let last = stages[stages.len() - 1].epochs;
-            let problem = format!(
-                "is {last}, so that {epochs} epochs show smaller images; expected fewer than the run's {}, \
-                 which ends with images of full size",
-                self.epochs
-            );
-            let last = (stages.len() - 1).to_string();
-            return Err(SettingError::new("epochs", problem).within(&last));
-        }
-        if !stages.is_empty() && self.distillation.is_some() {
-            let problem = "is set, and so is distillation, whose teacher sees images of one size; expected \
-                           one of them";
-            return Err(SettingError::new("scale", problem.to_owned()).within("0"));
-        }
-        Ok(())
     }
 
     /// How each entry of a network's state is treated.
@@ -487,6 +450,18 @@ impl TrainConfig {
                      leaves room for random crops)"
                 );
                 Err(SettingError::value("shorter_side", pixels, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A cutout must leave something of the images.
+    fn check_cutout(&self) -> Result<(), SettingError> {
+        let side = self.preprocessing.height.min(self.preprocessing.width);
+        match self.augmentation.erasing {
+            Erasing::Cutout { size } if size >= side => {
+                let expected = format!("less than the {side} pixels of the images");
+                Err(SettingError::value("size", size, expected).within("erasing"))
             }
             _ => Ok(()),
         }

@@ -234,3 +234,32 @@ pub(crate) fn training_transform(
 fn settings(reason: impl Display) -> TrainError {
     TrainError::Config(reason.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use residua_data::DataSpec;
+
+    use super::*;
+    use crate::progressive_resizing::SmallerImages;
+
+    #[test]
+    fn the_first_epochs_show_smaller_images_and_validation_does_not() {
+        let config = TrainConfig {
+            progressive_resizing: vec![SmallerImages {
+                scale: 0.625,
+                epochs: 1,
+            }],
+            ..TrainConfig::for_data(DataSpec::Builtin)
+        };
+        let data = RunData::open(&config, 0, None, &|_| {}).unwrap();
+        let shape = |loader: &Loader| loader.epoch(0).next().unwrap().unwrap().shape;
+        assert_eq!(shape(data.training(Some(0))), [32, 20, 20, 3]);
+        assert_eq!(shape(data.training(None)), [32, 32, 32, 3]);
+        assert_eq!(shape(&data.validation), [32, 32, 32, 3]);
+        let count = NonZeroUsize::new(3).unwrap();
+        for (epoch, side) in [(0, 20), (1, 32)] {
+            let batch = training_batch(&config, epoch, count).unwrap();
+            assert_eq!(batch.shape, [3, side, side, 3]);
+        }
+    }
+}

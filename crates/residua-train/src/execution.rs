@@ -70,6 +70,7 @@ pub(crate) struct Execution<'a> {
     network: &'a Network,
     /// Of the network, for the images.
     graph: &'a Graph,
+    images: Tensor<4>,
     steps: &'a [Step],
     values: &'a [Tensor<1>],
     mode: Mode,
@@ -81,12 +82,20 @@ pub(crate) struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// A pass with these values in place of the network's own (they may be on the tape).
-    pub(crate) fn new(network: &'a Network, values: &'a [Tensor<1>], mode: Mode) -> Self {
-        let nodes = network.graph().nodes().len();
+    /// A pass of images, `[N, H, W, C]`, with these values in place of the network's own (they may be on
+    /// the tape).
+    pub(crate) fn new(
+        network: &'a Network,
+        values: &'a [Tensor<1>],
+        mode: Mode,
+        images: Tensor<4>,
+    ) -> Self {
+        let graph = network.graph_for(images.dims());
+        let nodes = graph.nodes().len();
         Self {
             network,
-            graph: network.graph(),
+            graph,
+            images,
             steps: network.steps(),
             values,
             mode,
@@ -102,8 +111,7 @@ impl<'a> Execution<'a> {
         Self { steps, ..self }
     }
 
-    pub(crate) fn run(mut self, images: Tensor<4>, pass: Pass<'_>) -> Outcome {
-        self.graph = self.network.graph_for(images.dims());
+    pub(crate) fn run(mut self, pass: Pass<'_>) -> Outcome {
         for step in self.steps {
             for input in &step.inputs {
                 self.readers[input.index()] += 1;
@@ -114,7 +122,7 @@ impl<'a> Execution<'a> {
         for step in self.steps {
             let value = match step.kind {
                 StepKind::Single => match self.graph.node(step.output).operation {
-                    Operation::Input => Value::Map(images.clone()),
+                    Operation::Input => Value::Map(self.images.clone()),
                     Operation::BatchNorm(norm) => self.norm(step.output, norm, None, false),
                     operation => self.single(step.output, operation),
                 },

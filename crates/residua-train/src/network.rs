@@ -1,14 +1,14 @@
 //! A graph with values: the state of a network on a device.
 
 mod division;
-mod form;
+mod sized_graph;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::seed::SeedStream;
 use residua_engine::Engine;
-use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step};
+use residua_graph::{Graph, NodeId, StateEntry, StateRole, Step, fuse};
 use residua_ops::{HostValues, OperationSet, is_host};
 use residua_weights::{Fit, LoadReport, NamedTensor, TensorFile, Values, fit, fitting_models};
 
@@ -18,7 +18,7 @@ use crate::initialise::initial_values;
 use crate::training_pass::TrainingPass;
 
 pub(crate) use division::Division;
-use form::Form;
+use sized_graph::SizedGraph;
 
 /// A network on a device, ready to be trained or evaluated.
 ///
@@ -30,9 +30,11 @@ use form::Form;
 #[derive(Debug, Clone)]
 pub struct Network {
     /// For the images that it is made for.
-    form: Form,
+    sized: SizedGraph,
     /// For images of other sizes, which training may show too.
-    other_sizes: Vec<Form>,
+    other_sizes: Vec<SizedGraph>,
+    /// Of all of them.
+    steps: Vec<Step>,
     entries: Vec<StateEntry>,
     /// First entry of each node.
     first_entry: Vec<usize>,
@@ -150,7 +152,8 @@ impl Network {
             operations: OperationSet::OF_DEVICE,
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
-            form: Form::new(graph, is_host(device)),
+            steps: fuse(&graph, &[]),
+            sized: SizedGraph::new(graph, is_host(device)),
             other_sizes: Vec::new(),
         }
     }
@@ -159,10 +162,10 @@ impl Network {
     /// is there to compare with.
     pub fn on_tape(self) -> Self {
         let cut = self.division().map(Division::cut);
-        let form = |form: Form| Form::new(form.graph, false);
+        let on_tape = |sized: SizedGraph| SizedGraph::new(sized.graph, false);
         let mut network = Self {
-            form: form(self.form),
-            other_sizes: self.other_sizes.into_iter().map(form).collect(),
+            sized: on_tape(self.sized),
+            other_sizes: self.other_sizes.into_iter().map(on_tape).collect(),
             precision: Precision::F32,
             checkpointing: GradientCheckpointing::Off,
             ..self
@@ -182,45 +185,47 @@ impl Network {
 
     /// The graph for the images that it is made for.
     pub fn graph(&self) -> &Graph {
-        &self.form.graph
+        &self.sized.graph
     }
 
-    /// Makes passes accept images of another size too: that of a graph with the same nodes and state.
+    /// Makes passes take images of another size too: that of `graph`, which is otherwise the network's.
     ///
     /// # Errors
-    /// [`TrainError::OtherState`] where state depends on the size of the images.
-    pub fn accept(&mut self, graph: Graph) -> Result<(), TrainError> {
-        if graph.state() != self.graph().state() {
-            let input = graph.input_shape();
+    /// [`TrainError::OtherState`] where its state or its nodes are others.
+    pub fn accept_size(&mut self, graph: Graph) -> Result<(), TrainError> {
+        let input = graph.input_shape();
+        if !self.sized.differs_in_size_only(&graph) {
             return Err(TrainError::OtherState {
                 model: graph.name().to_owned(),
                 input,
             });
         }
-        let mut form = Form::new(graph, self.form.engine.is_some());
-        form.freeze_before(self.division().map(Division::cut));
-        self.other_sizes.push(form);
+        if self.sizes().all(|known| known.graph.input_shape() != input) {
+            let mut other = SizedGraph::new(graph, self.sized.engine.is_some());
+            other.freeze_before(self.division().map(Division::cut));
+            self.other_sizes.push(other);
+        }
         Ok(())
     }
 
+    fn sizes(&self) -> impl Iterator<Item = &SizedGraph> {
+        std::iter::once(&self.sized).chain(&self.other_sizes)
+    }
+
     /// What passes images of this shape, `[N, H, W, C]`.
-    fn form_for(&self, images: [usize; 4]) -> &Form {
-        let others = self.other_sizes.iter();
-        others
-            .rev()
-            .find(|form| form.takes(images))
-            .unwrap_or(&self.form)
+    fn sized_for(&self, images: [usize; 4]) -> &SizedGraph {
+        let found = self.sizes().find(|sized| sized.is_for(images));
+        found.unwrap_or(&self.sized)
     }
 
     /// The graph for images of this shape, `[N, H, W, C]`.
     pub(crate) fn graph_for(&self, images: [usize; 4]) -> &Graph {
-        &self.form_for(images).graph
+        &self.sized_for(images).graph
     }
 
     /// Gives the memory that earlier passes have left for later ones back to the system.
     pub(crate) fn release_memory(&self) {
-        let forms = std::iter::once(&self.form).chain(&self.other_sizes);
-        forms.for_each(Form::release_memory);
+        self.sizes().for_each(SizedGraph::release_memory);
     }
 
     /// The device that holds the values.
@@ -256,7 +261,7 @@ impl Network {
         &mut self,
         checkpointing: GradientCheckpointing,
     ) -> Result<(), TrainError> {
-        match self.form.engine {
+        match self.sized.engine {
             Some(_) => {}
             None => tape_keeps(checkpointing)?,
         }
@@ -268,16 +273,16 @@ impl Network {
     /// passes the frozen part computes as in evaluation, with running statistics that stay as they are,
     /// and there are no gradients of its parameters.
     pub fn freeze_before(&mut self, cut: Option<NodeId>) {
-        let forms = std::iter::once(&mut self.form).chain(&mut self.other_sizes);
-        forms.for_each(|form| form.freeze_before(cut));
+        let sizes = std::iter::once(&mut self.sized).chain(&mut self.other_sizes);
+        sizes.for_each(|sized| sized.freeze_before(cut));
     }
 
     pub(crate) fn division(&self) -> Option<&Division> {
-        self.form.division.as_ref()
+        self.sized.division.as_ref()
     }
 
     fn require(&self, precision: Precision) -> Result<(), TrainError> {
-        match self.form.engine {
+        match self.sized.engine {
             Some(_) => Ok(()),
             None => tape_computes(precision),
         }
@@ -348,11 +353,11 @@ impl Network {
     /// # Shapes
     /// `[N, H, W, C]` → `[N, classes]`.
     pub fn evaluate(&self, images: Tensor<4>) -> Tensor<2> {
-        match &self.form_for(images.dims()).engine {
+        match &self.sized_for(images.dims()).engine {
             Some(engine) => self.infer(engine, Precision::F32, &images),
             None => {
-                Execution::new(self, &self.values, Mode::Evaluation)
-                    .run(images, &mut |_, value| value)
+                Execution::new(self, &self.values, Mode::Evaluation, images)
+                    .run(&mut |_, value| value)
                     .logits
             }
         }
@@ -368,7 +373,7 @@ impl Network {
         images: Tensor<4>,
     ) -> Result<Tensor<2>, TrainError> {
         self.require(precision)?;
-        Ok(match &self.form_for(images.dims()).engine {
+        Ok(match &self.sized_for(images.dims()).engine {
             Some(engine) => self.infer(engine, precision, &images),
             None => self.evaluate(images),
         })
@@ -391,9 +396,9 @@ impl Network {
     /// # Shapes
     /// `images`: `[N, H, W, C]`.
     pub fn train_pass(&self, images: Tensor<4>, randomness: SeedStream) -> TrainingPass {
-        let form = self.form_for(images.dims());
-        let division = form.division.as_ref();
-        match &form.engine {
+        let sized = self.sized_for(images.dims());
+        let division = sized.division.as_ref();
+        match &sized.engine {
             Some(engine) => TrainingPass::with_engine(engine, division, self, &images, randomness),
             None => TrainingPass::on_tape(self, images, randomness),
         }
@@ -403,7 +408,7 @@ impl Network {
     /// use its memory.
     pub(crate) fn reuse(&self, gradient: Tensor<1>, images: [usize; 4]) {
         // The gradient's own vector, as nobody else holds it.
-        if let Some(engine) = self.form_for(images).learning_engine()
+        if let Some(engine) = self.sized_for(images).learning_engine()
             && let Ok(vector) = gradient.into_data().try_into_vec()
         {
             engine.reuse(vector);
@@ -432,7 +437,7 @@ impl Network {
             randomness,
             frozen: self.division().map(Division::cut),
         };
-        Execution::new(self, &self.values, mode).run(images, &mut look);
+        Execution::new(self, &self.values, mode, images).run(&mut look);
         first.map(|node| NonFinite::Layer(self.graph().node(node).name.clone()))
     }
 
@@ -465,7 +470,7 @@ impl Network {
     }
 
     pub(crate) fn steps(&self) -> &[Step] {
-        &self.form.steps
+        &self.steps
     }
 
     pub(crate) fn first_entry(&self, node: NodeId) -> usize {

@@ -47,6 +47,21 @@ impl StageRules {
         Ok(())
     }
 
+    /// Says whether the rules suit a network that begins with random values: there is nothing in its
+    /// stages to be kept.
+    pub(crate) fn check_fresh(&self) -> Result<(), SettingError> {
+        let (key, value) = match (self.frozen, self.unfreeze_every) {
+            (0, None) => return Ok(()),
+            (0, Some(every)) => ("unfreeze_every", every),
+            (frozen, _) => ("frozen", frozen as u64),
+        };
+        let problem = format!(
+            "is {value}, and the network begins with random values, which are not worth keeping; expected \
+             weights to begin with (--weights FILE)"
+        );
+        Err(SettingError::new(key, problem))
+    }
+
     /// The same rules for a run that is `factor` times as long: what is told in epochs moves along.
     pub fn stretched(self, factor: f64) -> Self {
         let moved = |every: u64| ((every as f64 * factor).round() as u64).max(1);

@@ -98,9 +98,9 @@ impl Probe {
             value
         };
         let images = images(network, self.batch.clone());
-        Execution::new(network, &state, Mode::Evaluation)
+        Execution::new(network, &state, Mode::Evaluation, images)
             .along(&steps)
-            .run(images, &mut pass);
+            .run(&mut pass);
         figures
     }
 }

@@ -13,7 +13,7 @@ use crate::error::TrainError;
 use crate::settings::{self, Document, Origin, problems, recipe_schema};
 
 /// The files of `recipes/`, by name.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("quick", include_str!("../recipes/quick.toml")),
     (
         "onecycle-cifar",
@@ -21,6 +21,10 @@ const FILES: [(&str, &str); 11] = [
     ),
     ("muon-cifar", include_str!("../recipes/muon-cifar.toml")),
     ("he2015-cifar", include_str!("../recipes/he2015-cifar.toml")),
+    (
+        "he2015-cifar-110",
+        include_str!("../recipes/he2015-cifar-110.toml"),
+    ),
     ("wrn-cifar", include_str!("../recipes/wrn-cifar.toml")),
     (
         "densenet-cifar",
@@ -96,6 +100,12 @@ impl Recipe {
     /// Whether the recipe is made for one network, which it names.
     pub fn names_network(&self) -> bool {
         self.settings.contains_key("model")
+    }
+
+    /// The same recipe for another network than it names, or for this one in place of any.
+    pub fn for_network(mut self, model: &str) -> Self {
+        self.settings.insert("model".to_owned(), model.into());
+        self
     }
 
     /// The configuration with the recipe's settings. A section replaces the section of that name, so

@@ -220,6 +220,12 @@ impl ScheduleConfig {
                     let problem = format!("has {milestone}; expected numbers of 0 or more");
                     return Err(SettingError::new("milestone_epochs", problem));
                 }
+                if let Some([one, next]) =
+                    { milestone_epochs.array_windows() }.find(|[one, next]| next <= one)
+                {
+                    let problem = format!("has {next} after {one}; expected rising numbers");
+                    return Err(SettingError::new("milestone_epochs", problem));
+                }
                 if factor.is_finite() && *factor > 0.0 {
                     Ok(())
                 } else {

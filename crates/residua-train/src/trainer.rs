@@ -29,7 +29,7 @@ use crate::learner::{Divergence, Learner};
 use crate::network::Network;
 use crate::observer::{EpochReport, Observer, Plan, StepReport};
 use crate::predictions;
-use crate::progressive_resizing::stage_of;
+use crate::progressive_resizing::{small_epochs, stage_of};
 use crate::quantile::median;
 use crate::run_log::RunLog;
 use crate::schedule::Schedule;
@@ -147,7 +147,10 @@ impl Trainer {
     fn goes_on(&self) -> bool {
         let finished = self.state.finished_epochs;
         let best = self.state.best.map_or(0, |best| best.epoch);
-        let is_patient = { self.config.patience }.is_none_or(|patience| finished - best < patience);
+        // Images of full size are judged while smaller ones are learned from: that may get no better.
+        let since = best.max(small_epochs(&self.config.progressive_resizing));
+        let is_patient = { self.config.patience }
+            .is_none_or(|patience| finished.saturating_sub(since) < patience);
         finished < self.config.epochs && is_patient
     }
 
@@ -166,7 +169,7 @@ impl Trainer {
         let first = self.state.step - epoch * self.steps_per_epoch();
         let stage = stage_of(&self.config.progressive_resizing, epoch);
         if epoch > 0 && stage != stage_of(&self.config.progressive_resizing, epoch - 1) {
-            // Of the smaller images of the epoch before, which do not come again.
+            // Feature maps are of another size now, and the former sizes do not come again.
             self.learner.network().release_memory();
         }
         let loader = self.data.training(stage);
@@ -300,7 +303,9 @@ impl Trainer {
             evaluation.seconds,
             self.schedule.rate(self.state.step - 1),
         )?;
-        self.schedule.validated(evaluation.summary.loss());
+        if epoch > small_epochs(&self.config.progressive_resizing) {
+            self.schedule.validated(evaluation.summary.loss());
+        }
         self.state.plateau = self.schedule.plateau();
         if is_best {
             self.state.best = Some(found);
@@ -356,13 +361,21 @@ impl Trainer {
             epochs: self.state.finished_epochs,
             best_epoch: best.epoch,
             seconds: self.state.seconds,
-            train_images_per_second: median(&self.state.epoch_speeds),
+            train_images_per_second: self.speed(),
             waiting_share: Some(self.state.waiting_share()),
             results: self.results(&evaluation)?,
         };
         self.folder.write_metrics(&metrics)?;
         self.log.ended(self.state.step, best, self.state.seconds)?;
         Ok(Ending::Finished(Box::new(metrics)))
+    }
+
+    /// Median over the epochs that showed images of full size; over all if there were none.
+    fn speed(&self) -> f64 {
+        let speeds = &self.state.epoch_speeds;
+        let small = small_epochs(&self.config.progressive_resizing) as usize;
+        let of_full_size = speeds.get(small..).filter(|speeds| !speeds.is_empty());
+        median(of_full_size.unwrap_or(speeds))
     }
 
     /// What `metrics.json` says of an evaluation.

@@ -55,7 +55,7 @@ impl TrainingPass {
             randomness,
             frozen: division.map(Division::cut),
         };
-        let outcome = Execution::new(network, &values, mode).run(images, &mut |_, value| value);
+        let outcome = Execution::new(network, &values, mode, images).run(&mut |_, value| value);
         Self {
             logits: outcome.logits,
             statistics: outcome.statistics,

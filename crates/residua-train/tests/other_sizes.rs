@@ -8,7 +8,7 @@ use residua_graph::catalog::{self, BuildOptions};
 use residua_graph::{Graph, Shape};
 use residua_train::{
     Learner, LearnerSettings, LossConfig, Network, OptimiserConfig, Pace, ParameterPlan, Precision,
-    StageRules, TrainError,
+    StageRules, Targets, TrainError,
 };
 
 const LABELS: [u32; 6] = [0, 2, 1, 2, 3, 0];
@@ -30,7 +30,7 @@ fn network(name: &str, size: [usize; 2]) -> Network {
 /// For the first size, and the second one too.
 fn of_both(name: &str) -> Network {
     let mut network = network(name, SIZES[0]);
-    network.accept(graph(name, SIZES[1])).unwrap();
+    network.accept_size(graph(name, SIZES[1])).unwrap();
     network
 }
 
@@ -46,6 +46,12 @@ fn batch([height, width]: [usize; 2]) -> HostBatch {
         mixture: None,
         samples: (0..LABELS.len()).collect(),
     }
+}
+
+fn images(size: [usize; 2]) -> Tensor<4> {
+    let batch = batch(size);
+    let data = TensorData::new(batch.images, batch.shape);
+    Tensor::from_data(data, &Device::flex())
 }
 
 fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
@@ -88,7 +94,8 @@ fn learned_alone(before: &Network, name: &str, size: [usize; 2], frozen: usize) 
 
 #[test]
 fn each_size_is_learned_from_as_by_a_network_of_its_own() {
-    for name in ["resnet8", "fast_resnet10", "se_resnet20"] {
+    // Some with pools over whole maps, whose windows depend on the size.
+    for name in ["resnet8", "fast_resnet10", "resnet9", "cbam_resnet8"] {
         for (precision, frozen) in [
             (Precision::F32, 0),
             (Precision::Bf16, 0),
@@ -106,12 +113,46 @@ fn each_size_is_learned_from_as_by_a_network_of_its_own() {
 }
 
 #[test]
+fn gradients_of_the_tape_are_those_of_the_engine_for_both_sizes() {
+    let loss = LossConfig::CrossEntropy {
+        label_smoothing: 0.1,
+    };
+    for (size, frozen) in [(SIZES[0], false), (SIZES[1], false), (SIZES[1], true)] {
+        let mut network = of_both("resnet8");
+        let cut = network.graph().cuts().into_iter().nth(1);
+        network.freeze_before(cut.filter(|_| frozen));
+        let gradients = |network: &Network| -> Vec<(usize, Vec<f32>)> {
+            let pass = network.train_pass(images(size), SeedStream::new(9));
+            let labels = LABELS.to_vec().into();
+            let loss = loss.compute(pass.logits.clone(), Targets::new(&labels), network.device());
+            let gradients = pass.gradients(&loss).into_iter();
+            gradients
+                .map(|(entry, gradient)| (entry, values(&gradient)))
+                .collect()
+        };
+        let of_engine = gradients(&network);
+        let of_tape = gradients(&network.on_tape());
+        assert_eq!(of_engine.len(), of_tape.len());
+        for ((entry, found), (_, expected)) in of_engine.iter().zip(&of_tape) {
+            let square = |numbers: &mut dyn Iterator<Item = f32>| {
+                numbers.map(|number| f64::from(number).powi(2)).sum::<f64>()
+            };
+            let pairs = found.iter().zip(expected);
+            let error = square(&mut pairs.map(|(found, expected)| found - expected));
+            let whole = square(&mut expected.iter().copied());
+            assert!(
+                error <= 1e-4 * whole.max(1e-8),
+                "{size:?}, {entry}: {error:e} of {whole:e}"
+            );
+        }
+    }
+}
+
+#[test]
 fn evaluation_and_the_tape_see_both_sizes() {
     let both = of_both("resnet8");
     for size in SIZES {
-        let batch = batch(size);
-        let data = TensorData::new(batch.images, batch.shape);
-        let images = Tensor::<4>::from_data(data, &Device::flex());
+        let images = images(size);
         let expected = values(&network("resnet8", size).evaluate(images.clone()));
         assert_eq!(values(&both.evaluate(images.clone())), expected);
         let on_tape = values(&both.clone().on_tape().evaluate(images));
@@ -128,7 +169,7 @@ fn evaluation_and_the_tape_see_both_sizes() {
 fn a_network_whose_head_depends_on_the_size_is_refused() {
     let mut network = network("cifar_alexnet", [32, 32]);
     let error = network
-        .accept(graph("cifar_alexnet", [48, 48]))
+        .accept_size(graph("cifar_alexnet", [48, 48]))
         .unwrap_err();
     assert!(matches!(error, TrainError::OtherState { .. }), "{error}");
     assert_eq!(

@@ -4,21 +4,18 @@
 mod common;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::arrays::archive;
 use common::shapes::shapes;
 use common::{assert_keys, failure, json, run, stdout, text};
-use npyz::WriterBuilder;
 use residua::core::run::RunFolder;
 use residua::core::task::{Decision, Measure, Task};
 use residua::train::read_record;
 use residua::weights::TensorFile;
 use serde_json::Value;
-use zip::ZipWriter;
-use zip::write::SimpleFileOptions;
 
 /// Arguments of a training of seconds on [`shapes`].
 fn training<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -480,38 +477,37 @@ fn progress_names_its_figure() {
 
 /// An archive in the form of ChestMNIST: images `[N, 8, 8, 3]` and labels `[N, 3]`, where a label says
 /// whether a channel is bright.
-fn archive(file: &Path) {
-    let mut archive = ZipWriter::new(fs::File::create(file).unwrap());
-    let mut add = |name: String, shape: &[u64], values: &[u8]| {
-        let options = SimpleFileOptions::default();
-        archive.start_file(format!("{name}.npy"), options).unwrap();
-        let mut bytes = Vec::new();
-        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
-        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
-        writer.extend(values.iter().copied()).unwrap();
-        writer.finish().unwrap();
-        archive.write_all(&bytes).unwrap();
+fn bright_channels(file: &Path) {
+    let labels = |count: u8| -> Vec<u8> {
+        let bits = |image: u8| (0..3).map(move |bit| image >> bit & 1);
+        (0..count).flat_map(bits).collect()
     };
-    for (split, count) in [("train", 96_u64), ("val", 32), ("test", 32)] {
-        let labels: Vec<u8> = (0..count)
-            .flat_map(|image| (0..3).map(move |bit| (image >> bit & 1) as u8))
-            .collect();
-        let pixels = labels.chunks(3).flat_map(|shown| {
-            let place = (0..64_u8).flat_map(|pixel| (0..3).map(move |channel| (pixel, channel)));
-            place.map(|(pixel, channel)| 40 + 120 * shown[channel] + pixel % 7 * 9)
-        });
-        let pixels: Vec<u8> = pixels.collect();
-        add(format!("{split}_images"), &[count, 8, 8, 3], &pixels);
-        add(format!("{split}_labels"), &[count, 3], &labels);
-    }
-    archive.finish().unwrap();
+    let images = |count: u8| -> Vec<u8> {
+        let labels = labels(count);
+        let pixels = |shown: &[u8]| -> Vec<u8> {
+            let value = |place: usize| 40 + 120 * shown[place % 3] + (place / 3 % 7 * 9) as u8;
+            (0..64 * 3).map(value).collect()
+        };
+        labels.chunks(3).flat_map(pixels).collect()
+    };
+    archive(
+        file,
+        &[
+            ("train_images", &[96, 8, 8, 3], images(96)),
+            ("train_labels", &[96, 3], labels(96)),
+            ("val_images", &[32, 8, 8, 3], images(32)),
+            ("val_labels", &[32, 3], labels(32)),
+            ("test_images", &[16, 8, 8, 3], images(16)),
+            ("test_labels", &[16, 3], labels(16)),
+        ],
+    );
 }
 
 #[test]
 fn an_archive_with_several_labels_is_learned_judged_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    archive(&folder.join("bright.npz"));
+    bright_channels(&folder.join("bright.npz"));
     fs::write(folder.join("bright.classes.txt"), "red\ngreen\nblue\n").unwrap();
     let more = [
         "--data",

@@ -3,7 +3,10 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
 
+use common::arrays::archive;
 use common::{failure, pictures, run, stdout, text, tiny_training};
 
 #[test]
@@ -91,6 +94,117 @@ fn bad_cifar_files_are_refused_with_file_and_record() {
     refused(&["test_batch.bin", "10"]);
     fs::write(cifar.join("test_batch.bin"), &record(1)[..3000]).unwrap();
     refused(&["test_batch.bin", "3073", "3000"]);
+}
+
+/// Trains on these data, which must be refused like this, with nothing written.
+#[track_caller]
+fn refused_data(folder: &Path, data: &str, expected: &str) {
+    let message = failure(folder, &["train", "--data", data, "--out", "none"], 3);
+    assert!(
+        message.contains(expected),
+        "expected '{expected}' in: {message}"
+    );
+    assert!(!folder.join("none").exists(), "something was written");
+}
+
+#[test]
+fn bad_spreadsheets_are_refused_with_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 2);
+    let [a, b] = ["pictures/train/dots/0.png", "pictures/train/dots/1.png"];
+    for (table, expected) in [
+        (
+            format!("path,label,split\n{a},x,train\nlost.png,y,train\n{b},y,val\n"),
+            "labels.csv: 1 of the images listed is missing, expected in",
+        ),
+        (
+            format!("path,label,split\n{a},x,train\n{b},strange,val\n"),
+            "labels.csv, line 3: class \"strange\" is not among the training classes",
+        ),
+        (
+            format!("path,label\n{a},x\n{b},y\n{a},x\n"),
+            "labels.csv, line 4: pictures/train/dots/0.png is in line 2 already",
+        ),
+        (
+            format!("path,label\n{a},x\n{b},\n"),
+            "labels.csv, line 3: has no label; fill the field, or remove the line",
+        ),
+    ] {
+        fs::write(folder.path().join("labels.csv"), table).unwrap();
+        refused_data(folder.path(), "csv:labels.csv", expected);
+    }
+}
+
+#[test]
+fn bad_arrays_are_refused_with_file_and_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.npz");
+    let written = |shape: &[u64], labels: &[u8]| {
+        let pixels = vec![9; shape.iter().product::<u64>() as usize];
+        let count = [labels.len() as u64];
+        archive(
+            &file,
+            &[
+                ("train_images", shape, pixels.clone()),
+                ("train_labels", &count, labels.to_vec()),
+                ("val_images", shape, pixels),
+                ("val_labels", &count, labels.to_vec()),
+            ],
+        );
+    };
+    let data = "npz:x.npz";
+    written(&[4, 6], &[0, 1, 0, 1]);
+    refused_data(folder.path(), data, "train_images: has the shape [4, 6]");
+    written(&[4, 2, 3], &[0, 1, 0]);
+    refused_data(folder.path(), data, "has 4 images, and there are 3 labels");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    refused_data(folder.path(), data, "x.npz: cannot be unpacked");
+    // A bomb: ten bytes of values whose header claims a gigabyte.
+    let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (4, 16384, 16384), }\n";
+    let length = (header.len() as u16).to_le_bytes();
+    let array = [
+        b"\x93NUMPY\x01\x00",
+        &length[..],
+        header.as_bytes(),
+        &[0; 10],
+    ]
+    .concat();
+    let mut bomb = zip::ZipWriter::new(fs::File::create(&file).unwrap());
+    for name in ["train_images.npy", "train_labels.npy"] {
+        let options = zip::write::SimpleFileOptions::default();
+        bomb.start_file(name, options).unwrap();
+        bomb.write_all(&array).unwrap();
+    }
+    bomb.finish().unwrap();
+    refused_data(folder.path(), data, "x.npz/train_");
+}
+
+#[test]
+fn bad_idx_files_are_refused_with_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mnist");
+    fs::create_dir(&root).unwrap();
+    let images = [
+        &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 2][..],
+        &[7; 8],
+    ]
+    .concat();
+    let labels = [&[0, 0, 8, 1, 0, 0, 0, 2][..], &[0, 1]].concat();
+    let written = |images: &[u8]| {
+        for split in ["train", "t10k"] {
+            fs::write(root.join(format!("{split}-images-idx3-ubyte")), images).unwrap();
+            fs::write(root.join(format!("{split}-labels-idx1-ubyte")), &labels).unwrap();
+        }
+    };
+    let mut wrong = images.clone();
+    wrong[2] = 0x0d;
+    written(&wrong);
+    refused_data(folder.path(), "idx:mnist", "train-images-idx3-ubyte: ");
+    written(&images[..20]);
+    refused_data(folder.path(), "idx:mnist", "train-images-idx3-ubyte: ");
+    written(&[&images[..], &[1]].concat());
+    refused_data(folder.path(), "idx:mnist", "train-images-idx3-ubyte: ");
 }
 
 #[test]

@@ -296,6 +296,33 @@ fn files_with_mistakes_are_refused_with_the_place() {
 }
 
 #[test]
+fn a_recipe_is_held_against_the_network_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "epochs = 1\n[[parameter_groups]]\nnames = \"layer4.*\"\nrate = 2.0\n";
+    fs::write(folder.path().join("mine.toml"), text).unwrap();
+    let seen = ["data", "show", "--recipe", "mine.toml"];
+    // Of the default network, which has three stages.
+    let message = failure(folder.path(), &seen, 3);
+    let expected = "mine.toml:3:1: parameter_groups.0.names is 'layer4.*', which fits no parameter";
+    assert!(message.contains(expected), "{message}");
+    let other = [&seen[..], &["--set", "model=cifar_resnet18"]].concat();
+    stdout(folder.path(), &other);
+    let train = |model: &'static str, recipe: &'static str| {
+        let more = ["--recipe", recipe, "--model", model, "--out", "none"];
+        failure(folder.path(), &[&["train"][..], &more].concat(), 3)
+    };
+    let message = train("resnet8", "speedrun-94");
+    assert!(message.contains("recipe speedrun-94:"), "{message}");
+    assert!(message.contains("'prep.conv.weight'"), "{message}");
+    let message = train("resnet8", "finetune");
+    assert!(
+        message.contains("stages.unfreeze_every is 1, and the network begins with random values"),
+        "{message}"
+    );
+    assert!(!folder.path().join("none").exists());
+}
+
+#[test]
 fn recipes_are_shown_as_they_are_and_as_what_they_make_of_data() {
     let folder = tempfile::tempdir().unwrap();
     let own = stdout(folder.path(), &["recipe", "show", "he2015-cifar"]);

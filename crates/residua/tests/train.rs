@@ -111,6 +111,36 @@ fn the_same_seed_gives_the_same_bits_for_any_number_of_threads() {
 }
 
 #[test]
+fn smaller_images_come_first_and_patience_waits_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path(), 12);
+    let stage = "progressive_resizing=[{scale=0.5,epochs=2}]";
+    // So slow that no epoch is better than the first.
+    let slow = ["--lr", "1e-9", "--epochs", "4"];
+    let smaller = [&slow[..], &["--patience", "1", "--set", stage]].concat();
+    stdout(folder.path(), &tiny_training("smaller", &smaller));
+    let metrics = fs::read_to_string(folder.path().join("smaller/metrics.json")).unwrap();
+    let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
+    assert!(metrics["epochs"].as_u64() >= Some(3), "{metrics}");
+    stdout(folder.path(), &tiny_training("full", &slow));
+    let [smaller, full] = ["smaller", "full"].map(|run| result(folder.path(), run).last);
+    assert!(smaller != full, "the smaller images were not shown");
+    let message = failure(
+        folder.path(),
+        &tiny_training(
+            "none",
+            &["--set", "progressive_resizing=[{scale=0.5,epochs=3}]"],
+        ),
+        3,
+    );
+    assert!(
+        message.contains("3 epochs show smaller images; expected fewer than the run's 3"),
+        "{message}"
+    );
+    assert!(!folder.path().join("none").exists());
+}
+
+#[test]
 fn a_killed_run_continues_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     pictures(folder.path(), 60);
@@ -125,6 +155,8 @@ fn a_killed_run_continues_bit_for_bit() {
                 "bf16",
                 "--set",
                 "progressive_resizing=[{scale=0.5,epochs=1}]",
+                "--set",
+                "stem=whitening",
             ][..],
         ),
         (
@@ -164,8 +196,9 @@ fn a_killed_run_continues_bit_for_bit() {
                 "1",
                 "--stage-rate-decay",
                 "0.5",
-                "--set",
-                "stem=whitening",
+                // Of the first of these runs.
+                "--weights",
+                "sgd-whole/checkpoints/best.safetensors",
             ][..],
         ),
         (

@@ -33,7 +33,8 @@ pub struct RunMetrics {
     pub best_epoch: u64,
     /// Seconds spent training and validating, over all processes of the run.
     pub seconds: f64,
-    /// Median over epochs of training images per second.
+    /// Median over epochs of training images per second; of those that showed images of full size, where the
+    /// first ones showed smaller ones.
     pub train_images_per_second: f64,
     /// Share of the time of training steps, 0 to 1, in which training waited for the loader; more than
     /// a few hundredths say that more workers, or a cache, would make it faster.

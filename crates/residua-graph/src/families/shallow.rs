@@ -47,7 +47,7 @@ pub enum PoolPlace {
 pub enum FeaturePool {
     /// The largest value.
     Max,
-    /// The mean, which is there for maps of all sizes.
+    /// The mean of all values.
     Average,
 }
 
@@ -65,9 +65,9 @@ impl ShallowSpec {
         }
     }
 
-    /// The stem, the blocks and the place of the pools of Jordan 2024 ("94 % on CIFAR-10 in 3.29 Seconds
-    /// on a Single GPU", §3), with residual branches. Widths, lengths of branches and activation were chosen by
-    /// training more than a hundred networks, for the accuracy that a number of multiplications brings.
+    /// The stem and the place of the pools of Jordan 2024 ("94 % on CIFAR-10 in 3.29 Seconds on a Single
+    /// GPU", §3), with residual branches, other widths, SiLU and a mean at the end: what
+    /// `docs/reproduction.md` reports a search for.
     pub fn fast_resnet10() -> Self {
         let stage = |width, branch| ShallowStage { width, branch };
         Self {

@@ -144,6 +144,14 @@ fn wrong_values_are_named() {
         ),
         ("batch_size=1000000000", "does not fit into memory"),
         ("repeats=0", "repeats is 0; expected at least 1"),
+        (
+            "augmentation.erasing={rule='cutout',size=32}",
+            "augmentation.erasing.size is 32; expected less than the 32 pixels of the images",
+        ),
+        (
+            "schedule={kind='multi-step',milestone_epochs=[5.0,3.0],factor=0.1}",
+            "schedule.milestone_epochs has 3 after 5; expected rising numbers",
+        ),
         ("sampling=fair", "expected shuffled or balanced"),
         (
             "preprocessing.shorter_side=31",
@@ -182,6 +190,10 @@ fn smaller_images_must_suit_network_and_run() {
             "progressive_resizing.0.scale is 1; expected more than 0 and less than 1",
         ),
         (
+            "progressive_resizing.0.scale=0.99",
+            "progressive_resizing.0.scale is 0.99; expected less: it leaves images of 32×32 pixels as they are",
+        ),
+        (
             "progressive_resizing.0.epochs=0",
             "progressive_resizing.0.epochs is 0; expected at least 1",
         ),
@@ -196,7 +208,7 @@ fn smaller_images_must_suit_network_and_run() {
         ),
         (
             "distillation.teacher=runs/teacher",
-            "progressive_resizing.0.scale is set, and so is distillation",
+            "progressive_resizing is set, and so is distillation",
         ),
     ];
     for (text, expected) in cases {

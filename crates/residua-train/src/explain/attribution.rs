@@ -96,9 +96,9 @@ pub(super) fn differentiate(
         }
         value => value,
     };
-    let outcome = Execution::new(network, &state, Mode::Evaluation)
+    let outcome = Execution::new(network, &state, Mode::Evaluation, images.autodiff())
         .along(&steps)
-        .run(images.autodiff(), &mut pass);
+        .run(&mut pass);
     let leaf: Tensor<4> = leaf.expect("every node of a network is computed");
     let logits = host_values(&outcome.logits.clone().inner());
     let classes = target.classes(&logits, batch);

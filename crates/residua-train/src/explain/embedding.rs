@@ -42,9 +42,9 @@ pub fn embed(network: &Network, images: Tensor<4>, tap: NodeId) -> Result<Vec<f3
         }
         value
     };
-    Execution::new(network, &state, Mode::Evaluation)
+    Execution::new(network, &state, Mode::Evaluation, images)
         .along(&steps)
-        .run(images, &mut pass);
+        .run(&mut pass);
     Ok(match graph.shape_of(tap) {
         Shape::Vector { .. } => found,
         Shape::Map {

@@ -229,8 +229,8 @@ fn equip(network: &mut Network, config: &TrainConfig) -> Result<(), TrainError> 
     network.set_precision(config.precision)?;
     network.set_checkpointing(config.gradient_checkpointing)?;
     let classes = network.graph().output_shape().channels();
-    for graph in config.smaller_graphs(classes)? {
-        network.accept(graph)?;
+    for stage in &config.progressive_resizing {
+        network.accept_size(config.smaller_graph(stage, classes)?)?;
     }
     Ok(())
 }
@@ -241,6 +241,11 @@ fn fresh_network(
     data: &RunData,
     device: &Device,
 ) -> Result<Network, TrainError> {
+    if let Some(stages) = &config.stages {
+        stages
+            .check_fresh()
+            .map_err(|error| error.within("stages"))?;
+    }
     let mut network = Network::initialise(graph, SeedStream::new(config.seed), device);
     if config.stem == StemRule::Whitening {
         let Preprocessing { height, width, .. } = config.preprocessing;

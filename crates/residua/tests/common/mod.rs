@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Each test file uses a part of it.
 
+pub(crate) mod arrays;
 pub(crate) mod shapes;
 
 use std::fs;

@@ -75,7 +75,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
             args.out.display()
         )));
     }
-    let config = args.plan.finish(args.plan.begin()?)?;
+    let config = args.plan.finish(args.plan.begin(None)?)?;
     let batch = training_batch(&config, args.epoch - 1, args.images)?;
     let normalisation = &config.preprocessing.normalisation;
     let sheet = contact_sheet(&batch, normalisation, args.columns).map_err(Failure::bad_input)?;

@@ -107,12 +107,13 @@ struct DegradationReport<'a> {
 }
 
 pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
-    let base = args.common.plan.begin()?;
     let mut planned = Vec::new();
     let mut kinds = Vec::new();
     let mut depths = args.depths.clone();
     depths.sort_unstable();
     depths.dedup();
+    let first = { depths.first() }.map(|depth| Kind::BOTH[0].model(*depth));
+    let base = args.common.plan.begin(first.as_deref())?;
     for depth in &depths {
         for kind in Kind::BOTH {
             let mut config = base.clone();

@@ -69,7 +69,10 @@ struct NetworkFigures<'a> {
 }
 
 pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
-    let base = args.common.plan.begin()?;
+    let base = args
+        .common
+        .plan
+        .begin(args.models.first().map(String::as_str))?;
     let mut planned = Vec::new();
     for model in &args.models {
         catalog::find(model).map_err(Failure::bad_input)?;

@@ -38,7 +38,12 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// The configuration: defaults for the data, a recipe or a file, then options, then `--set`.
     pub(crate) fn configuration(&self, plan: &PlanArgs) -> Result<TrainConfig, Failure> {
-        self.change(plan.begin()?, plan)
+        self.change(plan.begin(self.model.as_deref())?, plan)
+    }
+
+    /// The network that an option names.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
     }
 
     /// The same on top of what the plan began with.

@@ -3,26 +3,24 @@
 use std::sync::Arc;
 
 use residua_engine::Engine;
-use residua_graph::{Graph, NodeId, Shape, Step, fuse};
+use residua_graph::{Graph, NodeId, Shape};
 
 use super::Division;
 
 /// A network's graph for images of one size. Those of other sizes differ from it in the shapes of feature
-/// maps alone, so that one state serves all.
+/// maps, and of pools over whole maps, alone: one state and one order of steps serve all.
 #[derive(Debug, Clone)]
-pub(super) struct Form {
+pub(super) struct SizedGraph {
     pub(super) graph: Graph,
-    pub(super) steps: Vec<Step>,
     /// Computes instead of the tape; clones share it and its memory.
     pub(super) engine: Option<Arc<Engine>>,
     /// Of training passes: where the frozen part ends, if there is one.
     pub(super) division: Option<Division>,
 }
 
-impl Form {
+impl SizedGraph {
     pub(super) fn new(graph: Graph, with_engine: bool) -> Self {
         Self {
-            steps: fuse(&graph, &[]),
             engine: with_engine.then(|| Arc::new(Engine::new(&graph))),
             division: None,
             graph,
@@ -30,8 +28,22 @@ impl Form {
     }
 
     /// Whether it is for `images`, `[N, H, W, C]`.
-    pub(super) fn takes(&self, [_, height, width, channels]: [usize; 4]) -> bool {
+    pub(super) fn is_for(&self, [_, height, width, channels]: [usize; 4]) -> bool {
         self.graph.input_shape() == Shape::map(height, width, channels)
+    }
+
+    /// Whether a graph has the same state, and the same kinds of nodes that read the same ones.
+    pub(super) fn differs_in_size_only(&self, other: &Graph) -> bool {
+        let (own, others) = (self.graph.nodes(), other.nodes());
+        let mut pairs = own.iter().zip(others);
+        own.len() == others.len()
+            && pairs.all(|(own, other)| {
+                own.name == other.name
+                    && own.inputs == other.inputs
+                    && own.operation.kind() == other.operation.kind()
+            })
+            && self.graph.output() == other.output()
+            && self.graph.state() == other.state()
     }
 
     pub(super) fn freeze_before(&mut self, cut: Option<NodeId>) {
