@@ -77,6 +77,8 @@ pub struct EpochReport {
     pub images_per_second: f64,
     /// Share of the time of training in which it waited for the loader, 0 to 1.
     pub waiting_share: f64,
+    /// Height and width of its training images, where they were smaller than those of later epochs.
+    pub smaller_images: Option<[usize; 2]>,
 }
 
 /// Watches a run. All methods do nothing unless implemented.

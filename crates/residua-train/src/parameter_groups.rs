@@ -57,7 +57,7 @@ impl StageRules {
         };
         let problem = format!(
             "is {value}, and the network begins with random values, which are not worth keeping; expected \
-             weights to begin with (--weights FILE)"
+             weights to begin with (--weights FILE, and --reset-head for other classes)"
         );
         Err(SettingError::new(key, problem))
     }

@@ -93,8 +93,8 @@ pub(crate) fn check_stages(config: &TrainConfig) -> Result<(), SettingError> {
     let epochs = small_epochs(stages);
     if epochs >= config.epochs {
         let problem = format!(
-            "is {}, so that {epochs} epochs show smaller images; expected fewer than the run's {}, which \
-             ends with images of full size",
+            "is {}, which makes {epochs} of the run's {} in all; expected fewer, since a run ends with \
+             images of full size",
             stages[last].epochs, config.epochs
         );
         return Err(within(last, SettingError::new("epochs", problem)));

@@ -314,9 +314,19 @@ impl Trainer {
             self.log.saved(self.state.step, "best")?;
         }
         self.save_last()?;
-        observer.epoch_ended(&epoch_report(epoch, &sums, &evaluation.summary, is_best));
+        observer.epoch_ended(&EpochReport {
+            smaller_images: self.smaller_images(epoch - 1),
+            ..epoch_report(epoch, &sums, &evaluation.summary, is_best)
+        });
         self.last_evaluation = Some(evaluation);
         Ok(())
+    }
+
+    /// Height and width of the images of an epoch, counted from 0, if it is one of smaller images.
+    fn smaller_images(&self, epoch: u64) -> Option<[usize; 2]> {
+        stage_of(&self.config.progressive_resizing, epoch)?;
+        let preprocessing = self.config.preprocessing_in(epoch);
+        Some([preprocessing.height, preprocessing.width])
     }
 
     /// How logits become an answer, as far as an evaluation tells.
@@ -489,5 +499,6 @@ fn epoch_report(epoch: u64, sums: &EpochSums, validation: &Summary, is_best: boo
         is_best,
         images_per_second: sums.speed(),
         waiting_share: sums.waiting_share(),
+        smaller_images: None,
     }
 }

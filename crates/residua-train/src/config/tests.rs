@@ -199,8 +199,7 @@ fn smaller_images_must_suit_network_and_run() {
         ),
         (
             "epochs=3",
-            "progressive_resizing.0.epochs is 3, so that 3 epochs show smaller images; expected fewer than \
-             the run's 3,",
+            "progressive_resizing.0.epochs is 3, which makes 3 of the run's 3 in all; expected fewer",
         ),
         (
             "model=cifar_alexnet",

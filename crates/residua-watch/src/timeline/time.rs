@@ -25,7 +25,8 @@ impl Timeline {
     }
 
     /// Estimated seconds to the end: the steps that remain at the latest speed, and validations as
-    /// long as the latest (before the first, they are not counted). None before the first speed.
+    /// long as the latest (before the first, they are not counted). None before the first speed. While a
+    /// run shows the smaller images of its first epochs, the estimate is too short.
     pub fn remaining_seconds(&self) -> Option<f64> {
         let start = self.start.as_ref()?;
         if matches!(self.ending, Some(Ending::Finished { .. })) {

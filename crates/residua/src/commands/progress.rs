@@ -208,12 +208,15 @@ impl Observer for TrainingProgress {
     fn epoch_ended(&mut self, report: &EpochReport) {
         let width = self.epochs().to_string().len();
         self.say(&format!(
-            "epoch {:>width$}/{}  loss {:.3}  {}  {:>4.0} images/s{}{}",
+            "epoch {:>width$}/{}  loss {:.3}  {}  {:>4.0} images/s{}{}{}",
             report.epoch,
             self.epochs(),
             report.train_loss,
             scores(report),
             report.images_per_second,
+            { report.smaller_images }.map_or_else(String::new, |[height, width]| format!(
+                " of {height}×{width} pixels"
+            )),
             if report.is_best { "  best" } else { "" },
             waiting_text(report.waiting_share).map_or_else(String::new, |text| format!("  {text}"))
         ));

@@ -6,6 +6,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use residua::core::run::{Destination, RunFolder, RunMetrics};
@@ -256,11 +257,17 @@ pub(crate) fn program() -> &'static str {
     }
 }
 
-/// The first signal asks for a clean stop, the second ends the process at once.
+/// The first signal asks for a clean stop, the second ends the process at once, unless it comes so soon
+/// that it must be the same one: `timeout` and batch systems signal a process and then its group.
 pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
+    let mut first: Option<Instant> = None;
     ctrlc::set_handler(move || {
+        if first.is_some_and(|first| first.elapsed() < SAME_SIGNAL) {
+            return;
+        }
+        first.get_or_insert_with(Instant::now);
         if !asked.load(Ordering::Relaxed) {
             eprintln!("stopping after this step; press Ctrl-C again to stop at once");
         }
@@ -269,6 +276,8 @@ pub(crate) fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
     .map_err(Failure::failed)?;
     Ok(stop)
 }
+
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 fn ask_to_stop(asked: &AtomicBool) {
     if asked.swap(true, Ordering::Relaxed) {
