@@ -23,9 +23,43 @@ pub(crate) const MAX_INDICATORS: u64 = 1 << 28;
 /// DEFLATE cannot expand more than this (zlib's "Technical Details", maximum compression factor).
 const MAX_EXPANSION: u64 = 1_032;
 
-/// How many bytes `compressed` bytes of DEFLATE can unpack to at most.
-pub(crate) fn most_inflated(compressed: u64) -> u64 {
-    compressed.saturating_mul(MAX_EXPANSION)
+/// Large images that unpack to more times what is stored of them are refused, though DEFLATE could do it:
+/// a small file must not fill the memory. MNIST's unpack to 5 times as much, and photographs to less than 2.
+pub(crate) const MAX_IMAGE_EXPANSION: u64 = 128;
+
+/// Images of so many bytes are not large, however well they are compressed.
+const SMALL_IMAGES: u64 = 64 << 20;
+
+/// How the bytes of a file, or of a part of it, are stored, and how many are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored {
+    /// As they are.
+    Plain(u64),
+    /// By DEFLATE.
+    Deflated(u64),
+}
+
+impl Stored {
+    /// How many bytes it can unpack to at most.
+    pub(crate) fn most(self) -> u64 {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Deflated(bytes) => bytes.saturating_mul(MAX_EXPANSION),
+        }
+    }
+
+    /// What is stored, if so many bytes of images are suspiciously many for it.
+    pub(crate) fn suspicious_for_images(self, unpacked: u64) -> Option<u64> {
+        match self {
+            Self::Deflated(bytes)
+                if unpacked > SMALL_IMAGES
+                    && unpacked > bytes.saturating_mul(MAX_IMAGE_EXPANSION) =>
+            {
+                Some(bytes)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why there are not exactly as many bytes as expected.
@@ -100,6 +134,19 @@ mod tests {
         ));
         assert!(matches!(read_exactly(&bytes[..], 0), Err(Misfit::Long)));
         assert_eq!(read_exactly(&[][..], 0).unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn large_images_out_of_a_small_file_are_suspicious() {
+        let deflated = Stored::Deflated(1 << 20);
+        assert_eq!(deflated.most(), 1_032 << 20);
+        assert_eq!(deflated.suspicious_for_images(128 << 20), None);
+        let suspicious = deflated.suspicious_for_images((128 << 20) + 1);
+        assert_eq!(suspicious, Some(1 << 20));
+        assert_eq!(Stored::Deflated(1).suspicious_for_images(64 << 20), None);
+        let plain = Stored::Plain(1 << 30);
+        assert_eq!(plain.most(), 1 << 30);
+        assert_eq!(plain.suspicious_for_images(1 << 30), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE, Misfit, most_inflated, read_exactly};
+use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE, Misfit, Stored, read_exactly};
 use crate::dataset::{Dataset, Inspection, Purpose, RecordFile, SplitName};
 use crate::error::DataError;
 use crate::layout::Layout;
@@ -167,10 +167,10 @@ fn read(place: &Place, content: Content, count: Option<Count<'_>>) -> Result<Val
     let length = file.metadata().map_err(DataError::read(path))?.len();
     let reader = BufReader::new(file);
     let values = match place.is_compressed {
-        false => parse(reader, content, length, count),
+        false => parse(reader, content, Stored::Plain(length), count),
         true => {
             let reader = MultiGzDecoder::new(reader);
-            parse(reader, content, most_inflated(length), count)
+            parse(reader, content, Stored::Deflated(length), count)
         }
     };
     values.map_err(|failure| match failure {
@@ -201,11 +201,11 @@ impl From<IdxProblem> for Failure {
     }
 }
 
-/// Reads a file that has at most `capacity` bytes, unpacked.
+/// Reads a file, of which so much is stored.
 fn parse(
     mut reader: impl Read,
     content: Content,
-    capacity: u64,
+    stored: Stored,
     count: Option<Count<'_>>,
 ) -> Result<Values, Failure> {
     let shape = read_header(&mut reader, content)?;
@@ -218,8 +218,14 @@ fn parse(
     }
     let bytes = shape.iter().product();
     let header = 4 + 4 * content.dimensions() as u64;
-    if bytes > capacity.saturating_sub(header) {
+    if bytes > stored.most().saturating_sub(header) {
         return Err(Failure::Problem(IdxProblem::Short { expected: bytes }));
+    }
+    if let Some(held) = stored.suspicious_for_images(bytes)
+        && content == Content::Images
+    {
+        let expected = bytes;
+        return Err(IdxProblem::Suspicious { expected, held }.into());
     }
     let bytes = read_exactly(reader, bytes).map_err(|misfit| match misfit {
         Misfit::Short => Failure::Problem(IdxProblem::Short { expected: bytes }),

@@ -15,7 +15,8 @@
 //!
 //! The archive is read from its central directory. How large an array is follows from its type and
 //! shape; an entry that claims or holds anything else is refused, before memory is asked for where
-//! that is possible. Checksums are compared.
+//! that is possible, and so are large images that are compressed further than images can be. Checksums
+//! are compared.
 
 mod array;
 mod indicators;
@@ -29,7 +30,7 @@ use residua_core::task::Task;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::bounded::{MAX_BYTES, most_inflated};
+use crate::bounded::{MAX_BYTES, Stored};
 use crate::dataset::{Dataset, Inspection, Purpose, RecordFile, SplitName};
 use crate::error::DataError;
 use crate::layout::Layout;
@@ -233,13 +234,13 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
         let mut file = { self.zip.by_index(index) }.map_err(|error| describe(path, error))?;
         // The archive could claim this, too.
         let stored = file.compressed_size().min(length);
-        let capacity = match file.compression() {
-            CompressionMethod::Stored => stored,
-            _ => most_inflated(stored),
+        let stored = match file.compression() {
+            CompressionMethod::Stored => Stored::Plain(stored),
+            _ => Stored::Deflated(stored),
         };
         let entry = Entry {
             size: file.size(),
-            capacity,
+            stored,
             reader: &mut file,
         };
         read(entry, left).map_err(|failure| match failure {
@@ -259,8 +260,8 @@ impl<'a, R: Read + Seek> Archive<'a, R> {
 struct Entry<'a> {
     /// The bytes that it claims to have, unpacked.
     size: u64,
-    /// The bytes that it can have at most.
-    capacity: u64,
+    /// What the file holds of it.
+    stored: Stored,
     reader: &'a mut dyn Read,
 }
 

@@ -356,16 +356,20 @@ mod tests {
         assert_eq!(rounded(&twice), image.rgb());
     }
 
+    fn padded_by_2(surroundings: Surroundings) -> Augmentation {
+        Augmentation {
+            crop: RandomCrop::PadAndCrop {
+                padding: 2,
+                surroundings,
+            },
+            ..Augmentation::NONE
+        }
+    }
+
     #[test]
     fn pad_and_crop_shifts_and_fills_with_black() {
         let image = Pixels::new(8, 8, vec![200; 8 * 8 * 3]).unwrap();
-        let crop = Augmentation {
-            crop: RandomCrop::PadAndCrop {
-                padding: 2,
-                surroundings: Surroundings::Black,
-            },
-            ..Augmentation::NONE
-        };
+        let crop = padded_by_2(Surroundings::Black);
         let transform = Transform::training(&plain(8, 8), crop).unwrap();
         let mut seen = std::collections::BTreeMap::new();
         for sample in 0..2_000 {
@@ -389,13 +393,7 @@ mod tests {
         const ROWS: [usize; 7] = [2, 1, 0, 1, 2, 1, 0];
         const COLUMNS: [usize; 9] = [2, 1, 0, 1, 2, 3, 4, 3, 2];
         let image = gradient(3, 5);
-        let crop = Augmentation {
-            crop: RandomCrop::PadAndCrop {
-                padding: 2,
-                surroundings: Surroundings::Reflection,
-            },
-            ..Augmentation::NONE
-        };
+        let crop = padded_by_2(Surroundings::Reflection);
         let transform = Transform::training(&plain(3, 5), crop).unwrap();
         let crop_at = |top: usize, left: usize| -> Vec<u8> {
             let places = ROWS[top..top + 3].iter().flat_map(|row| {

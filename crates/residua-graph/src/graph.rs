@@ -146,6 +146,21 @@ impl Graph {
         self.nodes[id.0].shape
     }
 
+    /// Whether another graph is the same network for images of another size: it has the same state, and the
+    /// same kinds of nodes that read the same ones. Those differ in the shapes of feature maps, and of pools
+    /// over whole maps, alone, so that one set of parameters serves both.
+    pub fn differs_in_size_only(&self, other: &Self) -> bool {
+        let mut pairs = self.nodes.iter().zip(&other.nodes);
+        self.nodes.len() == other.nodes.len()
+            && pairs.all(|(own, other)| {
+                own.name == other.name
+                    && own.inputs == other.inputs
+                    && own.operation.kind() == other.operation.kind()
+            })
+            && self.output == other.output
+            && self.state() == other.state()
+    }
+
     /// The shape of the image.
     pub fn input_shape(&self) -> Shape {
         self.nodes[0].shape

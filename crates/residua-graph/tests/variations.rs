@@ -424,3 +424,29 @@ fn images_may_have_one_channel_or_four() {
         }
     }
 }
+
+#[test]
+fn graphs_for_other_sizes_are_told_from_other_graphs() {
+    let sized = |name: &str, size: usize, variations: VariationOptions| {
+        let options = BuildOptions {
+            input: Some(Shape::map(size, size, 3)),
+            variations,
+            ..BuildOptions::default()
+        };
+        catalog::build(name, &options).unwrap()
+    };
+    let plain = |name: &str, size| sized(name, size, VariationOptions::default());
+    let full = plain("resnet20", 32);
+    assert!(full.differs_in_size_only(&plain("resnet20", 24)));
+    assert!(full.differs_in_size_only(&full));
+    assert!(!full.differs_in_size_only(&plain("resnet32", 32)));
+    // Its classifier reads the pixels of the last map.
+    let alexnet = plain("cifar_alexnet", 32);
+    assert!(!alexnet.differs_in_size_only(&plain("cifar_alexnet", 48)));
+    // Without parameters of its own, yet another network.
+    let other = VariationOptions {
+        activation: Some(Activation::Silu),
+        ..VariationOptions::default()
+    };
+    assert!(!full.differs_in_size_only(&sized("resnet20", 32, other)));
+}

@@ -37,12 +37,12 @@ impl ClassWeights {
     /// The weight of each class, in the order of `classes`; nothing if all count the same.
     ///
     /// # Errors
-    /// With a sentence about a name that is no class, or a weight that is none.
+    /// With a name that is no class.
     pub(crate) fn resolve(
         &self,
         classes: &[String],
         train: &Split,
-    ) -> Result<Option<Vec<f32>>, String> {
+    ) -> Result<Option<Vec<f32>>, SettingError> {
         match self {
             Self::Equal => Ok(None),
             Self::Balanced => Ok(Some(match train.task() {
@@ -100,14 +100,16 @@ fn list(classes: &[String]) -> String {
     }
 }
 
-fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>, String> {
+fn given(classes: &[String], weights: &BTreeMap<String, f32>) -> Result<Vec<f32>, SettingError> {
     if let Some(unknown) = weights.keys().find(|name| !classes.contains(name)) {
         let near = suggest::closest(unknown, classes.iter().map(String::as_str));
-        return Err(format!(
-            "class_weights names '{unknown}', which is no class of the data{}; there are: {}",
-            suggest::did_you_mean(&near),
-            list(classes)
-        ));
+        let known = list(classes);
+        let problem = match &suggest::did_you_mean(&near)[..] {
+            "" => format!("is no class of the data. There are: {known}"),
+            // It ends with a question mark.
+            hint => format!("is no class of the data{hint} There are: {known}"),
+        };
+        return Err(SettingError::new(unknown, problem).within("weights"));
     }
     let of = |class: &String| weights.get(class).copied().unwrap_or(1.0);
     Ok(classes.iter().map(of).collect())
@@ -168,12 +170,13 @@ mod tests {
         };
         let found = weights("dog", 3.0).resolve(&names(), &split(&[0, 1]));
         assert_eq!(found, Ok(Some(vec![1.0, 3.0, 1.0])));
-        let message = weights("dogs", 3.0)
+        let error = weights("dogs", 3.0)
             .resolve(&names(), &split(&[]))
             .unwrap_err();
-        assert!(
-            message.contains("'dogs'") && message.contains("'dog'"),
-            "{message}"
+        let known = names().join(", ");
+        assert_eq!(
+            error.to_string(),
+            format!("weights.dogs is no class of the data; did you mean 'dog'? There are: {known}")
         );
         let error = weights("dog", 0.0).validate().unwrap_err();
         assert_eq!(

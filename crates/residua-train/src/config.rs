@@ -1,7 +1,7 @@
 //! Every setting of a run, as it is saved in `config.toml`.
 
-use std::fs;
-use std::path::Path;
+use std::path::{self, Path};
+use std::{fs, io};
 
 use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
@@ -288,6 +288,21 @@ impl TrainConfig {
         toml::to_string(self).map_err(|failure| TrainError::Config(failure.to_string()))
     }
 
+    /// The same with paths that are good wherever the run is continued or evaluated from.
+    ///
+    /// # Errors
+    /// When the current folder is not known, or a path is empty.
+    pub fn with_absolute_paths(mut self) -> io::Result<Self> {
+        self.data = self.data.absolute()?;
+        let weights = self.weights.as_mut().map(|weights| &mut weights.file);
+        let distillation = self.distillation.as_mut();
+        let teacher = distillation.map(|distillation| &mut distillation.teacher);
+        for path in [weights, teacher].into_iter().flatten() {
+            *path = path::absolute(&path)?;
+        }
+        Ok(self)
+    }
+
     /// The network for this number of classes.
     ///
     /// # Errors
@@ -362,7 +377,7 @@ impl TrainConfig {
             );
             return Err(SettingError::new("schema", problem));
         }
-        catalog::find(&self.model).map_err(network_setting)?;
+        catalog::find(&self.model).map_err(|failure| self.network_setting(failure))?;
         self.validate_counts()?;
         let within = |section| move |error: SettingError| error.within(section);
         self.optimiser.validate().map_err(within("optimiser"))?;
@@ -420,7 +435,8 @@ impl TrainConfig {
     /// does not depend on classes.
     fn validate_network(&self) -> Result<(), SettingError> {
         let options = build_options(&self.preprocessing, 1, self.variations);
-        let graph = catalog::build(&self.model, &options).map_err(network_setting)?;
+        let graph = catalog::build(&self.model, &options)
+            .map_err(|failure| self.network_setting(failure))?;
         if self.stem == StemRule::Whitening {
             whitening::stem(&graph)?;
         }
@@ -429,6 +445,39 @@ impl TrainConfig {
         let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
         let plan = self.parameter_plan(&graph, &entries)?;
         plan.check_epochs(&entries, self.epochs)
+    }
+
+    /// Which setting it is that the catalog refuses.
+    fn network_setting(&self, failure: CatalogError) -> SettingError {
+        let problem = format!("cannot be used: {failure}");
+        match &failure {
+            CatalogError::Variation { source, .. } => {
+                SettingError::new(source.variation(), problem).within("variations")
+            }
+            CatalogError::Build { .. } => match self.unfit_variation() {
+                Some(variation) => SettingError::new(variation, problem).within("variations"),
+                None => SettingError::new("preprocessing", problem),
+            },
+            _ => SettingError::new("model", problem),
+        }
+    }
+
+    /// The variation without which a network that cannot be built can be.
+    fn unfit_variation(&self) -> Option<String> {
+        let variations = toml::Table::try_from(self.variations).ok()?;
+        let without = |name: &str| {
+            let mut others = variations.clone();
+            others.remove(name);
+            others.try_into().ok()
+        };
+        let can_be_built = |variations| {
+            let options = build_options(&self.preprocessing, 1, variations);
+            catalog::build(&self.model, &options).is_ok()
+        };
+        let mut names = variations.keys();
+        names
+            .find(|name| without(name).is_some_and(can_be_built))
+            .cloned()
     }
 
     /// How each entry of a network's state is treated.
@@ -495,20 +544,8 @@ impl TrainConfig {
     }
 }
 
-fn parse_changes(changes: &[String]) -> Result<Vec<Change>, SettingError> {
+pub(crate) fn parse_changes(changes: &[String]) -> Result<Vec<Change>, SettingError> {
     changes.iter().map(|text| Change::parse(text)).collect()
-}
-
-/// Which setting it is that the catalog refuses.
-fn network_setting(failure: CatalogError) -> SettingError {
-    let problem = format!("cannot be used: {failure}");
-    match &failure {
-        CatalogError::Variation { source, .. } => {
-            SettingError::new(source.variation(), problem).within("variations")
-        }
-        CatalogError::Build { .. } => SettingError::new("preprocessing", problem),
-        _ => SettingError::new("model", problem),
-    }
 }
 
 /// A batch that no machine holds is refused before it ends the process.

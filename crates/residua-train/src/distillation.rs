@@ -101,14 +101,20 @@ impl Teacher {
         preprocessing: &Preprocessing,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let LoadedModel { network, record } = read(distillation, device)?;
+        let setting =
+            |problem: String| SettingError::new("teacher", problem).within("distillation");
+        let LoadedModel { network, record } =
+            read(distillation, device).map_err(|failure| match failure.is_bad_input() {
+                true => setting(format!("cannot be used: {failure}")).into(),
+                false => failure,
+            })?;
         let refuse = |reason: String| {
             let teacher = distillation.teacher.display();
-            TrainError::Config(format!("the teacher {teacher} {reason}"))
+            setting(format!("is {teacher}, which {reason}"))
         };
         if record.decision.task() != Task::SingleLabel {
             let reason = "says of each class whether an image shows it, and not which one it is of";
-            return Err(refuse(reason.to_owned()));
+            return Err(refuse(reason.to_owned()).into());
         }
         Ok(Self {
             adaptation: adaptation(preprocessing, &record.preprocessing).map_err(refuse)?,

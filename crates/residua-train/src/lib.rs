@@ -107,7 +107,7 @@ pub use residua_core::precision::Precision;
 pub use residua_core::setting::SettingError;
 pub use sampling::Sampling;
 pub use schedule::{Anneal, MomentumCycle, Pace, Plateau, Schedule, ScheduleConfig};
-pub use settings::settings_schema;
+pub use settings::{SettingSource, settings_schema};
 pub use starting_weights::{HeadRule, MisfitRule, StartingWeights};
 pub use trainer::{Ending, RunOptions, Trainer, read_config};
 pub use training_pass::TrainingPass;

@@ -194,7 +194,7 @@ impl Network {
     /// [`TrainError::OtherState`] where its state or its nodes are others.
     pub fn accept_size(&mut self, graph: Graph) -> Result<(), TrainError> {
         let input = graph.input_shape();
-        if !self.sized.differs_in_size_only(&graph) {
+        if !self.sized.graph.differs_in_size_only(&graph) {
             return Err(TrainError::OtherState {
                 model: graph.name().to_owned(),
                 input,

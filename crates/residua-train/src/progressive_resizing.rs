@@ -122,7 +122,7 @@ pub(crate) fn check_network(
             within(number, SettingError::new("scale", problem))
         };
         let smaller = smaller(stage).map_err(|failure| refuse(failure.to_string()))?;
-        if smaller.state() != graph.state() {
+        if !graph.differs_in_size_only(&smaller) {
             let error = TrainError::OtherState {
                 model: graph.name().to_owned(),
                 input: smaller.input_shape(),

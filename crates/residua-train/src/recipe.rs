@@ -102,7 +102,7 @@ impl Recipe {
         self.settings.contains_key("model")
     }
 
-    /// The same recipe for another network than it names, or for this one in place of any.
+    /// The same recipe with this network in place of the one that it names, if it names any.
     pub fn for_network(mut self, model: &str) -> Self {
         self.settings.insert("model".to_owned(), model.into());
         self
@@ -117,13 +117,18 @@ impl Recipe {
         let mut table = toml::Table::try_from(config)
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
         table.extend(self.settings.clone());
-        let place = place(&self.name);
+        let place = self.place();
         let document = Document::read(Some(&place), &self.text)?;
         let origin = Origin {
             document: Some(&document),
             changes: &[],
         };
         Ok(settings::read(table, origin)?)
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn place(&self) -> String {
+        place(&self.name)
     }
 }
 

@@ -4,12 +4,13 @@
 //! check files by it, [`check`] finds what is wrong in a parsed file, with the words for it, and
 //! [`change`] learns from it what a new section or another kind begins with. Whether values are in
 //! their ranges is for the types to say, by a [`SettingError`] with the key; [`document`] looks its place
-//! up in the file. A new setting takes part by deriving `JsonSchema`.
+//! up in the file, and [`source`] for what shows later. A new setting takes part by deriving `JsonSchema`.
 
 mod change;
 mod check;
 mod document;
 mod schema;
+mod source;
 
 use residua_core::setting::SettingError;
 
@@ -19,6 +20,7 @@ pub(crate) use check::problems;
 pub(crate) use document::Document;
 pub use schema::settings_schema;
 pub(crate) use schema::{Schema, configuration_schema, recipe_schema, schema_of};
+pub use source::SettingSource;
 
 /// Where settings come from: places for what is wrong with them.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use residua::core::atomic_file;
 pub(crate) use residua::core::text::{counted, grouped};
 use residua::report::chart::{Chart, Palette};
@@ -73,7 +73,19 @@ pub(crate) enum Column<'a> {
 
 /// A table without rules, whose columns are separated by two spaces.
 pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> String {
+    filled(Table::new(), columns, rows)
+}
+
+/// The same for sentences, which go on in further lines.
+pub(crate) fn table_of_sentences(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> String {
+    const WIDTH: u16 = 100;
     let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH);
+    filled(table, columns, rows)
+}
+
+fn filled(mut table: Table, columns: &[Column<'_>], rows: Vec<Vec<String>>) -> String {
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(columns.iter().map(|column| match column {
         Column::Left(title) | Column::Right(title) => *title,

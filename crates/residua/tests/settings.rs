@@ -296,6 +296,71 @@ fn files_with_mistakes_are_refused_with_the_place() {
 }
 
 #[test]
+fn what_only_data_or_networks_show_to_be_wrong_has_its_place_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |recipe: &str, more: &[&str]| {
+        fs::write(folder.path().join("mine.toml"), recipe).unwrap();
+        let arguments = ["train", "--recipe", "mine.toml", "--out", "none"];
+        let message = failure(folder.path(), &[&arguments, more].concat(), 3);
+        assert!(!folder.path().join("none").exists(), "{message}");
+        message
+    };
+    let weights =
+        "[class_weights]\nrule = \"given\"\n\n[class_weights.weights]\ncat = 2\nhors = 2\n";
+    let expected = "mine.toml:6:1: class_weights.weights.hors is no class of the data; did you mean 'horse'? \
+                    There are: ";
+    let message = refused(weights, &[]);
+    assert!(
+        message.to_lowercase().contains(&expected.to_lowercase()),
+        "{message}"
+    );
+    // What an option or a change says instead is not the file's fault.
+    let message = refused(weights, &["--set", "class_weights.weights.hors=3"]);
+    let place = "error: --set class_weights.weights.hors=3: class_weights.weights.hors is no class";
+    assert!(message.starts_with(place), "{message}");
+    let norm = "epochs = 2\n[variations]\nnorm = { group = { groups = 3 } }\n";
+    let message = refused(norm, &[]);
+    assert!(
+        message.contains("mine.toml:3:1: variations.norm cannot be used: "),
+        "{message}"
+    );
+    let teacher = "epochs = 2\n\n[distillation]\nteacher = \"lost.safetensors\"\n";
+    let message = refused(teacher, &[]);
+    let expected = "mine.toml:4:1: distillation.teacher cannot be used: ";
+    assert!(message.contains(expected), "{message}");
+    let message = refused(teacher, &["--teacher", "gone.safetensors"]);
+    assert!(
+        message.starts_with("error: distillation.teacher cannot be used: "),
+        "{message}"
+    );
+    // The same of a configuration, in a command that trains several runs.
+    let whole = stdout(
+        folder.path(),
+        &["recipe", "show", "quick", "--data", "builtin"],
+    );
+    fs::write(
+        folder.path().join("whole.toml"),
+        format!("{whole}\n{weights}"),
+    )
+    .unwrap();
+    let arguments = [
+        "compare",
+        "--models",
+        "resnet8",
+        "--config",
+        "whole.toml",
+        "--out",
+        "compared",
+    ];
+    let message = failure(folder.path(), &arguments, 3);
+    assert!(message.contains("whole.toml:"), "{message}");
+    assert!(
+        message.contains("class_weights.weights.hors is no class"),
+        "{message}"
+    );
+}
+
+#[test]
 fn a_recipe_is_held_against_the_network_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let text = "epochs = 1\n[[parameter_groups]]\nnames = \"layer4.*\"\nrate = 2.0\n";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_SIDE};
+use crate::bounded::{MAX_BYTES, MAX_IMAGE_EXPANSION, MAX_IMAGES, MAX_SIDE};
 
 /// Why a file of the MNIST family, or a folder of them, cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -80,6 +80,19 @@ pub enum IdxProblem {
     Long {
         /// The number of values.
         expected: u64,
+    },
+
+    /// The images are compressed further than images can be.
+    #[error(
+        "would unpack to {expected} bytes from {held}, more than {MAX_IMAGE_EXPANSION} times as many: \
+         images are not compressed so far, a file made to fill memory is; if it is yours, unpack it \
+         first (gunzip)"
+    )]
+    Suspicious {
+        /// The bytes of the images.
+        expected: u64,
+        /// What the file holds of them.
+        held: u64,
     },
 
     /// There are more images than labels, or fewer.

@@ -14,6 +14,9 @@ use crate::fraction::Fraction;
 use crate::hold_out::HoldOut;
 use crate::spec::DataSpec;
 
+/// What is stored, where that does not matter.
+const UNKNOWN: Stored = Stored::Plain(u64::MAX);
+
 fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
@@ -216,13 +219,13 @@ fn every_damage_is_named() {
 
 #[test]
 fn compressed_files_are_not_unpacked_beyond_their_header() {
-    let parse_gz = |bytes: &[u8], capacity: u64| {
-        let result = parse(MultiGzDecoder::new(bytes), Content::Images, capacity, None);
+    let parse_gz = |bytes: &[u8], stored: Stored| {
+        let result = parse(MultiGzDecoder::new(bytes), Content::Images, stored, None);
         result.map(|values| values.bytes.len())
     };
     let bytes = gz(&images(6));
     assert!(matches!(
-        parse_gz(&bytes, most_inflated(bytes.len() as u64)),
+        parse_gz(&bytes, Stored::Deflated(bytes.len() as u64)),
         Ok(36)
     ));
 
@@ -234,7 +237,7 @@ fn compressed_files_are_not_unpacked_beyond_their_header() {
     let result = parse(
         MultiGzDecoder::new(&mut rest),
         Content::Images,
-        u64::MAX,
+        UNKNOWN,
         None,
     );
     assert!(matches!(
@@ -253,13 +256,25 @@ fn compressed_files_are_not_unpacked_beyond_their_header() {
     let promised: Result<usize, _> = Err(Failure::Problem(IdxProblem::Short {
         expected: 4_000_000_000,
     }));
-    let found = parse_gz(&liar, most_inflated(liar.len() as u64));
+    let found = parse_gz(&liar, Stored::Deflated(liar.len() as u64));
     assert_eq!(format!("{found:?}"), format!("{promised:?}"));
 
+    // One that keeps its promise, and is made for nothing but to fill memory.
+    let zeros = gz(&[header(0x803, &[100, 1000, 1000]), vec![0; 100_000_000]].concat());
+    let message = match parse_gz(&zeros, Stored::Deflated(zeros.len() as u64)) {
+        Err(Failure::Problem(problem)) => problem.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let expected = format!(
+        "would unpack to 100000000 bytes from {}, more than 128 times as many: ",
+        zeros.len()
+    );
+    assert!(message.starts_with(&expected), "{message}");
+
     let cut = &bytes[..bytes.len() - 3];
-    assert!(matches!(parse_gz(cut, u64::MAX), Err(Failure::Io(_))));
+    assert!(matches!(parse_gz(cut, UNKNOWN), Err(Failure::Io(_))));
     let trailing = [&bytes[..], b"more"].concat();
-    assert!(matches!(parse_gz(&trailing, u64::MAX), Err(Failure::Io(_))));
+    assert!(matches!(parse_gz(&trailing, UNKNOWN), Err(Failure::Io(_))));
 }
 
 proptest! {
@@ -267,16 +282,17 @@ proptest! {
     fn arbitrary_bytes_never_panic(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
         has_magic: bool,
-        capacity in 0_u64..300,
+        stored in 0_u64..300,
     ) {
+        let stored = Stored::Plain(stored);
         for content in [Content::Images, Content::Labels] {
             if has_magic {
                 bytes.splice(0..0, content.magic());
             }
-            if let Ok(values) = parse(&bytes[..], content, capacity, None) {
+            if let Ok(values) = parse(&bytes[..], content, stored, None) {
                 prop_assert_eq!(values.bytes.len() as u64, values.shape.iter().product::<u64>());
             }
-            let _ = parse(MultiGzDecoder::new(&bytes[..]), content, capacity, None);
+            let _ = parse(MultiGzDecoder::new(&bytes[..]), content, stored, None);
         }
     }
 
@@ -293,9 +309,9 @@ proptest! {
             let values = match is_packed {
                 true => {
                     let reader = MultiGzDecoder::new(bytes);
-                    parse(reader, Content::Images, most_inflated(length), None)
+                    parse(reader, Content::Images, Stored::Deflated(length), None)
                 }
-                false => parse(bytes, Content::Images, length, None),
+                false => parse(bytes, Content::Images, Stored::Plain(length), None),
             };
             if let Ok(values) = values {
                 prop_assert_eq!(values.bytes.len() as u64, values.shape.iter().product::<u64>());

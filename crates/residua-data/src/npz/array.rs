@@ -132,6 +132,10 @@ pub(super) fn images(mut entry: Entry<'_>, labels: u64, left: u64) -> Result<Ima
     };
     let mut bytes = Vec::new();
     let stored = check_size(&entry, &header, values, kind)?;
+    if let Some(held) = entry.stored.suspicious_for_images(stored) {
+        let expected = stored;
+        return Err(ArrayProblem::Suspicious { expected, held }.into());
+    }
     reserve(&mut bytes, values).map_err(|misfit| failure(misfit, stored))?;
     let visited = visit_exactly(entry.reader, stored, |part| match kind.bytes {
         1 => bytes.extend_from_slice(part),
@@ -235,11 +239,9 @@ fn check_size(
             expected,
         }));
     }
-    if entry.capacity < expected {
-        return Err(Failure::Problem(ArrayProblem::Bomb {
-            expected,
-            most: entry.capacity,
-        }));
+    let most = entry.stored.most();
+    if most < expected {
+        return Err(ArrayProblem::Bomb { expected, most }.into());
     }
     Ok(stored)
 }

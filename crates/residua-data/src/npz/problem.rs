@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::bounded::{MAX_BYTES, MAX_IMAGES, MAX_INDICATORS, MAX_SIDE};
+use crate::bounded::{MAX_BYTES, MAX_IMAGE_EXPANSION, MAX_IMAGES, MAX_INDICATORS, MAX_SIDE};
 use crate::numbered::MAX_CLASSES;
 
 /// Why a NumPy archive, or an array in it, cannot be used.
@@ -161,6 +161,19 @@ pub enum ArrayProblem {
         expected: u64,
         /// What the stored bytes can unpack to.
         most: u64,
+    },
+
+    /// The images are compressed further than images can be.
+    #[error(
+        "would unpack to {expected} bytes from {held}, more than {MAX_IMAGE_EXPANSION} times as many: \
+         images are not compressed so far, a file made to fill memory is; if it is yours, save it \
+         uncompressed (numpy.savez)"
+    )]
+    Suspicious {
+        /// The bytes of the images.
+        expected: u64,
+        /// What the file holds of them.
+        held: u64,
     },
 
     /// There are not as many values as the shape says.

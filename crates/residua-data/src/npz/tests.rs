@@ -426,6 +426,23 @@ fn directory_record(bytes: &[u8], name: &str) -> usize {
 }
 
 #[test]
+fn large_images_out_of_a_small_file_are_refused_unless_they_are_stored_as_they_are() {
+    // Six images of 70 MB in all, as header, directory and content agree.
+    let zeros = npy(&[6, 3400, 3400], &vec![0_u8; 6 * 3400 * 3400]);
+    let arrays = replaced("train_images", zeros);
+    let packed = archive(&arrays, CompressionMethod::Deflated);
+    let message = open_with(&packed, &DatasetOptions::default()).unwrap_err();
+    let expected = "DIR/x.npz/train_images: would unpack to 69360000 bytes from ";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(
+        message.ends_with("save it uncompressed (numpy.savez)"),
+        "{message}"
+    );
+    let plain = archive(&arrays, CompressionMethod::Stored);
+    open_with(&plain, &DatasetOptions::default()).unwrap();
+}
+
+#[test]
 fn what_claims_or_holds_more_than_its_shape_is_refused() {
     // 600 MB by header and directory alike, in a hundred bytes.
     let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (6, 10000, 10000), }\n";

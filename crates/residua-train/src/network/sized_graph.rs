@@ -32,20 +32,6 @@ impl SizedGraph {
         self.graph.input_shape() == Shape::map(height, width, channels)
     }
 
-    /// Whether a graph has the same state, and the same kinds of nodes that read the same ones.
-    pub(super) fn differs_in_size_only(&self, other: &Graph) -> bool {
-        let (own, others) = (self.graph.nodes(), other.nodes());
-        let mut pairs = own.iter().zip(others);
-        own.len() == others.len()
-            && pairs.all(|(own, other)| {
-                own.name == other.name
-                    && own.inputs == other.inputs
-                    && own.operation.kind() == other.operation.kind()
-            })
-            && self.graph.output() == other.output()
-            && self.graph.state() == other.state()
-    }
-
     pub(super) fn freeze_before(&mut self, cut: Option<NodeId>) {
         if self.division.as_ref().map(Division::cut) != cut {
             let with_engines = self.engine.is_some();

@@ -331,7 +331,7 @@ pub(crate) fn learner_settings(
     let class_weights = config
         .class_weights
         .resolve(&data.classes, data.train.split())
-        .map_err(TrainError::Config)?;
+        .map_err(|error| error.within("class_weights"))?;
     let plan = config.parameter_plan(network.graph(), network.entries())?;
     let steps_per_epoch = data.train.batches_per_epoch() as u64;
     Ok(LearnerSettings::of(

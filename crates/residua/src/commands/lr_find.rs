@@ -98,7 +98,7 @@ pub(crate) fn run(args: &LrFindArgs) -> Result<(), Failure> {
     });
     bar.finish_and_clear();
     progress.clear();
-    let curve = found?;
+    let curve = found.map_err(|error| args.plan.failure(error, &config))?;
     if let (Some(form), Some(path)) = (form, &args.plot) {
         let chart = chart(&config.model, &curve).into();
         write_file(path, &form.bytes(&chart)?)?;

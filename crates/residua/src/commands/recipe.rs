@@ -81,7 +81,7 @@ fn list(json: bool) -> Result<(), Failure> {
             Column::Left("for"),
             Column::Left("must reach"),
         ];
-        return output::print(&output::table(&columns, rows.collect()));
+        return output::print(&output::table_of_sentences(&columns, rows.collect()));
     }
     let recipes = recipes.into_iter().map(|recipe| RecipeReport {
         name: recipe.name,

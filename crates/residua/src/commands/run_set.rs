@@ -33,8 +33,9 @@ pub(crate) struct RunSetArgs {
 
 impl RunSetArgs {
     /// The set whose results go to a folder.
-    pub(crate) fn set(&self, out: &Path) -> Result<RunSet, Failure> {
+    pub(crate) fn set(&self, out: &Path) -> Result<RunSet<'_>, Failure> {
         Ok(RunSet {
+            plan: &self.plan,
             parent: out.join("runs"),
             options: RunOptions {
                 device: self.compute.device()?,
@@ -57,7 +58,9 @@ pub(crate) struct PlannedRun {
 }
 
 /// How runs of a set are executed.
-pub(crate) struct RunSet {
+pub(crate) struct RunSet<'a> {
+    /// What the runs' settings come from.
+    plan: &'a PlanArgs,
     /// Folder of the runs.
     parent: PathBuf,
     options: RunOptions,
@@ -134,7 +137,7 @@ impl CompletedRuns {
 pub(crate) type Watch<'f, 'w> =
     dyn FnMut(&PlannedRun, &Trainer) -> Result<Option<Box<dyn Observer + 'w>>, Failure> + 'f;
 
-impl RunSet {
+impl RunSet<'_> {
     /// Trains what is missing. A run whose training fails does not stop the others.
     pub(crate) fn complete<'w>(
         &self,
@@ -212,7 +215,7 @@ impl RunSet {
                             progress.clear();
                             return unusable(error.into());
                         }
-                        resumed => resumed,
+                        resumed => resumed.map_err(Failure::from),
                     }
                 }
                 // Killed before its first checkpoint: there is nothing to keep.
@@ -270,9 +273,10 @@ impl RunSet {
         planned: &PlannedRun,
         options: RunOptions,
         progress: &mut TrainingProgress,
-    ) -> Result<Trainer, residua::train::TrainError> {
+    ) -> Result<Trainer, Failure> {
         let destination = Destination::Folder(root.to_owned());
         Trainer::start(planned.config.clone(), &destination, options, progress)
+            .map_err(|error| self.plan.failure(error, &planned.config))
     }
 }
 

@@ -149,7 +149,7 @@ impl Search<'_> {
 
     /// Trains rung by rung. What goes on follows from the folders of the trials alone, so an interrupted
     /// search comes to the same end.
-    fn train(&self, set: &RunSet) -> Result<EndedSearch, Failure> {
+    fn train(&self, set: &RunSet<'_>) -> Result<EndedSearch, Failure> {
         let rungs = self.space.rungs(self.base.epochs)?;
         let mut ended = EndedSearch {
             diverged: BTreeSet::new(),

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
     let trainer = match &args.resume {
         Some(path) => {
             let folder = RunFolder::open(path).map_err(Failure::bad_input)?;
-            Trainer::resume(folder, options, &mut progress)
+            Trainer::resume(folder, options, &mut progress).map_err(Failure::from)
         }
         None => {
             let config = args.network.configuration(&args.plan)?;
@@ -88,7 +88,8 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
                 Some(folder) => Destination::Folder(folder.clone()),
                 None => default_destination(&config),
             };
-            Trainer::start(config, &destination, options, &mut progress)
+            Trainer::start(config.clone(), &destination, options, &mut progress)
+                .map_err(|error| args.plan.failure(error, &config))
         }
     };
     let trainer = trainer.inspect_err(|_| progress.clear())?;

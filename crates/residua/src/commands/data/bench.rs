@@ -99,7 +99,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let report = BenchReport {
         schema: "residua.data-bench/1",
         data: config.data.to_string(),
-        images: images?,
+        images: images.map_err(|error| args.plan.failure(error, &config))?,
         processors: processors.get(),
         shorter_side: config.preprocessing.shorter_side,
         rows,

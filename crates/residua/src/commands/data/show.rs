@@ -76,7 +76,8 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
         )));
     }
     let config = args.plan.finish(args.plan.begin(None)?)?;
-    let batch = training_batch(&config, args.epoch - 1, args.images)?;
+    let batch = training_batch(&config, args.epoch - 1, args.images)
+        .map_err(|error| args.plan.failure(error, &config))?;
     let normalisation = &config.preprocessing.normalisation;
     let sheet = contact_sheet(&batch, normalisation, args.columns).map_err(Failure::bad_input)?;
     let (height, width) = (sheet.height() as u32, sheet.width() as u32);

@@ -7,7 +7,7 @@ use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy
 use residua::graph::catalog;
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
-    Sampling, ScheduleConfig, SmallerImages, TrainConfig, TrainError, WeightAverage,
+    Sampling, ScheduleConfig, SettingSource, SmallerImages, TrainConfig, TrainError, WeightAverage,
 };
 
 use crate::Cli;
@@ -79,26 +79,36 @@ impl PlanArgs {
     /// The options and `--set` on top of that.
     pub(crate) fn finish(&self, mut config: TrainConfig) -> Result<TrainConfig, Failure> {
         self.settings.apply(&mut config)?;
-        let mut config = config.with_changes(&self.set).map_err(blame)?;
-        // Wherever the run is continued or evaluated from.
-        config.data = config.data.absolute().map_err(Failure::failed)?;
-        let weights = config.weights.as_mut().map(|weights| &mut weights.file);
-        let distillation = config.distillation.as_mut();
-        let teacher = distillation.map(|distillation| &mut distillation.teacher);
-        for path in [weights, teacher].into_iter().flatten() {
-            *path = std::path::absolute(&path).map_err(Failure::failed)?;
-        }
-        Ok(config)
+        let changed = config.with_changes(&self.set);
+        let config = changed.map_err(|error| self.failure(error, &config))?;
+        config.with_absolute_paths().map_err(Failure::failed)
     }
-}
 
-/// A wrong setting that has no place comes from an option, or from a variable in its stead.
-fn blame(error: TrainError) -> Failure {
-    match &error {
-        TrainError::Setting(setting) if setting.place().is_none() => {
-            from_environment(error.into(), environment::variables_of_settings::<Cli>())
+    /// The failure of a training with this configuration: a wrong setting has its place in the recipe or
+    /// the file that gave it its value. One that has no place comes from an option, or from a variable in
+    /// its stead.
+    pub(crate) fn failure(&self, error: TrainError, config: &TrainConfig) -> Failure {
+        let TrainError::Setting(setting) = error else {
+            return error.into();
+        };
+        let setting = match self.source() {
+            Ok(source) => source.locate(setting, config),
+            Err(_) => setting,
+        };
+        let variables = match setting.place() {
+            Some(_) => Vec::new(),
+            None => environment::variables_of_settings::<Cli>(),
+        };
+        from_environment(TrainError::Setting(setting).into(), variables)
+    }
+
+    /// What settings come from but for options.
+    fn source(&self) -> Result<SettingSource<'_>, TrainError> {
+        match (&self.recipe, &self.config) {
+            (Some(name), _) => Ok(SettingSource::recipe(&Recipe::find(name)?, &self.set)),
+            (None, Some(path)) => SettingSource::file(path, &self.set),
+            (None, None) => Ok(SettingSource::changes(&self.set)),
         }
-        _ => error.into(),
     }
 }
 

@@ -1,0 +1,186 @@
+//! Where settings were said, for those that other settings, or the data, show to be wrong afterwards.
+
+use std::fs;
+use std::path::Path;
+
+use residua_core::setting::SettingError;
+use toml::{Table, Value};
+
+use super::{Document, Origin};
+use crate::config::{TrainConfig, parse_changes};
+use crate::error::TrainError;
+use crate::recipe::Recipe;
+
+/// What a configuration was made of: a text, then options, which have no place, then changes by key.
+///
+/// ```
+/// use residua_train::{Recipe, SettingError, SettingSource, TrainConfig};
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("mine.toml");
+/// # std::fs::write(&path, "epochs = 3\n\nbatch_size = 64\n").unwrap();
+/// let recipe = Recipe::find(path.to_str().unwrap()).unwrap();
+/// let config = recipe.apply(&TrainConfig::for_data("builtin".parse().unwrap())).unwrap();
+/// let source = SettingSource::recipe(&recipe, &[]);
+/// let error = SettingError::value("batch_size", 64, "fewer than there are images");
+/// assert!(source.locate(error, &config).place().unwrap().ends_with("mine.toml:3:1"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct SettingSource<'a> {
+    /// Its name in messages, and the text.
+    text: Option<(String, String)>,
+    changes: &'a [String],
+}
+
+impl<'a> SettingSource<'a> {
+    /// Changes of the form `key=value` alone.
+    pub fn changes(changes: &'a [String]) -> Self {
+        Self {
+            text: None,
+            changes,
+        }
+    }
+
+    /// A recipe, and changes.
+    pub fn recipe(recipe: &Recipe, changes: &'a [String]) -> Self {
+        Self {
+            text: Some((recipe.place(), recipe.text.clone())),
+            changes,
+        }
+    }
+
+    /// A configuration file, and changes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn file(path: &Path, changes: &'a [String]) -> Result<Self, TrainError> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|failure| TrainError::Config(format!("{name}: {failure}")))?;
+        Ok(Self {
+            text: Some((name, text)),
+            changes,
+        })
+    }
+
+    /// The error of a setting of `config`, with the place that gave the setting its value, if one of these
+    /// did. An error that has a place keeps it.
+    pub fn locate(&self, error: SettingError, config: &TrainConfig) -> SettingError {
+        if error.place().is_some() {
+            return error;
+        }
+        let document = self.text.as_ref().and_then(|(name, text)| {
+            let document = Document::read(Some(name), text).ok()?;
+            let decides = document.offset(error.key()).is_some()
+                && decided_by(&document, config, error.key());
+            decides.then_some(document)
+        });
+        let changes = parse_changes(self.changes).unwrap_or_default();
+        let origin = Origin {
+            document: document.as_ref(),
+            changes: &changes,
+        };
+        origin.locate(error)
+    }
+}
+
+/// Whether a configuration has for a setting what a text says of it, or what follows from that text.
+fn decided_by(document: &Document<'_>, config: &TrainConfig, key: &[String]) -> bool {
+    let found = || {
+        let config = config.clone().with_absolute_paths().ok()?;
+        let whole = Table::try_from(&config).ok()?;
+        let mut said = whole.clone();
+        let mut settings = document.table().clone();
+        settings.remove("about");
+        said.extend(settings);
+        // As a configuration has it: with its defaults, and in its precision.
+        let said: TrainConfig = Value::Table(said).try_into().ok()?;
+        let said = Table::try_from(said.with_absolute_paths().ok()?).ok()?;
+        Some(value_at(&whole, key) == value_at(&said, key))
+    };
+    found().unwrap_or(false)
+}
+
+fn value_at<'t>(table: &'t Table, key: &[String]) -> Option<&'t Value> {
+    let (first, rest) = key.split_first()?;
+    let step = |value: &'t Value, part: &String| match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        other => other.get(part.as_str()),
+    };
+    rest.iter().try_fold(table.get(first)?, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use residua_data::DataSpec;
+
+    use super::*;
+    use crate::class_weights::ClassWeights;
+
+    const TEXT: &str = "model = \"resnet20\"\n\n[class_weights]\nrule = \"given\"\n\n\
+                        [class_weights.weights]\ncat = 2\nlynx = 0.1\n\n\
+                        [distillation]\nteacher = \"t.safetensors\"\n";
+
+    fn error(key: &[&str]) -> SettingError {
+        let key = key.iter().map(|part| (*part).to_owned()).collect();
+        SettingError::of_key(key, "is wrong")
+    }
+
+    /// The place of an error in a configuration that `TEXT`, then `options`, then `set` have made.
+    fn place(key: &[&str], options: impl Fn(&mut TrainConfig), set: &[&str]) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        fs::write(&path, TEXT).unwrap();
+        let recipe = Recipe::find(path.to_str().unwrap()).unwrap();
+        let config = TrainConfig::for_data(DataSpec::Builtin);
+        let mut config = recipe.apply(&config).unwrap();
+        options(&mut config);
+        let set: Vec<String> = set.iter().map(|text| (*text).to_owned()).collect();
+        let config = config.with_changes(&set).unwrap();
+        let config = config.with_absolute_paths().unwrap();
+        let located = SettingSource::recipe(&recipe, &set).locate(error(key), &config);
+        let place = located.place()?;
+        let name = format!("{}:", path.display());
+        Some(place.strip_prefix(&name).unwrap_or(place).to_owned())
+    }
+
+    #[test]
+    fn what_the_text_says_has_its_place_there() {
+        let cat = ["class_weights", "weights", "cat"];
+        assert_eq!(place(&cat, |_| {}, &[]).unwrap(), "7:1");
+        // 0.1 in the precision of the setting.
+        let lynx = ["class_weights", "weights", "lynx"];
+        assert_eq!(place(&lynx, |_| {}, &[]).unwrap(), "8:1");
+        let teacher = ["distillation", "teacher"];
+        assert_eq!(place(&teacher, |_| {}, &[]).unwrap(), "11:1");
+        // A default of a section that is there.
+        let share = ["distillation", "share"];
+        assert_eq!(place(&share, |_| {}, &[]).unwrap(), "10:2");
+    }
+
+    #[test]
+    fn what_an_option_says_has_no_place() {
+        let cat = ["class_weights", "weights", "cat"];
+        let equal = |config: &mut TrainConfig| config.class_weights = ClassWeights::Equal;
+        assert_eq!(place(&cat, equal, &[]), None);
+        let other = |config: &mut TrainConfig| config.model = "resnet8".to_owned();
+        assert_eq!(place(&["model"], other, &[]), None);
+        assert_eq!(place(&["model"], |_| {}, &[]).unwrap(), "1:1");
+        assert_eq!(place(&["batch_size"], |_| {}, &[]), None);
+    }
+
+    #[test]
+    fn what_a_change_says_has_that_for_its_place() {
+        let cat = ["class_weights", "weights", "cat"];
+        let change = "class_weights.weights.cat=3";
+        assert_eq!(
+            place(&cat, |_| {}, &[change]).unwrap(),
+            format!("--set {change}")
+        );
+        let located = SettingSource::changes(&[]).locate(
+            error(&cat).at("elsewhere"),
+            &TrainConfig::for_data(DataSpec::Builtin),
+        );
+        assert_eq!(located.place(), Some("elsewhere"));
+    }
+}
