@@ -210,10 +210,11 @@ impl TrainConfig {
         Self::from_document(&Document::read(None, text)?, changes)
     }
 
-    /// Reads a configuration file; errors name it.
+    /// Reads a configuration file; errors name it. Whether its values go together is not checked, since
+    /// some may be changed before it is used: [`TrainConfig::validate`] says it.
     ///
     /// # Errors
-    /// When it cannot be read, and as [`TrainConfig::from_toml`].
+    /// When it cannot be read, or has not the form of a configuration.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
         let name = path.display().to_string();
         let text = fs::read_to_string(path)
@@ -225,7 +226,11 @@ impl TrainConfig {
                  is a recipe (--recipe {name})"
             )));
         }
-        Self::from_document(&document, &[])
+        let origin = Origin {
+            document: Some(&document),
+            changes: &[],
+        };
+        Ok(settings::interpret(document.table().clone(), origin)?)
     }
 
     /// Reads the text of a file with this name.
@@ -253,23 +258,30 @@ impl TrainConfig {
     /// # Errors
     /// As [`TrainConfig::from_toml`]; the place is the change.
     pub fn with_changes(&self, changes: &[String]) -> Result<Self, TrainError> {
-        self.changed(&parse_changes(changes)?)
+        self.changed(&parse_changes(changes)?, settings::read)
     }
 
     /// The configuration with those of the changes that choose the kind of a section, and the others in
     /// such sections: what is changed by other means, before all changes are made, then meets the right
-    /// kind.
+    /// kind. Whether the values go together is not checked.
     ///
     /// # Errors
-    /// As [`TrainConfig::with_changes`].
+    /// Where the result has not the form of a configuration; the place is the change.
     pub fn with_chosen_kinds(&self, changes: &[String]) -> Result<Self, TrainError> {
-        self.changed(&choosing_kinds(
-            &parse_changes(changes)?,
-            configuration_schema(),
-        ))
+        let changes = choosing_kinds(&parse_changes(changes)?, configuration_schema());
+        self.changed(&changes, settings::interpret)
     }
 
-    fn changed(&self, changes: &[Change]) -> Result<Self, TrainError> {
+    /// The same with changes of which the form alone is checked.
+    pub(crate) fn with_unchecked_changes(&self, changes: &[Change]) -> Result<Self, TrainError> {
+        self.changed(changes, settings::interpret)
+    }
+
+    fn changed(
+        &self,
+        changes: &[Change],
+        read: impl FnOnce(toml::Table, Origin<'_>) -> Result<Self, SettingError>,
+    ) -> Result<Self, TrainError> {
         let mut table = toml::Table::try_from(self)
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
         settings::apply(changes, configuration_schema(), &mut table);
@@ -277,7 +289,7 @@ impl TrainConfig {
             document: None,
             changes,
         };
-        Ok(settings::read(table, origin)?)
+        Ok(read(table, origin)?)
     }
 
     /// The configuration as TOML text.
@@ -397,7 +409,12 @@ impl TrainConfig {
             average.validate().map_err(within("weight_average"))?;
         }
         if let Some(distillation) = &self.distillation {
-            distillation.validate().map_err(within("distillation"))?;
+            distillation
+                .validate(self.data.task())
+                .map_err(within("distillation"))?;
+        }
+        if let Some(weights) = &self.weights {
+            weights.validate().map_err(within("weights"))?;
         }
         if let Some(stages) = &self.stages {
             stages.validate().map_err(within("stages"))?;
@@ -429,6 +446,17 @@ impl TrainConfig {
             SettingError::new("batch_size", format!("cannot be used: {failure}"))
         })?;
         self.validate_network()
+    }
+
+    /// Whether there is something to begin with, as far as that can be said without data.
+    ///
+    /// # Errors
+    /// Where stages are frozen that begin with random values.
+    pub fn check_start(&self) -> Result<(), SettingError> {
+        match (&self.weights, &self.stages) {
+            (None, Some(stages)) => stages.check_fresh().map_err(|error| error.within("stages")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the network has these variations, stages and parameters and can take such images; that
@@ -504,9 +532,14 @@ impl TrainConfig {
         }
     }
 
-    /// A cutout must leave something of the images.
+    /// A cutout must leave something of the images, the smallest ones too.
     fn check_cutout(&self) -> Result<(), SettingError> {
-        let side = self.preprocessing.height.min(self.preprocessing.width);
+        let stages = self.progressive_resizing.iter();
+        let smaller = stages.map(|stage| stage.preprocessing(&self.preprocessing));
+        let sides = smaller.chain([self.preprocessing.clone()]);
+        let side = sides.fold(usize::MAX, |least, Preprocessing { height, width, .. }| {
+            least.min(height).min(width)
+        });
         match self.augmentation.erasing {
             Erasing::Cutout { size } if size >= side => {
                 let expected = format!("less than the {side} pixels of the images");

@@ -57,8 +57,17 @@ impl Distillation {
         }
     }
 
-    /// Says whether the values can be used, or which cannot and what was expected.
-    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+    /// Says whether the values can be used for this task, or which cannot and what was expected.
+    pub(crate) fn validate(&self, task: Task) -> Result<(), SettingError> {
+        if self.teacher.as_os_str().is_empty() {
+            let problem = "is empty; expected a run folder or a weight file";
+            return Err(SettingError::new("teacher", problem));
+        }
+        if task == Task::MultiLabel {
+            let problem = "is set, but a teacher says which one class an image shows, and the images of \
+                           these data show any number of them; leave the section out";
+            return Err(SettingError::new("teacher", problem));
+        }
         if !(1.0..=100.0).contains(&self.temperature) {
             let value = self.temperature;
             return Err(SettingError::value("temperature", value, "1 to 100"));

@@ -161,7 +161,7 @@ impl TrainError {
             // A full disk is nobody's bad input.
             Self::Weights(WeightsError::Io { source, .. }) => matches!(
                 source.kind(),
-                ErrorKind::NotFound | ErrorKind::PermissionDenied
+                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
             ),
             Self::Weights(_) => true,
             Self::Config(_)

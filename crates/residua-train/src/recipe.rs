@@ -5,6 +5,7 @@ use std::path::Path;
 
 use residua_core::setting::SettingError;
 use residua_core::suggest;
+use residua_data::DataSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -102,9 +103,10 @@ impl Recipe {
         self.settings.contains_key("model")
     }
 
-    /// The same recipe with this network in place of the one that it names, if it names any.
-    pub fn for_network(mut self, model: &str) -> Self {
-        self.settings.insert("model".to_owned(), model.into());
+    /// The same recipe with these data in place of those that it names, if it names any.
+    pub fn for_data(mut self, data: &DataSpec) -> Self {
+        let data = data.to_string();
+        self.settings.insert("data".to_owned(), data.into());
         self
     }
 
@@ -114,6 +116,23 @@ impl Recipe {
     /// # Errors
     /// When the result is not a configuration.
     pub fn apply(&self, config: &TrainConfig) -> Result<TrainConfig, TrainError> {
+        self.combine(config, settings::read)
+    }
+
+    /// The same for whoever changes some settings before the configuration is used: whether their values
+    /// go together is for [`TrainConfig::validate`] to say then.
+    ///
+    /// # Errors
+    /// When the result has not the form of a configuration.
+    pub fn apply_unchecked(&self, config: &TrainConfig) -> Result<TrainConfig, TrainError> {
+        self.combine(config, settings::interpret)
+    }
+
+    fn combine(
+        &self,
+        config: &TrainConfig,
+        read: impl FnOnce(toml::Table, Origin<'_>) -> Result<TrainConfig, SettingError>,
+    ) -> Result<TrainConfig, TrainError> {
         let mut table = toml::Table::try_from(config)
             .map_err(|failure| TrainError::Config(failure.to_string()))?;
         table.extend(self.settings.clone());
@@ -123,7 +142,7 @@ impl Recipe {
             document: Some(&document),
             changes: &[],
         };
-        Ok(settings::read(table, origin)?)
+        Ok(read(table, origin)?)
     }
 
     /// What it is called in messages.
@@ -172,8 +191,6 @@ fn parse(name: &str, text: &str) -> Result<Recipe, TrainError> {
 
 #[cfg(test)]
 mod tests {
-    use residua_data::DataSpec;
-
     use super::*;
     use crate::config::DATA_FORMS;
     use crate::schedule::ScheduleConfig;

@@ -195,6 +195,11 @@ impl ScheduleConfig {
                             return refused.map_err(|error| error.within("momentum"));
                         }
                     }
+                    if highest < lowest {
+                        let expected = format!("at least the {lowest} of momentum.lowest");
+                        let refused = refuse("highest", *highest, &expected);
+                        return refused.map_err(|error| error.within("momentum"));
+                    }
                 }
                 Ok(())
             }

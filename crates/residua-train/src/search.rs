@@ -259,7 +259,10 @@ fn with_settings(
     let overrides: Vec<String> = overrides
         .map(|setting| format!("{}={}", setting.key, setting.value))
         .collect();
-    TrainConfig::from_toml(&base.to_toml()?, &overrides)
+    let config = TrainConfig::from_toml(&base.to_toml()?, &overrides)?;
+    config.check_start()?;
+    let absolute = config.with_absolute_paths();
+    absolute.map_err(|failure| TrainError::Config(failure.to_string()))
 }
 
 /// `optimiser.learning_rate = 0.1, accumulate = 2`.

@@ -62,19 +62,31 @@ impl Origin<'_> {
 /// # Errors
 /// With the first thing that is wrong, and its place.
 pub(crate) fn read(table: toml::Table, origin: Origin<'_>) -> Result<TrainConfig, SettingError> {
+    let config = interpret(table, origin)?;
+    config.validate().map_err(|error| origin.locate(error))?;
+    Ok(config)
+}
+
+/// A configuration out of a table that has its form. Whether its values go together is not checked: some
+/// may be changed before it is used.
+///
+/// # Errors
+/// With the first thing that is wrong, and its place.
+pub(crate) fn interpret(
+    table: toml::Table,
+    origin: Origin<'_>,
+) -> Result<TrainConfig, SettingError> {
     let problems = problems(configuration_schema(), &table);
     if let Some(first) = origin.first(problems) {
         return Err(first);
     }
     let read: Result<TrainConfig, _> = serde_path_to_error::deserialize(toml::Value::Table(table));
-    let config = read.map_err(|failure| {
+    read.map_err(|failure| {
         let key = key_of(failure.path());
         let reason = failure.inner().message();
         let problem = format!("cannot be used: {reason}");
         origin.locate(SettingError::of_key(key, problem))
-    })?;
-    config.validate().map_err(|error| origin.locate(error))?;
-    Ok(config)
+    })
 }
 
 fn key_of(path: &serde_path_to_error::Path) -> Vec<String> {

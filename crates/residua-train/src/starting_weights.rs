@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use residua_core::seed::SeedStream;
+use residua_core::setting::SettingError;
 use residua_graph::Graph;
 use residua_weights::{LoadReport, TensorFile, fit};
 use schemars::JsonSchema;
@@ -50,6 +51,17 @@ pub enum MisfitRule {
 }
 
 impl StartingWeights {
+    /// Says whether the values can be used, or which cannot and what was expected.
+    pub(crate) fn validate(&self) -> Result<(), SettingError> {
+        match self.file.as_os_str().is_empty() {
+            true => Err(SettingError::new(
+                "file",
+                "is empty; expected a weight file",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// A network with the values of the file, and fresh ones where the rules say so.
     ///
     /// # Errors

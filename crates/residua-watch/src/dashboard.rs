@@ -30,7 +30,7 @@ use terminal::TerminalSession;
 use watcher::Watcher;
 
 pub use screen::{Keys, View, draw};
-pub use terminal::restore_terminal;
+pub use terminal::{require_terminal, restore_terminal};
 
 /// How [`watch`] behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -361,6 +361,48 @@ fn what_only_data_or_networks_show_to_be_wrong_has_its_place_too() {
 }
 
 #[test]
+fn settings_are_judged_when_all_of_them_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| fs::write(folder.path().join("mine.toml"), text).unwrap();
+    let seen = ["data", "show", "--recipe", "mine.toml"];
+    let refused = |more: &[&str]| failure(folder.path(), &[&seen, more].concat(), 3);
+    let accepted = |more: &[&str]| {
+        stdout(folder.path(), &[&seen, more].concat());
+    };
+    write("epochs = 0\naccumulate = 64\n");
+    assert!(refused(&[]).contains("mine.toml:1:1: epochs is 0"));
+    assert!(refused(&["--epochs", "1"]).contains("mine.toml:2:1: accumulate is 64"));
+    accepted(&["--epochs", "1", "--batch-size", "128"]);
+    write(
+        "epochs = 1\n[augmentation]\nflip_probability = 0\ncrop = { rule = \"none\" }\n\
+           erasing = { rule = \"cutout\", size = 40 }\n",
+    );
+    assert!(refused(&[]).contains("mine.toml:5:30: augmentation.erasing.size is 40"));
+    accepted(&["--input-size", "64"]);
+    // Data of a recipe give way to those of an option.
+    write("epochs = 1\ndata = \"npz:lost.npz\"\n");
+    assert!(refused(&[]).contains("lost.npz"));
+    accepted(&["--data", "builtin"]);
+    write("epochs = 1\n\n[weights]\nfile = \"\"\n");
+    assert!(refused(&[]).contains("mine.toml:4:1: weights.file is empty"));
+}
+
+#[test]
+fn a_sweep_of_what_cannot_begin_is_refused_before_its_first_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let space = "[search]\nmethod = \"random\"\ntrials = 2\n[space]\n\
+                 stages.frozen = { choice = [0, 1] }\n";
+    fs::write(folder.path().join("space.toml"), space).unwrap();
+    let message = failure(folder.path(), &["sweep", "space.toml", "--epochs", "1"], 3);
+    assert!(message.contains("space.toml:5:"), "{message}");
+    assert!(
+        message.contains("the network begins with random values"),
+        "{message}"
+    );
+    assert!(!folder.path().join("sweep").exists());
+}
+
+#[test]
 fn a_recipe_is_held_against_the_network_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let text = "epochs = 1\n[[parameter_groups]]\nnames = \"layer4.*\"\nrate = 2.0\n";

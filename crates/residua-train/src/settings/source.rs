@@ -72,10 +72,14 @@ impl<'a> SettingSource<'a> {
         let document = self.text.as_ref().and_then(|(name, text)| {
             let document = Document::read(Some(name), text).ok()?;
             let decides = document.offset(error.key()).is_some()
-                && decided_by(&document, config, error.key());
+                && keeps(config, with_text(config, &document), error.key());
             decides.then_some(document)
         });
-        let changes = parse_changes(self.changes).unwrap_or_default();
+        let mut changes = parse_changes(self.changes).unwrap_or_default();
+        let changed = config.with_unchecked_changes(&changes).ok();
+        if !keeps(config, changed, error.key()) {
+            changes.clear();
+        }
         let origin = Origin {
             document: document.as_ref(),
             changes: &changes,
@@ -84,21 +88,26 @@ impl<'a> SettingSource<'a> {
     }
 }
 
-/// Whether a configuration has for a setting what a text says of it, or what follows from that text.
-fn decided_by(document: &Document<'_>, config: &TrainConfig, key: &[String]) -> bool {
-    let found = || {
-        let config = config.clone().with_absolute_paths().ok()?;
-        let whole = Table::try_from(&config).ok()?;
-        let mut said = whole.clone();
-        let mut settings = document.table().clone();
-        settings.remove("about");
-        said.extend(settings);
-        // As a configuration has it: with its defaults, and in its precision.
-        let said: TrainConfig = Value::Table(said).try_into().ok()?;
-        let said = Table::try_from(said.with_absolute_paths().ok()?).ok()?;
-        Some(value_at(&whole, key) == value_at(&said, key))
+/// A configuration with what a text says, in the form that it takes there: with defaults, and in the
+/// precision of the setting.
+fn with_text(config: &TrainConfig, document: &Document<'_>) -> Option<TrainConfig> {
+    let mut table = Table::try_from(config).ok()?;
+    let mut settings = document.table().clone();
+    settings.remove("about");
+    table.extend(settings);
+    Value::Table(table).try_into().ok()
+}
+
+/// Whether a configuration has the value of a setting that it would have if something were said again.
+fn keeps(config: &TrainConfig, said_again: Option<TrainConfig>, key: &[String]) -> bool {
+    let table = |config: TrainConfig| {
+        let absolute = config.clone().with_absolute_paths();
+        Table::try_from(absolute.unwrap_or(config)).ok()
     };
-    found().unwrap_or(false)
+    let (Some(own), Some(again)) = (table(config.clone()), said_again.and_then(table)) else {
+        return false;
+    };
+    value_at(&own, key) == value_at(&again, key)
 }
 
 fn value_at<'t>(table: &'t Table, key: &[String]) -> Option<&'t Value> {
@@ -177,6 +186,16 @@ mod tests {
             place(&cat, |_| {}, &[change]).unwrap(),
             format!("--set {change}")
         );
+        // Of which something else has made another.
+        let overridden = ["batch_size=7".to_owned()];
+        let mut config = TrainConfig::for_data(DataSpec::Builtin);
+        config = config.with_changes(&overridden).unwrap();
+        let source = SettingSource::changes(&overridden);
+        let located = source.locate(error(&["batch_size"]), &config);
+        assert_eq!(located.place(), Some("--set batch_size=7"));
+        config.batch_size = 8;
+        let located = source.locate(error(&["batch_size"]), &config);
+        assert_eq!(located.place(), None);
         let located = SettingSource::changes(&[]).locate(
             error(&cat).at("elsewhere"),
             &TrainConfig::for_data(DataSpec::Builtin),

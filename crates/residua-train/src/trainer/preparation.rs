@@ -241,11 +241,7 @@ fn fresh_network(
     data: &RunData,
     device: &Device,
 ) -> Result<Network, TrainError> {
-    if let Some(stages) = &config.stages {
-        stages
-            .check_fresh()
-            .map_err(|error| error.within("stages"))?;
-    }
+    config.check_start()?;
     let mut network = Network::initialise(graph, SeedStream::new(config.seed), device);
     if config.stem == StemRule::Whitening {
         let Preprocessing { height, width, .. } = config.preprocessing;

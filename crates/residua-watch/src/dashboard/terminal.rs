@@ -37,7 +37,7 @@ pub(super) struct TerminalSession {
 
 impl TerminalSession {
     pub(super) fn enter() -> Result<Self, WatchError> {
-        require_terminal(io::stderr().is_terminal())?;
+        require_terminal()?;
         if IS_TAKEN.swap(true, Ordering::SeqCst) {
             return Err(WatchError::TerminalInUse);
         }
@@ -76,7 +76,15 @@ impl Drop for TerminalSession {
     }
 }
 
-fn require_terminal(is_terminal: bool) -> Result<(), WatchError> {
+/// Whether there can be a dashboard, for whoever wants to know before it is time for one.
+///
+/// # Errors
+/// [`WatchError::NotATerminal`] where standard error is none.
+pub fn require_terminal() -> Result<(), WatchError> {
+    require(io::stderr().is_terminal())
+}
+
+fn require(is_terminal: bool) -> Result<(), WatchError> {
     if is_terminal {
         Ok(())
     } else {
@@ -103,8 +111,8 @@ mod tests {
 
     #[test]
     fn without_a_terminal_plain_output_is_suggested() {
-        assert!(require_terminal(true).is_ok());
-        let message = require_terminal(false).unwrap_err().to_string();
+        assert!(require(true).is_ok());
+        let message = require(false).unwrap_err().to_string();
         assert!(message.contains("needs a terminal"), "{message}");
         assert!(message.contains("--ui plain"), "{message}");
     }

@@ -169,10 +169,7 @@ fn refuse_duplicates(folders: &[&Path]) -> Result<(), Failure> {
 }
 
 fn train_missing(args: &CompareArgs) -> Result<CompletedRuns, Failure> {
-    let base = args
-        .common
-        .plan
-        .begin(args.models.first().map(String::as_str))?;
+    let base = args.common.plan.begin()?;
     let mut planned = Vec::new();
     for (index, model) in args.models.iter().enumerate() {
         catalog::find(model).map_err(Failure::bad_input)?;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &CrossValidateArgs) -> Result<(), Failure> {
 
 /// A run for each fold.
 fn plan(args: &CrossValidateArgs) -> Result<Vec<PlannedRun>, Failure> {
-    let mut base = args.common.plan.begin(args.network.model())?;
+    let mut base = args.common.plan.begin()?;
     // Those of a configuration that was not made for this.
     base.validation_fraction = None;
     base.fold = None;

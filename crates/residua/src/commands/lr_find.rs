@@ -71,7 +71,7 @@ struct PointReport {
 
 pub(crate) fn run(args: &LrFindArgs) -> Result<(), Failure> {
     let form = args.plot.as_deref().map(PictureForm::of).transpose()?;
-    let mut config = args.plan.begin(args.model.as_deref())?;
+    let mut config = args.plan.begin()?;
     if let Some(model) = &args.model {
         catalog::find(model).map_err(Failure::bad_input)?;
         config.model.clone_from(model);

@@ -63,7 +63,8 @@ pub(crate) fn run(args: &RecipeArgs) -> Result<(), Failure> {
             data: Some(data),
         } => {
             let config = TrainConfig::for_data(data.clone());
-            output::print(&Recipe::find(name)?.apply(&config)?.to_toml()?)
+            let recipe = Recipe::find(name)?.for_data(data);
+            output::print(&recipe.apply(&config)?.to_toml()?)
         }
         Action::Schema => output::print_json(settings_schema()),
     }

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use residua::core::run::{Destination, RunFolder, RunMetrics};
 use residua::core::task::Measure;
 use residua::train::{Ending, RunOptions, TrainConfig, Trainer};
-use residua::watch::dashboard::{Dashboard, restore_terminal};
+use residua::watch::dashboard::{Dashboard, require_terminal, restore_terminal};
 use residua::watch::tensorboard::TensorBoardFollower;
 use serde::Serialize;
 
@@ -66,6 +66,9 @@ enum UiName {
 }
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), Failure> {
+    if args.ui == UiName::Tui {
+        require_terminal()?;
+    }
     let stop = stop_on_signals()?;
     let options = RunOptions {
         device: args.compute.device()?,

@@ -79,7 +79,7 @@ struct BenchRow {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), Failure> {
-    let config = args.plan.finish(args.plan.begin(None)?)?;
+    let config = args.plan.finish(args.plan.begin()?)?;
     let processors = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let folder = cache_folder(args)?;
     let benchmark = LoadingBenchmark {

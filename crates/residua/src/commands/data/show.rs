@@ -75,7 +75,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
             args.out.display()
         )));
     }
-    let config = args.plan.finish(args.plan.begin(None)?)?;
+    let config = args.plan.finish(args.plan.begin()?)?;
     let batch = training_batch(&config, args.epoch - 1, args.images)
         .map_err(|error| args.plan.failure(error, &config))?;
     let normalisation = &config.preprocessing.normalisation;

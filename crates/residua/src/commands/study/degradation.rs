@@ -112,8 +112,7 @@ pub(super) fn run(args: &DegradationArgs) -> Result<(), Failure> {
     let mut depths = args.depths.clone();
     depths.sort_unstable();
     depths.dedup();
-    let first = { depths.first() }.map(|depth| Kind::BOTH[0].model(*depth));
-    let base = args.common.plan.begin(first.as_deref())?;
+    let base = args.common.plan.begin()?;
     for depth in &depths {
         for kind in Kind::BOTH {
             let mut config = base.clone();

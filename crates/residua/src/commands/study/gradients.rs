@@ -69,10 +69,7 @@ struct NetworkFigures<'a> {
 }
 
 pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
-    let base = args
-        .common
-        .plan
-        .begin(args.models.first().map(String::as_str))?;
+    let base = args.common.plan.begin()?;
     let mut planned = Vec::new();
     for model in &args.models {
         catalog::find(model).map_err(Failure::bad_input)?;
@@ -83,13 +80,13 @@ pub(super) fn run(args: &GradientsArgs) -> Result<(), Failure> {
         planned.push(PlannedRun { name, config });
     }
     let probes = args.out.join("probes");
-    output::create_folder(&probes)?;
     let file = |run: &PlannedRun| probes.join(format!("{}.jsonl", run.name));
     let set = args.common.set(&args.out)?;
     let completed = set.complete(&planned, &mut |run, trainer| {
         let batch = trainer.validation_batch(PROBE_IMAGES)?;
         let every = (trainer.steps_per_epoch() / args.per_epoch).max(1);
         let probe = Probe::new(batch, run.config.loss);
+        output::create_folder(&probes)?;
         let recorder = Recorder::append(&file(run), probe, every)?;
         Ok(Some(Box::new(recorder)))
     })?;

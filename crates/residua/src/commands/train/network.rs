@@ -38,12 +38,7 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// The configuration: defaults for the data, a recipe or a file, then options, then `--set`.
     pub(crate) fn configuration(&self, plan: &PlanArgs) -> Result<TrainConfig, Failure> {
-        self.change(plan.begin(self.model.as_deref())?, plan)
-    }
-
-    /// The network that an option names.
-    pub(crate) fn model(&self) -> Option<&str> {
-        self.model.as_deref()
+        self.change(plan.begin()?, plan)
     }
 
     /// The same on top of what the plan began with.
@@ -63,7 +58,10 @@ impl NetworkArgs {
             self.start_from(file, plan, &mut config)?;
         }
         self.variations.apply(&mut config.variations);
-        plan.finish(config)
+        let config = plan.finish(config)?;
+        let start = config.check_start();
+        start.map_err(|error| plan.failure(error.into(), &config))?;
+        Ok(config)
     }
 
     /// Starts from a weight file: with the network that it names, if no other is asked for, and with

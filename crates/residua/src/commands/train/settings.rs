@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use residua::data::{Augmentation, DataSpec, Erasing, Fold, Fraction, Mix, Policy};
-use residua::graph::catalog;
 use residua::train::{
     ClassWeights, Distillation, GradientCheckpointing, LossConfig, OptimiserConfig, Recipe,
     Sampling, ScheduleConfig, SettingSource, SmallerImages, TrainConfig, TrainError, WeightAverage,
@@ -37,9 +36,9 @@ pub(crate) struct PlanArgs {
 
 impl PlanArgs {
     /// Defaults for the data, with a recipe, or a file; and of the kinds that `--set` chooses, so that
-    /// options say something about those. `model` is what an option names; a recipe is for that network
-    /// then, so that what does not suit it is found with its place in the recipe.
-    pub(crate) fn begin(&self, model: Option<&str>) -> Result<TrainConfig, Failure> {
+    /// options say something about those. Whether the values go together is for [`Self::finish`] to say,
+    /// when all are known.
+    pub(crate) fn begin(&self) -> Result<TrainConfig, Failure> {
         let mut config = match &self.config {
             Some(path) => TrainConfig::from_file(path)?,
             None => TrainConfig::for_data(self.data.clone().unwrap_or(DataSpec::Builtin)),
@@ -52,22 +51,13 @@ impl PlanArgs {
                 let variable = environment::variable_of::<Cli>("recipe");
                 from_environment(error.into(), variable)
             })?;
-            let recipe = match self.network(model) {
-                Some(model) => recipe.for_network(model),
+            let recipe = match &self.data {
+                Some(data) => recipe.for_data(data),
                 None => recipe,
             };
-            config = recipe.apply(&config)?;
+            config = recipe.apply_unchecked(&config)?;
         }
         Ok(config.with_chosen_kinds(&self.set)?)
-    }
-
-    /// The network that is asked for, by an option or by `--set`, if there is such a one.
-    fn network<'a>(&'a self, option: Option<&'a str>) -> Option<&'a str> {
-        let changes = self.set.iter().rev();
-        let set = { changes.filter_map(|change| change.split_once('=')) }
-            .find(|(key, _)| key.trim() == "model")
-            .map(|(_, model)| model.trim().trim_matches(['"', '\'']));
-        set.or(option).filter(|model| catalog::find(model).is_ok())
     }
 
     /// Whether the recipe, if there is one, is made for one network.
