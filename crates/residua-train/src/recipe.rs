@@ -103,6 +103,11 @@ impl Recipe {
         self.settings.contains_key("model")
     }
 
+    /// Whether the recipe says how images are prepared.
+    pub fn prepares_images(&self) -> bool {
+        self.settings.contains_key("preprocessing")
+    }
+
     /// The same recipe with these data in place of those that it names, if it names any.
     pub fn for_data(mut self, data: &DataSpec) -> Self {
         let data = data.to_string();

@@ -68,6 +68,44 @@ fn the_recipe_for_fine_tuning_keeps_what_is_frozen() {
 }
 
 #[test]
+fn a_recipe_adds_to_what_a_weight_file_says_of_its_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    pictures(folder, 4);
+    let first = ["--epochs", "1", "--activation", "silu"];
+    stdout(folder, &tiny_training("first", &first));
+    let weights = ["--weights", "first/checkpoints/best.safetensors"];
+    let config = |out: &str, recipe: &str| {
+        fs::write(folder.join("mine.toml"), recipe).unwrap();
+        let more = [&weights[..], &["--recipe", "mine.toml", "--epochs", "1"]].concat();
+        stdout(folder, &tiny_training(out, &more));
+        fs::read_to_string(folder.join(out).join("config.toml")).unwrap()
+    };
+    let recorded = fs::read_to_string(folder.join("first/config.toml")).unwrap();
+    let section = |text: &str| {
+        let (_, rest) = text.split_once("[preprocessing]").unwrap();
+        rest.split_once("[augmentation]").unwrap().0.to_owned()
+    };
+    let varied = config("varied", "[variations]\nstochastic-depth = 0.1\n");
+    let variations = "[variations]\nactivation = \"silu\"\nstochastic-depth = 0.1";
+    assert!(varied.contains(variations), "{varied}");
+    assert_eq!(section(&varied), section(&recorded));
+    let prepared = config(
+        "prepared",
+        "[preprocessing]\nheight = 16\nwidth = 16\nresize = { rule = \"stretch\" }\n\
+         normalisation = { mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }\n",
+    );
+    assert!(
+        section(&prepared).contains("mean = [0.5, 0.5, 0.5]"),
+        "{prepared}"
+    );
+    assert!(
+        section(&prepared).contains("rule = \"stretch\""),
+        "{prepared}"
+    );
+}
+
+#[test]
 fn a_teacher_may_be_a_run_or_a_weight_file() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -39,6 +39,19 @@ impl VariationOptions {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// These, and where they say nothing, those of `others`.
+    #[must_use]
+    pub fn on_top_of(self, others: Self) -> Self {
+        Self {
+            shortcut: self.shortcut.or(others.shortcut),
+            norm: self.norm.or(others.norm),
+            activation: self.activation.or(others.activation),
+            dropout: self.dropout.or(others.dropout),
+            stochastic_depth: self.stochastic_depth.or(others.stochastic_depth),
+            zero_last_norm: self.zero_last_norm.or(others.zero_last_norm),
+        }
+    }
 }
 
 /// Why a network cannot be varied like that.

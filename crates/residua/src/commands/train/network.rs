@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use residua::graph::catalog;
 use residua::train::{
-    HeadRule, MisfitRule, StartingWeights, TrainConfig, published_preprocessing, read_record,
-    recorded_variations,
+    HeadRule, MisfitRule, Recipe, StartingWeights, TrainConfig, published_preprocessing,
+    read_record, recorded_variations,
 };
 
 use super::PlanArgs;
@@ -65,7 +65,7 @@ impl NetworkArgs {
     }
 
     /// Starts from a weight file: with the network that it names, if no other is asked for, and with
-    /// images prepared as it is used to.
+    /// images prepared as it is used to, unless a recipe says how.
     fn start_from(
         &self,
         file: &Path,
@@ -73,15 +73,19 @@ impl NetworkArgs {
         config: &mut TrainConfig,
     ) -> Result<(), Failure> {
         let record = read_record(file)?;
-        let names_model =
-            self.model.is_some() || plan.config.is_some() || plan.recipe_names_network()?;
+        let recipe = plan.recipe()?;
+        let names_model = self.model.is_some()
+            || plan.config.is_some()
+            || recipe.as_ref().is_some_and(Recipe::names_network);
         match &record {
             Some(record) if !names_model => {
                 config.model.clone_from(&record.model);
-                config.variations = recorded_variations(record)?;
+                let recorded = recorded_variations(record)?;
+                config.variations = config.variations.on_top_of(recorded);
             }
             Some(record) if plan.config.is_none() && record.model == config.model => {
-                config.variations = recorded_variations(record)?;
+                let recorded = recorded_variations(record)?;
+                config.variations = config.variations.on_top_of(recorded);
             }
             None if !names_model => {
                 return Err(Failure::usage(
@@ -91,7 +95,9 @@ impl NetworkArgs {
             }
             _ => {}
         }
-        if plan.config.is_none() {
+        let prepares_images =
+            plan.config.is_some() || recipe.as_ref().is_some_and(Recipe::prepares_images);
+        if !prepares_images {
             config.preprocessing = match record {
                 Some(record) => record.preprocessing,
                 None => published_preprocessing(&config.model)?,

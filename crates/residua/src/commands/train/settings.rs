@@ -60,10 +60,9 @@ impl PlanArgs {
         Ok(config.with_chosen_kinds(&self.set)?)
     }
 
-    /// Whether the recipe, if there is one, is made for one network.
-    pub(crate) fn recipe_names_network(&self) -> Result<bool, Failure> {
-        let recipe = self.recipe.as_deref().map(Recipe::find).transpose()?;
-        Ok(recipe.is_some_and(|recipe| recipe.names_network()))
+    /// The recipe, if there is one.
+    pub(crate) fn recipe(&self) -> Result<Option<Recipe>, Failure> {
+        Ok(self.recipe.as_deref().map(Recipe::find).transpose()?)
     }
 
     /// The options and `--set` on top of that.
