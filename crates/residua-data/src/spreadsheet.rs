@@ -29,7 +29,7 @@ mod writing;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use residua_core::task::Task;
 
@@ -139,12 +139,26 @@ fn list(
     collect(folder, Rows { task, rows }, classes, dataset);
 }
 
+/// The same path for `a/b.png`, `./a//b.png` and `a/c/../b.png`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        let is_below = matches!(plain.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::ParentDir if is_below => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Keeps the first line of each image.
 fn remove_repetitions(folder: &Path, rows: &mut Vec<Row>, bad: &mut Vec<BadLine>) {
     let mut first_of = HashMap::<PathBuf, (usize, String, Vec<String>)>::new();
     rows.retain(|row| {
-        // By its components, so that a/b.png and ./a//b.png are the same.
-        let path: PathBuf = folder.join(&row.path).components().collect();
+        let path = plain(&folder.join(&row.path));
         let Some((line, label, classes)) = first_of.get(&path) else {
             first_of.insert(path, (row.line, row.label.clone(), row.classes.clone()));
             return true;

@@ -163,7 +163,7 @@ fn wrong_variables_are_named() {
             &[("RESIDUA_LR", "nan")],
             &["train"],
             3,
-            "optimiser.learning_rate is NaN; expected a number above 0 (from the environment: \
+            "optimiser.learning_rate is NaN; expected a number above 0 (set in the environment: \
              RESIDUA_LR)",
         ),
     ] {

@@ -230,6 +230,10 @@ fn every_mistake_is_named_with_its_line() {
             "4: ./a.png is in line 2 already; remove one of the two",
         ),
         (
+            "path,label\na.png,x\nb.png,y\nc/../a.png,x\n",
+            "4: c/../a.png is in line 2 already; remove one of the two",
+        ),
+        (
             "path,label\na.png,x\nb.png,y\na.png,y\n",
             "4: a.png is labelled \"y\", but \"x\" in line 2; remove the wrong one",
         ),

@@ -88,7 +88,12 @@ impl PlanArgs {
             Some(_) => Vec::new(),
             None => environment::variables_of_settings::<Cli>(),
         };
-        from_environment(TrainError::Setting(setting).into(), variables)
+        // Which of them gave this setting its value is not known.
+        let mut failure = Failure::from(TrainError::Setting(setting));
+        if !variables.is_empty() {
+            failure.message += &format!(" (set in the environment: {})", variables.join(", "));
+        }
+        failure
     }
 
     /// What settings come from but for options.
@@ -101,14 +106,10 @@ impl PlanArgs {
     }
 }
 
-/// The failure of options, with the variables that may have given them.
-pub(super) fn from_environment(
-    mut failure: Failure,
-    variables: impl IntoIterator<Item = String>,
-) -> Failure {
-    let variables: Vec<String> = variables.into_iter().collect();
-    if !variables.is_empty() {
-        failure.message += &format!(" (from the environment: {})", variables.join(", "));
+/// The failure of an option, with the variable that gave it its value, if one did.
+pub(super) fn from_environment(mut failure: Failure, variable: Option<String>) -> Failure {
+    if let Some(variable) = variable {
+        failure.message += &format!(" (from the environment: {variable})");
     }
     failure
 }
