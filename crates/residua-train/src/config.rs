@@ -1,14 +1,14 @@
 //! Every setting of a run, as it is saved in `config.toml`.
 
+use std::io;
 use std::path::{self, Path};
-use std::{fs, io};
 
 use residua_core::checkpointing::GradientCheckpointing;
 use residua_core::precision::Precision;
 use residua_core::preprocessing::{Preprocessing, ResizeRule};
 use residua_core::setting::SettingError;
 use residua_core::task::Task;
-use residua_data::{Augmentation, DataSpec, Erasing, Fold, Fraction, HoldOut, RandomCrop};
+use residua_data::{Augmentation, DataSpec, Fold, Fraction, HoldOut, RandomCrop};
 use residua_graph::catalog::{BuildOptions, CatalogError, VariationOptions};
 use residua_graph::{Graph, Shape, StateEntry, catalog};
 use schemars::JsonSchema;
@@ -20,13 +20,19 @@ use crate::error::TrainError;
 use crate::loss::LossConfig;
 use crate::optimiser::OptimiserConfig;
 use crate::parameter_groups::{ParameterGroup, ParameterPlan, StageRules};
-use crate::progressive_resizing::{SmallerImages, check_network, check_stages, stage_of};
-use crate::sampling::{Sampling, check_showings};
+use crate::progressive_resizing::{SmallerImages, stage_of};
+use crate::sampling::Sampling;
 use crate::schedule::ScheduleConfig;
-use crate::settings::{self, Change, Document, Origin, choosing_kinds, configuration_schema};
+use crate::settings::{
+    self, Change, Document, Origin, choosing_kinds, configuration_schema, parse_all,
+};
 use crate::starting_weights::StartingWeights;
 use crate::weight_average::WeightAverage;
-use crate::whitening::{self, StemRule};
+use crate::whitening::StemRule;
+
+mod checks;
+
+pub(crate) use checks::check_batch_memory;
 
 /// Every setting that decides what a run computes.
 ///
@@ -126,9 +132,6 @@ pub struct TrainConfig {
     pub augmentation: Augmentation,
 }
 
-/// Far beyond what anybody trains; it keeps step counts within 64 bits.
-const MOST_EPOCHS: u64 = 1_000_000;
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -217,8 +220,7 @@ impl TrainConfig {
     /// When it cannot be read, or has not the form of a configuration.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
         let name = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|failure| TrainError::Config(format!("{name}: {failure}")))?;
+        let text = settings::read_text(path)?;
         let document = Document::read(Some(&name), &text)?;
         if !document.table().contains_key("schema") {
             return Err(TrainError::Config(format!(
@@ -239,7 +241,7 @@ impl TrainConfig {
     }
 
     fn from_document(document: &Document<'_>, changes: &[String]) -> Result<Self, TrainError> {
-        let changes = parse_changes(changes)?;
+        let changes = parse_all(changes)?;
         let mut table = document.table().clone();
         settings::apply(&changes, configuration_schema(), &mut table);
         let origin = Origin {
@@ -258,7 +260,7 @@ impl TrainConfig {
     /// # Errors
     /// As [`TrainConfig::from_toml`]; the place is the change.
     pub fn with_changes(&self, changes: &[String]) -> Result<Self, TrainError> {
-        self.changed(&parse_changes(changes)?, settings::read)
+        self.changed(&parse_all(changes)?, settings::read)
     }
 
     /// The configuration with those of the changes that choose the kind of a section, and the others in
@@ -268,7 +270,7 @@ impl TrainConfig {
     /// # Errors
     /// Where the result has not the form of a configuration; the place is the change.
     pub fn with_chosen_kinds(&self, changes: &[String]) -> Result<Self, TrainError> {
-        let changes = choosing_kinds(&parse_changes(changes)?, configuration_schema());
+        let changes = choosing_kinds(&parse_all(changes)?, configuration_schema());
         self.changed(&changes, settings::interpret)
     }
 
@@ -376,138 +378,6 @@ impl TrainConfig {
         }
     }
 
-    /// Says whether the values can be used.
-    ///
-    /// # Errors
-    /// With the key, the value and what was expected.
-    pub fn validate(&self) -> Result<(), SettingError> {
-        if self.schema != Self::SCHEMA {
-            let problem = format!(
-                "is '{}'; this version reads '{}'",
-                self.schema,
-                Self::SCHEMA
-            );
-            return Err(SettingError::new("schema", problem));
-        }
-        catalog::find(&self.model).map_err(|failure| self.network_setting(failure))?;
-        self.validate_counts()?;
-        let within = |section| move |error: SettingError| error.within(section);
-        self.optimiser.validate().map_err(within("optimiser"))?;
-        if let Some(norm) = self.clip_norm
-            && !(norm.is_finite() && norm > 0.0)
-        {
-            return Err(SettingError::value("clip_norm", norm, "a number above 0"));
-        }
-        self.loss.validate().map_err(within("loss"))?;
-        self.loss
-            .check_task(self.data.task())
-            .map_err(within("loss"))?;
-        self.class_weights
-            .validate()
-            .map_err(within("class_weights"))?;
-        if let Some(average) = &self.weight_average {
-            average.validate().map_err(within("weight_average"))?;
-        }
-        if let Some(distillation) = &self.distillation {
-            distillation
-                .validate(self.data.task())
-                .map_err(within("distillation"))?;
-        }
-        if let Some(weights) = &self.weights {
-            weights.validate().map_err(within("weights"))?;
-        }
-        if let Some(stages) = &self.stages {
-            stages.validate().map_err(within("stages"))?;
-        }
-        for (number, group) in self.parameter_groups.iter().enumerate() {
-            let within = |error: SettingError| error.within(&number.to_string());
-            let validity = group.validate().map_err(within);
-            validity.map_err(|error| error.within("parameter_groups"))?;
-        }
-        self.hold_out()?;
-        if !(0.0..=1.0).contains(&self.max_unreadable) {
-            let value = self.max_unreadable;
-            return Err(SettingError::value("max_unreadable", value, "0 to 1"));
-        }
-        self.schedule.validate().map_err(within("schedule"))?;
-        self.preprocessing
-            .validate()
-            .map_err(within("preprocessing"))?;
-        self.check_shorter_side().map_err(within("preprocessing"))?;
-        self.augmentation
-            .validate()
-            .map_err(within("augmentation"))?;
-        self.check_cutout().map_err(within("augmentation"))?;
-        check_showings(self)?;
-        check_stages(self)?;
-        let Preprocessing { height, width, .. } = self.preprocessing;
-        let channels = self.preprocessing.channels();
-        check_batch_memory(self.batch_size, [height, width, channels]).map_err(|failure| {
-            SettingError::new("batch_size", format!("cannot be used: {failure}"))
-        })?;
-        self.validate_network()
-    }
-
-    /// Whether there is something to begin with, as far as that can be said without data.
-    ///
-    /// # Errors
-    /// Where stages are frozen that begin with random values.
-    pub fn check_start(&self) -> Result<(), SettingError> {
-        match (&self.weights, &self.stages) {
-            (None, Some(stages)) => stages.check_fresh().map_err(|error| error.within("stages")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the network has these variations, stages and parameters and can take such images; that
-    /// does not depend on classes.
-    fn validate_network(&self) -> Result<(), SettingError> {
-        let options = build_options(&self.preprocessing, 1, self.variations);
-        let graph = catalog::build(&self.model, &options)
-            .map_err(|failure| self.network_setting(failure))?;
-        if self.stem == StemRule::Whitening {
-            whitening::stem(&graph)?;
-        }
-        let smaller = |stage: &SmallerImages| self.smaller_graph(stage, 1);
-        check_network(&self.progressive_resizing, &graph, smaller)?;
-        let entries: Vec<StateEntry> = residua_engine::state_entries(&graph).collect();
-        let plan = self.parameter_plan(&graph, &entries)?;
-        plan.check_epochs(&entries, self.epochs)
-    }
-
-    /// Which setting it is that the catalog refuses.
-    fn network_setting(&self, failure: CatalogError) -> SettingError {
-        let problem = format!("cannot be used: {failure}");
-        match &failure {
-            CatalogError::Variation { source, .. } => {
-                SettingError::new(source.variation(), problem).within("variations")
-            }
-            CatalogError::Build { .. } => match self.unfit_variation() {
-                Some(variation) => SettingError::new(variation, problem).within("variations"),
-                None => SettingError::new("preprocessing", problem),
-            },
-            _ => SettingError::new("model", problem),
-        }
-    }
-
-    /// The variation without which a network that cannot be built can be.
-    fn unfit_variation(&self) -> Option<String> {
-        let variations = toml::Table::try_from(self.variations).ok()?;
-        let without = |name: &str| {
-            let mut others = variations.clone();
-            others.remove(name);
-            others.try_into().ok()
-        };
-        let can_be_built = |variations| {
-            let options = build_options(&self.preprocessing, 1, variations);
-            catalog::build(&self.model, &options).is_ok()
-        };
-        let mut names = variations.keys();
-        names
-            .find(|name| without(name).is_some_and(can_be_built))
-            .cloned()
-    }
-
     /// How each entry of a network's state is treated.
     pub(crate) fn parameter_plan(
         &self,
@@ -516,88 +386,6 @@ impl TrainConfig {
     ) -> Result<ParameterPlan, SettingError> {
         ParameterPlan::new(graph, entries, self.stages, &self.parameter_groups)
     }
-
-    /// Pictures must not be made smaller than what is then cut from them.
-    fn check_shorter_side(&self) -> Result<(), SettingError> {
-        let least = self.preprocessing.covered_side();
-        match self.preprocessing.shorter_side {
-            Some(pixels) if pixels < least => {
-                let expected = format!(
-                    "at least {least}, to which pictures are scaled for this input (twice the input size \
-                     leaves room for random crops)"
-                );
-                Err(SettingError::value("shorter_side", pixels, expected))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A cutout must leave something of the images, the smallest ones too.
-    fn check_cutout(&self) -> Result<(), SettingError> {
-        let stages = self.progressive_resizing.iter();
-        let smaller = stages.map(|stage| stage.preprocessing(&self.preprocessing));
-        let sides = smaller.chain([self.preprocessing.clone()]);
-        let side = sides.fold(usize::MAX, |least, Preprocessing { height, width, .. }| {
-            least.min(height).min(width)
-        });
-        match self.augmentation.erasing {
-            Erasing::Cutout { size } if size >= side => {
-                let expected = format!("less than the {side} pixels of the images");
-                Err(SettingError::value("size", size, expected).within("erasing"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn validate_counts(&self) -> Result<(), SettingError> {
-        let counts = [
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size as u64),
-            ("accumulate", self.accumulate as u64),
-            ("repeats", self.repeats as u64),
-            ("checkpoint_every", self.checkpoint_every.unwrap_or(1)),
-            ("patience", self.patience.unwrap_or(1)),
-        ];
-        if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
-            return Err(SettingError::value(key, 0, "at least 1"));
-        }
-        if self.epochs > MOST_EPOCHS {
-            let expected = format!("at most {MOST_EPOCHS}");
-            return Err(SettingError::value("epochs", self.epochs, expected));
-        }
-        if self.accumulate > self.batch_size {
-            let problem = format!(
-                "is {}, more than the batch_size of {}; a batch cannot be computed in more pieces \
-                 than it has images",
-                self.accumulate, self.batch_size
-            );
-            return Err(SettingError::new("accumulate", problem));
-        }
-        Ok(())
-    }
-}
-
-pub(crate) fn parse_changes(changes: &[String]) -> Result<Vec<Change>, SettingError> {
-    changes.iter().map(|text| Change::parse(text)).collect()
-}
-
-/// A batch that no machine holds is refused before it ends the process.
-pub(crate) fn check_batch_memory(
-    batch: usize,
-    [height, width, channels]: [usize; 3],
-) -> Result<(), TrainError> {
-    /// 4 GiB of 32-bit values: for the images alone; the layers take many times as much.
-    const MOST_VALUES: usize = 1 << 30;
-    let values = [height, width, channels]
-        .into_iter()
-        .fold(batch, usize::saturating_mul);
-    if values <= MOST_VALUES {
-        return Ok(());
-    }
-    Err(TrainError::Config(format!(
-        "a batch of {batch} images of {height}×{width} pixels does not fit into memory; \
-         use a smaller batch_size or input size"
-    )))
 }
 
 /// A catalog network for images prepared like this.

@@ -1,6 +1,5 @@
 //! Settings by name: what a publication or long experience found to work.
 
-use std::fs;
 use std::path::Path;
 
 use residua_core::setting::SettingError;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::settings::{self, Document, Origin, problems, recipe_schema};
+use crate::settings::{self, Document, Origin, problems, read_text, recipe_schema};
 
 /// The files of `recipes/`, by name.
 const FILES: [(&str, &str); 12] = [
@@ -80,9 +79,7 @@ impl Recipe {
     /// When there is none; the message has the nearest name, or the place in the file.
     pub fn find(name: &str) -> Result<Self, TrainError> {
         if is_file(name) {
-            let text = fs::read_to_string(name)
-                .map_err(|error| TrainError::Config(format!("{name}: {error}")))?;
-            return parse(name, &text);
+            return parse(name, &read_text(Path::new(name))?);
         }
         match FILES.iter().find(|(known, _)| *known == name) {
             Some((known, text)) => parse(known, text),
@@ -196,6 +193,8 @@ fn parse(name: &str, text: &str) -> Result<Recipe, TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::DATA_FORMS;
     use crate::schedule::ScheduleConfig;

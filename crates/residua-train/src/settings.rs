@@ -15,9 +15,9 @@ mod source;
 use residua_core::setting::SettingError;
 
 use crate::config::TrainConfig;
-pub(crate) use change::{Change, apply, choosing_kinds};
+pub(crate) use change::{Change, apply, choosing_kinds, parse_all};
 pub(crate) use check::problems;
-pub(crate) use document::Document;
+pub(crate) use document::{Document, read_text};
 pub use schema::settings_schema;
 pub(crate) use schema::{Schema, configuration_schema, recipe_schema, schema_of};
 pub use source::SettingSource;

@@ -105,6 +105,14 @@ impl Change {
     }
 }
 
+/// Reads several of them.
+///
+/// # Errors
+/// With the first that is none.
+pub(crate) fn parse_all(changes: &[String]) -> Result<Vec<Change>, SettingError> {
+    changes.iter().map(|text| Change::parse(text)).collect()
+}
+
 /// Makes changes in a table: first those that choose the kind of a section, which then begins with that
 /// kind's usual settings, then the others in turn. A section that is missing begins with its own
 /// usual settings.

@@ -1,7 +1,21 @@
 //! A text of settings, and where in it a setting stands.
 
+use std::fs;
+use std::path::Path;
+
 use residua_core::setting::SettingError;
 use toml::de::{DeTable, DeValue};
+
+use crate::error::TrainError;
+
+/// The text of a file of settings.
+///
+/// # Errors
+/// When it cannot be read; the message names it.
+pub(crate) fn read_text(path: &Path) -> Result<String, TrainError> {
+    fs::read_to_string(path)
+        .map_err(|failure| TrainError::Config(format!("{}: {failure}", path.display())))
+}
 
 /// A TOML text, read, with the places of its keys.
 pub(crate) struct Document<'a> {

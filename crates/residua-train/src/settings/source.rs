@@ -1,13 +1,12 @@
 //! Where settings were said, for those that other settings, or the data, show to be wrong afterwards.
 
-use std::fs;
 use std::path::Path;
 
 use residua_core::setting::SettingError;
 use toml::{Table, Value};
 
-use super::{Document, Origin};
-use crate::config::{TrainConfig, parse_changes};
+use super::{Document, Origin, parse_all, read_text};
+use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::recipe::Recipe;
 
@@ -55,10 +54,8 @@ impl<'a> SettingSource<'a> {
     /// When the file cannot be read.
     pub fn file(path: &Path, changes: &'a [String]) -> Result<Self, TrainError> {
         let name = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|failure| TrainError::Config(format!("{name}: {failure}")))?;
         Ok(Self {
-            text: Some((name, text)),
+            text: Some((name, read_text(path)?)),
             changes,
         })
     }
@@ -75,7 +72,7 @@ impl<'a> SettingSource<'a> {
                 && keeps(config, with_text(config, &document), error.key());
             decides.then_some(document)
         });
-        let mut changes = parse_changes(self.changes).unwrap_or_default();
+        let mut changes = parse_all(self.changes).unwrap_or_default();
         let changed = config.with_unchecked_changes(&changes).ok();
         if !keeps(config, changed, error.key()) {
             changes.clear();
@@ -121,6 +118,8 @@ fn value_at<'t>(table: &'t Table, key: &[String]) -> Option<&'t Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use residua_data::DataSpec;
 
     use super::*;
