@@ -451,6 +451,18 @@ impl DataError {
         !matches!(self, Self::WorkerFailed { .. } | Self::Write { .. })
     }
 
+    /// Whether the data would do if no images had to be held out of them, or others.
+    pub fn concerns_hold_out(&self) -> bool {
+        matches!(
+            self,
+            Self::SplitExists { .. }
+                | Self::ClassTooSmall { .. }
+                | Self::ClassOfOneGroup { .. }
+                | Self::ClassSmallerThanFolds { .. }
+                | Self::ClassInOneFold { .. }
+        )
+    }
+
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Read { path, source }

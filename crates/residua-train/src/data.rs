@@ -6,6 +6,7 @@ use std::path::Path;
 
 use residua_core::preprocessing::Preprocessing;
 use residua_core::seed::SeedStream;
+use residua_core::setting::SettingError;
 use residua_core::task::Task;
 use residua_data::{
     Dataset, DatasetOptions, HostBatch, LastBatch, Loader, LoaderOptions, PictureCache,
@@ -203,7 +204,17 @@ pub(crate) fn open_dataset(config: &TrainConfig) -> Result<Dataset, TrainError> 
         hold_out: config.hold_out()?,
         seed: config.seed,
     };
-    Ok(Dataset::open(&config.data, &options)?)
+    Dataset::open(&config.data, &options).map_err(|error| {
+        let key = match (config.fold, config.validation_fraction) {
+            (Some(_), _) => "fold",
+            (None, Some(_)) => "validation_fraction",
+            (None, None) => return error.into(),
+        };
+        match error.concerns_hold_out() {
+            true => SettingError::new(key, format!("cannot be used: {error}")).into(),
+            false => error.into(),
+        }
+    })
 }
 
 /// Epochs are compared by how well classes rank the images, which takes images with and without one.

@@ -298,6 +298,8 @@ fn files_with_mistakes_are_refused_with_the_place() {
 #[test]
 fn what_only_data_or_networks_show_to_be_wrong_has_its_place_too() {
     let folder = tempfile::tempdir().unwrap();
+    // With a folder for validation.
+    pictures(folder.path(), 4);
     let refused = |recipe: &str, more: &[&str]| {
         fs::write(folder.path().join("mine.toml"), recipe).unwrap();
         let arguments = ["train", "--recipe", "mine.toml", "--out", "none"];
@@ -333,6 +335,17 @@ fn what_only_data_or_networks_show_to_be_wrong_has_its_place_too() {
         message.starts_with("error: distillation.teacher cannot be used: "),
         "{message}"
     );
+    let message = refused("epochs = 2\n\nmodel = \"alexnet\"\n", &[]);
+    assert!(
+        message.contains("mine.toml:3:1: model cannot be used: "),
+        "{message}"
+    );
+    let message = refused(
+        "epochs = 2\n\nfold = \"1/5\"\n",
+        &["--data", "folder:pictures"],
+    );
+    let expected = "mine.toml:3:1: fold cannot be used: ";
+    assert!(message.contains(expected), "{message}");
     // The same of a configuration, in a command that trains several runs.
     let whole = stdout(
         folder.path(),

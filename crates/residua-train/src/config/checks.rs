@@ -124,6 +124,10 @@ impl TrainConfig {
             }
             CatalogError::Build { .. } => match self.unfit_variation() {
                 Some(variation) => SettingError::new(variation, problem).within("variations"),
+                // Nobody has asked for images of another size than the data have by default.
+                None if self.preprocessing == Self::for_data(self.data.clone()).preprocessing => {
+                    SettingError::new("model", problem)
+                }
                 None => SettingError::new("preprocessing", problem),
             },
             _ => SettingError::new("model", problem),
